@@ -1,0 +1,29 @@
+#pragma once
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* What a long call reports to, and what may stop it. NULL is a watch that neither listens
+ * nor stops. `progress` is called from one thread at a time, with done <= total in units of
+ * the caller's choice; *stop becomes non-zero in a signal handler. */
+struct watch {
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
+	const volatile sig_atomic_t *stop;
+};
+
+static inline void watch_progress(const struct watch *w, uint64_t done, uint64_t total)
+{
+	if (w && w->progress)
+		w->progress(w->arg, done, total);
+}
+
+/* Returns -1 with ERR_STOPPED once a stop was asked for. */
+static inline int watch_stopped(const struct watch *w, struct err *e)
+{
+	if (w && w->stop && *w->stop)
+		return err_set(e, ERR_STOPPED, "interrupted");
+	return 0;
+}

@@ -1,0 +1,46 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "format/header.h"
+#include "image/spec.h"
+
+enum preallocation { PREALLOCATION_OFF, PREALLOCATION_METADATA, PREALLOCATION_FALLOC,
+		     PREALLOCATION_FULL };
+
+/* What a new image is to be: the creation keys of cli.md 10, checked by cmd/ and again by
+ * create_check(). Strings are borrowed. */
+struct create_options {
+	uint64_t size;		   /* bytes, a multiple of 512 */
+	unsigned version;	   /* 2 or 3 */
+	unsigned cluster_bits;	   /* 9..21 */
+	unsigned refcount_order;   /* 0..6 */
+	bool extended_l2, lazy_refcounts;
+	enum compression_type compression;
+	enum preallocation preallocation;
+	const char *backing_name, *backing_format; /* NULL: none */
+	const char *data_file;	   /* as stored in the header; NULL: none */
+	bool data_file_raw, keep_data_file;
+};
+
+#define CREATE_OPTIONS_DEFAULT                                                             \
+	(struct create_options)                                                            \
+	{                                                                                  \
+		.version = 3, .cluster_bits = 16, .refcount_order = 4                      \
+	}
+
+/* Refuses combinations that the format or the contract forbids, with the reason. */
+int create_check(const struct create_options *o, struct err *e) MUST_CHECK;
+
+/* Makes an empty image in a file that was just created or truncated by the caller (open for
+ * writing). The external data file is opened, and created or truncated, here. */
+int create_image(struct file *f, const struct create_options *o, struct err *e) MUST_CHECK;
+
+/* The size formula (18): file sizes in bytes of an image with these options that stores
+ * `data_len` bytes of data clusters. luks_len: bytes of a LUKS header, 0 for none. */
+struct create_measure {
+	uint64_t required, fully_allocated;
+};
+int create_measure(const struct create_options *o, uint64_t data_len, uint64_t luks_len,
+		   struct create_measure *m, struct err *e) MUST_CHECK;

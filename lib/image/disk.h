@@ -1,0 +1,76 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "image/extent.h"
+#include "image/spec.h"
+
+/* What a guest would see: a raw file, or an image with its backing chain. Two verbs:
+ * disk_next (what is there) and disk_read (the bytes). Read-only. */
+struct disk;
+struct image;
+
+enum disk_flag {
+	DISK_NO_BACKING = 1 << 0, /* do not open the chain: ABSENT is what the top layer lacks */
+	DISK_HOLES = 1 << 1,	  /* look for holes in the files: DATA there gets reads_zero */
+	DISK_PROBE_WARN = 1 << 2, /* warn when a format is guessed to be raw */
+	DISK_NO_DATA_FILE = 1 << 3, /* metadata only: do not open an external data file (reads fail) */
+};
+
+struct disk_options {
+	unsigned flags;
+	const char *snapshot;	     /* read this internal snapshot (id first, then name), or NULL */
+	const char *snapshot_id, *snapshot_name; /* or exactly these (either may be NULL) */
+	const struct listener *listener;
+};
+
+/* Opens the image that `s` names, and its chain as policy allows (names found in images are
+ * data: never json: or any proto:, relative to the directory of the image that holds them,
+ * at most CHAIN_DEPTH_MAX layers, no loops). Locks each file for reading. On failure the
+ * text begins "Could not open 'NAME': ". */
+struct disk *disk_open(const struct spec *s, const struct disk_options *o, struct err *e);
+/* NULL is fine. Nothing was written, so nothing can fail. */
+void disk_close(struct disk *d);
+
+/* Bytes, a multiple of 512 (a raw file's length is rounded up; the tail reads as zeros). */
+uint64_t disk_size(const struct disk *d);
+enum image_format disk_format(const struct disk *d);
+/* The name it was opened by. */
+const char *disk_name(const struct disk *d);
+/* The open image of layer `depth`, NULL for raw layers and past the end of the chain. */
+struct image *disk_image(struct disk *d, unsigned depth);
+/* Layers in the chain, at least 1. */
+unsigned disk_layers(const struct disk *d);
+/* Name of the file that holds the data of layer `depth`: the external data file where there
+ * is one, for map's last column. As opened: relative backing names are combined with the
+ * directory of the image that names them. */
+const char *disk_layer_file(const struct disk *d, unsigned depth);
+/* Whether the top-level files are the same file as `f` (device and inode), any layer, data
+ * files included. */
+bool disk_uses_file(const struct disk *d, const struct file *f);
+
+/* The extent that begins at `guest` (< disk size), at most max_len (> 0) bytes of it.
+ * Neighbours of one kind with adjoining host offsets are joined within what one L2 table
+ * maps; a caller that wants longer runs joins further. In rising order of guest this costs
+ * a table read per table. One thread at a time. */
+int disk_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
+	      struct err *e) MUST_CHECK;
+/* The same for the top layer alone: ABSENT is what it would take from its backing file. */
+int disk_next_top(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
+		  struct err *e) MUST_CHECK;
+
+/* Per-thread state of a reader: decompression contexts and buffers. */
+struct disk_reader;
+struct disk_reader *disk_reader_new(struct disk *d, struct err *e);
+void disk_reader_free(struct disk_reader *r);
+
+/* Reads n guest bytes, all inside the disk. May run on several threads at once, each with
+ * its own reader. */
+int disk_read(struct disk_reader *r, uint64_t guest, void *buf, size_t n,
+	      struct err *e) MUST_CHECK;
+/* Reads the bytes of an extent that disk_next() returned, or a part of it: no mapping is
+ * looked up for DATA with a host offset. x must lie inside one extent. */
+int disk_read_extent(struct disk_reader *r, const struct extent *x, void *buf,
+		     struct err *e) MUST_CHECK;

@@ -1,0 +1,46 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "format/geom.h"
+#include "format/header.h"
+#include "format/snapshot_entry.h"
+#include "image/spec.h"
+
+/* One open qcow2 file: header, geometry, files, tables. Opened read-only here; what it says
+ * of other files is not followed (image/disk.h does that). */
+struct image;
+
+enum image_flag {
+	IMAGE_NO_DATA_FILE = 1 << 0, /* do not open the external data file */
+	IMAGE_CHECK = 1 << 1,	     /* for the checker: tolerate what a reader must refuse, such
+				      * as snapshot tables that do not parse */
+	IMAGE_ALLOW_ENCRYPTED = 1 << 2, /* metadata only: an encrypted image is fine */
+	IMAGE_NO_LOCK = 1 << 3,
+};
+
+/* `f` is taken over, also on failure. `s` may be NULL (memory files). */
+struct image *image_open(struct file *f, const struct spec *s, unsigned flags,
+			 const struct listener *l, struct err *e);
+void image_close(struct image *img);
+
+const struct header *image_header(const struct image *img);
+const struct geom *image_geom(const struct image *img);
+struct file *image_file(const struct image *img);
+/* NULL when there is none, or IMAGE_NO_DATA_FILE was given */
+struct file *image_data_file(const struct image *img);
+
+/* The snapshot table, loaded on the first call. Entries and their bytes belong to the image.
+ * nr = 0 and success when there are none. */
+int image_snapshots(struct image *img, const struct snapshot_entry **entries, uint32_t *nr,
+		    struct err *e) MUST_CHECK;
+/* The bitmap directory's bytes, loaded on the first call; empty when there is no extension
+ * or the autoclear bit says that it is not valid. Walk it with bitmap_entry_decode(). */
+int image_bitmaps(struct image *img, struct bytes *directory, struct err *e) MUST_CHECK;
+
+/* Backing name and format, data file name as terminated strings, verbatim; NULL: none. */
+const char *image_backing_name(const struct image *img);
+const char *image_backing_format(const struct image *img);
+const char *image_data_file_name(const struct image *img);

@@ -1,0 +1,38 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/file.h"
+
+enum image_format { FORMAT_PROBE, FORMAT_RAW, FORMAT_QCOW2 };
+
+/* How an image is named by the person at the prompt: a plain path, or the parsed form of
+ * --image-opts and json:{...}. cmd/ makes it; image/ opens it. Strings and nested specs are
+ * owned by the spec. Zero-initialise; spec_fini() accepts that state. */
+struct spec {
+	char *name;	       /* as typed: for messages */
+	char *path;	       /* the protocol file; required */
+	enum image_format format;
+	bool force_share;      /* -U, force-share=on */
+	bool read_only;
+	enum file_locking locking;
+	bool direct, no_flush; /* cache.direct, cache.no-flush */
+	uint64_t window_off, window_len; /* raw only: bytes; len 0 with has_window_len unset = rest */
+	bool has_window_len;
+	bool no_backing;       /* backing= : open without the chain */
+	struct spec *backing;  /* explicit override, or NULL: what the header says */
+	struct spec *data_file; /* explicit override */
+	char *key_secret;      /* encrypt.key-secret, or NULL */
+};
+
+void spec_fini(struct spec *s);
+/* A spec for a plain path. False when memory is out. */
+bool spec_path(struct spec *s, const char *path, enum image_format format);
+
+const char *format_name(enum image_format format);
+/* "raw" and "qcow2"; false for anything else. */
+bool format_by_name(const char *name, enum image_format *out);
+/* From the first bytes of a file: FORMAT_QCOW2, FORMAT_RAW, or NULL-terminated name of a
+ * format that we recognise but do not implement in *foreign (D-3). */
+enum image_format format_probe(const void *start, size_t n, const char **foreign);
+#define FORMAT_PROBE_BYTES 2048

@@ -1,0 +1,34 @@
+# For every bats file:  load ../helpers
+# QCOW2_BUILD names the build directory; meson sets it.
+export LC_ALL=C TZ=UTC
+: "${QCOW2_BUILD:?run the tests through meson test, or set QCOW2_BUILD}"
+PATH="$QCOW2_BUILD/cmd:$PATH"
+TESTS_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+bats_require_minimum_version 1.5.0
+
+# requires TOOL...: skip where a tool is missing; in strict mode (CI) that is a failure.
+requires() {
+	local tool
+	for tool; do
+		command -v "$tool" >/dev/null && continue
+		[ -z "${QCOW2_TESTS_STRICT:-}" ] || { echo "$tool is missing" >&2; return 1; }
+		skip "$tool is missing"
+	done
+}
+
+# poke FILE OFFSET HEX...: overwrite bytes; HEX is any number of hex digits, blanks allowed.
+poke() {
+	local file=$1 offset=$2
+	shift 2
+	xxd -r -p <<<"$*" | dd of="$file" bs=1 seek=$((offset)) conv=notrunc status=none
+}
+
+# peek FILE OFFSET LENGTH: the bytes as lower-case hex, no blanks.
+peek() {
+	dd if="$1" bs=1 skip=$(($2)) count=$(($3)) status=none | xxd -p | tr -d '\n'
+}
+
+# peek_be FILE OFFSET LENGTH: a big-endian integer, decimal.
+peek_be() {
+	printf '%d\n' "0x$(peek "$@")"
+}
