@@ -41,7 +41,7 @@ static bool is_harmful(uint32_t c)
 char *text_escape(const void *text, size_t n, char *out, size_t out_size)
 {
 	const uint8_t *p = text;
-	size_t used = 0;
+	size_t used = 0, cut = 0; /* cut: the last place that leaves room for "..." */
 
 	for (size_t pos = 0; pos < n;) {
 		char piece[16];
@@ -58,15 +58,16 @@ char *text_escape(const void *text, size_t n, char *out, size_t out_size)
 			memcpy(piece, p + pos, len);
 			piece_len = len;
 		}
-		/* Room for what follows is kept as long as something follows. */
-		if (used + piece_len + (pos + len < n ? 4 : 1) > out_size) {
-			memcpy(out + used, "...", 3);
-			used += 3;
+		if (used + piece_len + 1 > out_size) {
+			memcpy(out + cut, "...", 3);
+			used = cut + 3;
 			break;
 		}
 		memcpy(out + used, piece, piece_len);
 		used += piece_len;
 		pos += len;
+		if (used + 4 <= out_size)
+			cut = used;
 	}
 	out[used] = 0;
 	return out;
