@@ -1,0 +1,9 @@
+#pragma once
+#include "io/file.h"
+
+/* Test builds: puts fault injection between the file and its users when QCOW2_FAULT asks for
+ * it. Other builds: returns f. On failure f is closed and NULL returned. */
+struct file *file_fault_wrap(struct file *f, struct err *e);
+
+/* Exit status of a process that an injected crash ended. */
+#define FAULT_EXIT 97

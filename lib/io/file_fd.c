@@ -1,0 +1,320 @@
+#include "io/file_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/align.h"
+#include "base/cleanup.h"
+#include "io/file_fault.h"
+
+/* Memory, offset and length alignment that any device we meet accepts for O_DIRECT. */
+#define DIRECT_ALIGN 4096
+/* The kernel transfers at most this much in one call; asking for no more keeps the loop honest. */
+#define TRANSFER_MAX ((size_t)1 << 30)
+
+struct file_fd {
+	struct file file;
+	int direct_fd; /* a second descriptor with O_DIRECT, or -1 */
+};
+
+static struct file_fd *file_fd_of(struct file *f)
+{
+	return (struct file_fd *)f;
+}
+
+/* Requests that are not aligned go through the page cache: the kernel keeps both coherent. */
+static int fd_for(struct file *f, uint64_t off, const void *buf, size_t n)
+{
+	int direct = file_fd_of(f)->direct_fd;
+
+	return direct >= 0 && !((off | (uintptr_t)buf | n) & (DIRECT_ALIGN - 1)) ? direct : f->fd;
+}
+
+static int fd_read(struct file *f, uint64_t off, void *buf, size_t n, size_t *got,
+		   struct err *e)
+{
+	int fd = fd_for(f, off, buf, n);
+
+	*got = 0;
+	while (*got < n) {
+		ssize_t r = pread(fd, (char *)buf + *got, MIN(n - *got, TRANSFER_MAX),
+				  (off_t)(off + *got));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return err_os(e, errno, "read of %zu bytes at offset %llu", n,
+				      (unsigned long long)off);
+		if (r == 0)
+			break;
+		*got += (size_t)r;
+		fd = f->fd; /* what is left after a short read may not be aligned */
+	}
+	return 0;
+}
+
+static int fd_write(struct file *f, uint64_t off, const void *buf, size_t n, struct err *e)
+{
+	int fd = fd_for(f, off, buf, n);
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t r = pwrite(fd, (const char *)buf + done, MIN(n - done, TRANSFER_MAX),
+				   (off_t)(off + done));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return err_os(e, r < 0 ? errno : EIO, "write of %zu bytes at offset %llu",
+				      n, (unsigned long long)off);
+		done += (size_t)r;
+		fd = f->fd;
+	}
+	if ((f->flags & FILE_SYNC_WRITES) && fdatasync(f->fd) < 0)
+		return err_os(e, errno, "write at offset %llu", (unsigned long long)off);
+	return 0;
+}
+
+static int fd_truncate(struct file *f, uint64_t size, struct err *e)
+{
+	if (!f->regular)
+		return size <= file_size(f) ? 0
+					    : err_set(e, ERR_IO, "a device can't be made larger");
+	if (ftruncate(f->fd, (off_t)size) < 0)
+		return err_os(e, errno, "set the file length to %llu", (unsigned long long)size);
+	return 0;
+}
+
+static int fd_fallocate(struct file *f, int mode, uint64_t off, uint64_t len)
+{
+	int r;
+
+	do
+		r = fallocate(f->fd, mode, (off_t)off, (off_t)len);
+	while (r < 0 && errno == EINTR);
+	return r;
+}
+
+static int fd_zero(struct file *f, uint64_t off, uint64_t len, enum file_zero_how how,
+		   struct err *e)
+{
+	int mode = how == FILE_ZERO_PUNCH ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+					  : FALLOC_FL_ZERO_RANGE;
+
+	/* Past the end a longer file is enough; fallocate would not grow it when it punches. */
+	if (how == FILE_ZERO_PUNCH && f->regular && off + len > file_size(f)) {
+		uint64_t old = file_size(f);
+
+		if (fd_truncate(f, off + len, e) < 0)
+			return -1;
+		if (off >= old)
+			return 1;
+		len = old - off;
+	}
+	if (fd_fallocate(f, mode, off, len) == 0)
+		return 1;
+	if (errno == EOPNOTSUPP || errno == EINVAL || errno == ENODEV || errno == ENOTTY)
+		return 0;
+	return err_os(e, errno, "zero %llu bytes at offset %llu", (unsigned long long)len,
+		      (unsigned long long)off);
+}
+
+static void fd_discard(struct file *f, uint64_t off, uint64_t len)
+{
+	if (fd_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len) < 0)
+		return; /* best effort: the space stays taken */
+}
+
+static int fd_allocate(struct file *f, uint64_t off, uint64_t len, struct err *e)
+{
+	int r;
+
+	if (!f->regular)
+		return 0;
+	do
+		r = posix_fallocate(f->fd, (off_t)off, (off_t)len);
+	while (r == EINTR);
+	if (r)
+		return err_os(e, r, "reserve %llu bytes at offset %llu", (unsigned long long)len,
+			      (unsigned long long)off);
+	return 0;
+}
+
+static int fd_flush(struct file *f, struct err *e)
+{
+	if (fdatasync(f->fd) < 0)
+		return err_os(e, errno, "flush");
+	return 0;
+}
+
+static int fd_resample(struct file *f, struct err *e)
+{
+	off_t end = lseek(f->fd, 0, SEEK_END);
+
+	if (end < 0 && f->regular)
+		return err_os(e, errno, "find the length");
+	atomic_store(&f->size, end < 0 ? 0 : (uint64_t)end);
+	return 0;
+}
+
+static bool fd_next_data(struct file *f, uint64_t off, uint64_t *data, uint64_t *hole)
+{
+	off_t at = lseek(f->fd, (off_t)off, SEEK_DATA);
+
+	if (at < 0 && errno == ENXIO) {
+		*data = *hole = UINT64_MAX; /* nothing but a hole behind off */
+		return true;
+	}
+	if (at < 0 || (uint64_t)at < off)
+		return false;
+	*data = (uint64_t)at;
+	at = lseek(f->fd, at, SEEK_HOLE);
+	if (at < 0 || (uint64_t)at <= *data)
+		return false;
+	*hole = (uint64_t)at;
+	return true;
+}
+
+static int fd_close(struct file *f, struct err *e)
+{
+	int ret = 0;
+
+	if (file_fd_of(f)->direct_fd >= 0)
+		close(file_fd_of(f)->direct_fd);
+	if (f->fd >= 0 && close(f->fd) < 0 && (f->flags & FILE_WRITE))
+		ret = err_os(e, errno, "close");
+	free(f->path);
+	free(f);
+	return ret;
+}
+
+static const struct file_ops file_fd_ops = {
+	.read = fd_read,
+	.write = fd_write,
+	.zero = fd_zero,
+	.discard = fd_discard,
+	.allocate = fd_allocate,
+	.truncate = fd_truncate,
+	.flush = fd_flush,
+	.resample = fd_resample,
+	.next_data = fd_next_data,
+	.close = fd_close,
+};
+
+static int open_retry(const char *path, int flags)
+{
+	int fd;
+
+	do
+		fd = open(path, flags | O_CLOEXEC, 0644);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+/* O_NONBLOCK: opening a FIFO must not wait for its other end. */
+static int fd_setup(struct file_fd *ff, const char *path, unsigned flags, struct err *e)
+{
+	int mode = flags & FILE_WRITE ? O_RDWR : O_RDONLY;
+	struct stat st;
+
+	if (flags & FILE_CREATE)
+		mode |= O_CREAT | (flags & FILE_EXCLUSIVE ? O_EXCL : 0);
+	ff->file.fd = open_retry(path, mode | O_NONBLOCK);
+	if (ff->file.fd < 0 || fstat(ff->file.fd, &st) < 0)
+		return err_os(e, errno, "%s", "");
+	if (S_ISDIR(st.st_mode))
+		return err_os(e, EISDIR, "%s", "");
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
+		return err_set(e, ERR_UNSUPPORTED, "neither a regular file nor a device");
+	ff->file.regular = S_ISREG(st.st_mode);
+	ff->file.device = st.st_dev;
+	ff->file.inode = st.st_ino;
+	if (S_ISBLK(st.st_mode)) { /* two nodes of one device are the same file */
+		ff->file.device = UINT64_MAX;
+		ff->file.inode = st.st_rdev;
+	}
+	if (flags & FILE_DIRECT)
+		ff->direct_fd = open_retry(path, (flags & FILE_WRITE ? O_RDWR : O_RDONLY) |
+							 O_NONBLOCK | O_DIRECT);
+	return fd_resample(&ff->file, e);
+}
+
+struct file *file_open(const char *path, unsigned flags, struct err *e)
+{
+	struct file_fd *ff = calloc(1, sizeof *ff);
+
+	if (!ff || !(ff->file.path = strdup(path))) {
+		free(ff);
+		err_nomem(e);
+		return NULL;
+	}
+	ff->file.ops = &file_fd_ops;
+	ff->file.flags = flags;
+	ff->file.fd = ff->direct_fd = -1;
+	if (fd_setup(ff, path, flags, e) < 0) {
+		file_drop(&ff->file);
+		return NULL;
+	}
+	return file_fault_wrap(&ff->file, e);
+}
+
+bool file_is_direct(const struct file *f)
+{
+	return f->ops == &file_fd_ops && ((const struct file_fd *)f)->direct_fd >= 0;
+}
+
+int64_t file_occupied(const struct file *f)
+{
+	struct stat st;
+
+	return f->fd >= 0 && fstat(f->fd, &st) == 0 ? (int64_t)st.st_blocks * 512 : -1;
+}
+
+bool file_path_identity(const char *path, uint64_t *device, uint64_t *inode)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return false;
+	*device = S_ISBLK(st.st_mode) ? UINT64_MAX : st.st_dev;
+	*inode = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_ino;
+	return true;
+}
+
+int file_flush_directory(struct file *f, struct err *e)
+{
+	if (f->fd < 0 || !f->regular || (f->flags & FILE_NO_FLUSH))
+		return 0;
+	AUTO_FREE char *directory = strdup(f->path);
+	if (!directory)
+		return err_nomem(e);
+	char *slash = strrchr(directory, '/');
+
+	if (slash)
+		slash[slash == directory] = 0; /* "/x" lives in "/" */
+	int fd = open_retry(slash ? directory : ".", O_RDONLY | O_DIRECTORY);
+
+	/* File systems that cannot sync a directory say EINVAL: there is nothing to wait for. */
+	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL)) {
+		int os = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return err_os(e, os, "flush the directory");
+	}
+	close(fd);
+	return 0;
+}
+
+void file_remove(struct file *f)
+{
+	struct stat st;
+
+	if (f->fd >= 0 && f->regular && lstat(f->path, &st) == 0 && st.st_dev == f->device &&
+	    st.st_ino == f->inode)
+		unlink(f->path);
+}
