@@ -50,13 +50,15 @@ struct header {
 	/* From the extensions and behind them. All point into the buffer that was decoded,
 	 * and live as long as it does. n == 0: not there (has_data_file tells "" from none). */
 	struct bytes unknown_fields; /* header bytes 112..header_length-1, kept verbatim */
-	struct bytes extensions;     /* the whole list, for header_ext_next() */
+	struct bytes extensions;     /* the whole list without its end marker, for
+				      * header_ext_next() */
 	struct bytes backing_name;   /* not terminated */
 	struct bytes backing_format; /* not terminated */
 	struct bytes data_file_name; /* not terminated */
 	struct bytes feature_table;
 	bool has_bitmaps_ext, has_crypto_ext, has_data_file_name;
-	struct bitmaps_ext bitmaps;
+	struct bitmaps_ext bitmaps; /* in force only with AUTOCLEAR_BITMAPS; the bit without the
+				     * extension is not refused either (2.5) */
 	struct crypto_ext crypto;
 };
 
@@ -66,16 +68,21 @@ struct header {
 /* From the first HEADER_PROBE_BYTES of a file: checks magic, version and cluster_bits and
  * stores the cluster size, that is how many bytes header_decode() should get. Fewer bytes
  * in the file are fine as long as what the header names is there. ERR_CORRUPT for bytes that
- * are not a header (text says "not in qcow2 format" for a wrong magic), ERR_UNSUPPORTED for
- * versions and cluster sizes that we do not know. */
-int header_probe(const void *start, size_t n, uint64_t *cluster_size, struct err *e);
+ * are not a header (the text is "Image is not in qcow2 format" for a wrong magic),
+ * ERR_UNSUPPORTED for versions and cluster sizes that we do not know. */
+int header_probe(const void *start, size_t n, uint64_t *cluster_size, struct err *e) MUST_CHECK;
 
 /* Decodes and checks everything that can be checked without other parts of the file (2.3,
  * 2.4, 2.5, 2.6, 3.1, 3.2): ranges, alignments, table sizes against limits.h, l1_size against
  * size, feature bits against their fields, duplicate pointer extensions. Unknown
  * incompatible bits are refused with their names (2.7), escaped. `buf` holds the first
- * cluster, or less when the file is shorter; the struct points into it. */
-int header_decode(const void *buf, size_t n, struct header *h, struct err *e);
+ * cluster, or less when the file is shorter; the struct points into it.
+ *
+ * Accepted, because a checker must be able to look: refcount_table_clusters 0, tables that
+ * begin behind the end of the file, AUTOCLEAR_BITMAPS without the extension. A bitmaps
+ * extension that is not in force and makes no sense is dropped. An extension list may end
+ * with the file. */
+int header_decode(const void *buf, size_t n, struct header *h, struct err *e) MUST_CHECK;
 
 /* The arithmetic of a header that header_decode() accepted. */
 struct geom header_geom(const struct header *h);
@@ -83,7 +90,9 @@ struct geom header_geom(const struct header *h);
 /* Writes a complete header cluster of 1 << h->cluster_bits bytes: fields, extensions in the
  * order of (3.4) with unknown ones from h->extensions kept in their order, a feature table
  * for version 3 when the cluster is larger than 4 KiB, end marker, backing name, zeros.
- * header_length becomes 72 or 112, or stays what it was if longer, with unknown_fields.
- * h->backing_off and h->backing_len are not read: the name is placed here, from
- * backing_name. Returns -1 with ERR_INVALID when it does not fit. */
-int header_encode(void *buf, const struct header *h, struct err *e);
+ * header_length becomes 72, or 112 plus unknown_fields.n. Not read: h->header_length,
+ * h->backing_off and h->backing_len (the name is placed here, from backing_name) and
+ * h->feature_table. Fields must be in range, as header_decode() leaves them, and no bytes of
+ * h may lie in buf. Returns -1 with ERR_INVALID when it does not fit; buf then holds
+ * nothing of use. */
+int header_encode(void *buf, const struct header *h, struct err *e) MUST_CHECK;
