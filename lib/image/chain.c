@@ -1,0 +1,266 @@
+/* Opening a disk: the image that was named, and what stands behind it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "image/internal.h"
+#include "image/policy.h"
+
+/* What was opened so far, to notice a chain that bites its tail. */
+struct chain {
+	const struct disk_options *options;
+	struct disk *top;
+	unsigned layers;
+};
+
+static int format_find(struct file *f, const struct spec *s, const struct chain *c,
+		       enum image_format *format, struct err *e)
+{
+	uint8_t start[FORMAT_PROBE_BYTES];
+	const char *foreign = NULL;
+	size_t got;
+
+	*format = s->format;
+	if (*format != FORMAT_PROBE)
+		return 0;
+	if (file_read_padded(f, 0, start, sizeof start, &got, e) < 0)
+		return -1;
+	*format = format_probe(start, got, &foreign);
+	if (foreign)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the file is in %s format, which is not supported (-f raw reads its "
+			       "bytes as they are)",
+			       foreign);
+	if (*format == FORMAT_RAW && (c->options->flags & DISK_PROBE_WARN))
+		warn_to(c->options->listener, "'%s': no format was given; probing guessed raw",
+			s->name ? s->name : s->path);
+	return 0;
+}
+
+static int snapshot_select(struct disk *d, const struct disk_options *o, struct err *e);
+
+static int image_layer_open(struct disk *d, struct file *f, const struct spec *s,
+			    const struct chain *c, struct err *e)
+{
+	const struct disk_options *o = c->options;
+	unsigned flags = o->flags & DISK_NO_DATA_FILE ? IMAGE_NO_DATA_FILE : 0;
+
+	d->ops = &disk_image_ops;
+	d->image = image_open(f, s, flags, o->listener, e);
+	if (!d->image)
+		return -1;
+	d->file = d->image->file;
+	d->size = d->image->geom.disk_size;
+	d->map = image_map(d->image);
+	if (image_guest_file(d->image))
+		d->holes = hole_map_over(image_guest_file(d->image));
+	else
+		d->flags &= ~DISK_HOLES;
+	if (d->depth == 0 && snapshot_select(d, o, e) < 0)
+		return -1;
+	return 0;
+}
+
+static int raw_layer_open(struct disk *d, struct file *f, const struct spec *s,
+			  const struct chain *c, struct err *e)
+{
+	const struct disk_options *o = c->options;
+	uint64_t end = file_size(f);
+
+	d->ops = &disk_raw_ops;
+	d->file = f;
+	d->holes = hole_map_over(f);
+	d->window_off = s->window_off;
+	if (d->depth == 0 && (o->snapshot || o->snapshot_id || o->snapshot_name))
+		return err_set(e, ERR_UNSUPPORTED, "a raw image has no snapshots");
+	if (s->window_off > end || (s->has_window_len && s->window_len > end - s->window_off))
+		return err_set(e, ERR_INVALID, "the window reaches past the end of the file (%llu bytes)",
+			       (unsigned long long)end);
+	d->size = align_up(s->has_window_len ? s->window_len : end - s->window_off, SECTOR_SIZE);
+	return file_lock(f, PERMISSION_READ,
+			 s->force_share ? ~0u : PERMISSION_READ | PERMISSION_WRITE_UNCHANGED,
+			 s->locking, o->listener, e);
+}
+
+static int loop_check(const struct chain *c, struct file *f, struct err *e)
+{
+	uint64_t device, inode, known_device, known_inode;
+
+	if (c->layers >= CHAIN_DEPTH_MAX)
+		return err_set(e, ERR_CORRUPT, "the backing chain has more than %u layers",
+			       CHAIN_DEPTH_MAX);
+	if (!file_identity(f, &device, &inode))
+		return 0;
+	for (const struct disk *d = c->top; d; d = d->backing)
+		if (d->file && file_identity(d->file, &known_device, &known_inode) &&
+		    device == known_device && inode == known_inode)
+			return err_set(e, ERR_CORRUPT, "the backing chain is a loop");
+	return 0;
+}
+
+static struct disk *layer_open(struct chain *c, const struct spec *s, struct err *e)
+{
+	unsigned flags = (s->direct ? FILE_DIRECT : 0);
+	struct disk *d = calloc(1, sizeof *d);
+	struct file *f = NULL;
+
+	if (!d || !(d->name = strdup(s->name ? s->name : s->path))) {
+		err_nomem(e);
+		goto out;
+	}
+	d->depth = c->layers;
+	d->flags = c->options->flags;
+	f = file_open(s->path, flags, e);
+	if (!f || loop_check(c, f, e) < 0 || format_find(f, s, c, &d->format, e) < 0)
+		goto out;
+	struct file *given = steal(&f);
+
+	if (d->format == FORMAT_RAW ? raw_layer_open(d, given, s, c, e) < 0
+				    : image_layer_open(d, given, s, c, e) < 0)
+		goto out;
+	c->layers++;
+	return d;
+out:
+	file_drop(f);
+	disk_close(d);
+	return NULL;
+}
+
+/* The spec of the backing file that the header of d names; *has = false: it names none. */
+static int backing_spec(const struct disk *d, const struct spec *s, const struct chain *c,
+			struct spec *out, bool *has, struct err *e)
+{
+	struct image *img = d->image;
+
+	*has = img && img->backing_name && !s->no_backing && !(c->options->flags & DISK_NO_BACKING);
+	if (!*has)
+		return 0;
+	if (policy_resolve(file_path(img->file), img->backing_name, &out->path, e) < 0)
+		return -1;
+	out->name = strdup(out->path);
+	if (!out->name)
+		return err_nomem(e);
+	out->force_share = s->force_share;
+	out->locking = s->locking;
+	out->direct = s->direct;
+	if (img->backing_format && !format_by_name(img->backing_format, &out->format)) {
+		char shown[64];
+
+		return err_set(e, ERR_UNSUPPORTED, "format '%s' of the backing file is not supported",
+			       text_escape(img->backing_format, strlen(img->backing_format), shown,
+					   sizeof shown));
+	}
+	if (!img->backing_format)
+		warn_to(c->options->listener,
+			"'%s': the image does not say the format of its backing file; it is probed",
+			d->name);
+	return 0;
+}
+
+/* Opens what stands behind `d`, layer by layer. */
+static int chain_follow(struct chain *c, const struct spec *first, struct err *e)
+{
+	struct disk *d = c->top;
+	const struct spec *s = first;
+	struct spec found = { 0 }, behind = { 0 };
+	int ret = 0;
+
+	for (;;) {
+		bool has = s->backing && !(c->options->flags & DISK_NO_BACKING);
+		const struct spec *next = s->backing;
+		char shown[256];
+
+		if (!has) {
+			next = &behind;
+			ret = backing_spec(d, s, c, &behind, &has, e);
+		}
+		if (ret < 0) {
+			err_ctx(e, "backing file (layer %u)", d->depth + 1);
+			break;
+		}
+		if (!has)
+			break;
+		d->backing = layer_open(c, next, e);
+		if (!d->backing) {
+			text_escape(next->path, strlen(next->path), shown, sizeof shown);
+			ret = err_ctx(e, "backing file '%s' (layer %u)", shown, d->depth + 1);
+			break;
+		}
+		d = d->backing;
+		if (next == &behind) {
+			spec_fini(&found);
+			found = behind;
+			behind = (struct spec){ 0 };
+			next = &found;
+		}
+		s = next;
+	}
+	spec_fini(&found);
+	spec_fini(&behind);
+	return ret;
+}
+
+struct disk *disk_open(const struct spec *s, const struct disk_options *o, struct err *e)
+{
+	static const struct disk_options defaults;
+	struct chain c = { .options = o ? o : &defaults };
+	char shown[256];
+
+	c.top = layer_open(&c, s, e);
+	if (c.top && chain_follow(&c, s, e) == 0)
+		return c.top;
+	disk_close(c.top);
+	const char *name = s->name ? s->name : s->path;
+
+	err_ctx(e, "Could not open '%s'", text_escape(name, strlen(name), shown, sizeof shown));
+	return NULL;
+}
+
+static bool bytes_equal(struct bytes b, const char *text)
+{
+	return b.n == strlen(text) && (!b.n || !memcmp(b.p, text, b.n));
+}
+
+/* Id first across all entries, then name (8.2). */
+static const struct snapshot_entry *snapshot_find(const struct snapshot_entry *all,
+						  uint32_t nr, const struct disk_options *o)
+{
+	if (o->snapshot) {
+		for (uint32_t i = 0; i < nr; i++)
+			if (bytes_equal(all[i].id, o->snapshot))
+				return &all[i];
+		for (uint32_t i = 0; i < nr; i++)
+			if (bytes_equal(all[i].name, o->snapshot))
+				return &all[i];
+		return NULL;
+	}
+	for (uint32_t i = 0; i < nr; i++)
+		if ((!o->snapshot_id || bytes_equal(all[i].id, o->snapshot_id)) &&
+		    (!o->snapshot_name || bytes_equal(all[i].name, o->snapshot_name)))
+			return &all[i];
+	return NULL;
+}
+
+static int snapshot_select(struct disk *d, const struct disk_options *o, struct err *e)
+{
+	const struct snapshot_entry *all, *s;
+	const char *what = o->snapshot ? o->snapshot : o->snapshot_id ? o->snapshot_id : o->snapshot_name;
+	uint32_t nr;
+
+	if (!what)
+		return 0;
+	if (image_snapshots(d->image, &all, &nr, e) < 0)
+		return -1;
+	s = snapshot_find(all, nr, o);
+	if (!s)
+		return err_set(e, ERR_NOTFOUND, "Failed to load snapshot: there is none with the id or name '%s'", what);
+	if (image_snapshot_map(d->image, s, &d->map, e) < 0)
+		return err_ctx(e, "Failed to load snapshot '%s'", what);
+	if (s->has_disk_size && s->disk_size > FILE_OFFSET_MAX - SECTOR_SIZE)
+		return err_set(e, ERR_CORRUPT, "snapshot '%s': disk size %llu", what, (unsigned long long)s->disk_size);
+	if (s->has_disk_size)
+		d->size = align_down(s->disk_size, SECTOR_SIZE);
+	return 0;
+}

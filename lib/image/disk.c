@@ -1,0 +1,105 @@
+#include "image/disk.h"
+
+#include <stdlib.h>
+
+#include "base/align.h"
+#include "image/internal.h"
+
+void disk_close(struct disk *d)
+{
+	while (d) {
+		struct disk *backing = d->backing;
+
+		if (d->image)
+			image_close(d->image);
+		else if (d->file)
+			file_drop(d->file);
+		free(d->name);
+		free(d);
+		d = backing;
+	}
+}
+
+static struct disk *layer_at(const struct disk *d, unsigned depth)
+{
+	while (d && d->depth < depth)
+		d = d->backing;
+	return (struct disk *)d;
+}
+
+uint64_t disk_size(const struct disk *d)
+{
+	return d->size;
+}
+
+enum image_format disk_format(const struct disk *d)
+{
+	return d->format;
+}
+
+const char *disk_name(const struct disk *d)
+{
+	return d->name;
+}
+
+struct image *disk_image(struct disk *d, unsigned depth)
+{
+	struct disk *layer = layer_at(d, depth);
+
+	return layer ? layer->image : NULL;
+}
+
+unsigned disk_layers(const struct disk *d)
+{
+	unsigned nr = 0;
+
+	for (; d; d = d->backing)
+		nr++;
+	return nr;
+}
+
+const char *disk_layer_file(const struct disk *d, unsigned depth)
+{
+	struct disk *layer = layer_at(d, depth);
+
+	if (!layer)
+		return "";
+	if (layer->image && layer->image->data_file)
+		return file_path(layer->image->data_file);
+	return file_path(layer->image ? layer->image->file : layer->file);
+}
+
+bool disk_uses_file(const struct disk *d, const struct file *f)
+{
+	for (; d; d = d->backing) {
+		if (file_same(d->image ? d->image->file : d->file, f))
+			return true;
+		if (d->image && d->image->data_file && file_same(d->image->data_file, f))
+			return true;
+	}
+	return false;
+}
+
+int disk_next_top(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
+		  struct err *e)
+{
+	if (guest >= d->size || !max_len)
+		return err_set(e, ERR_INVALID, "offset %llu is outside the disk",
+			       (unsigned long long)guest);
+	if (d->ops->next(d, guest, MIN(max_len, d->size - guest), x, e) < 0)
+		return d->depth ? err_ctx(e, "'%s'", d->name) : -1;
+	x->depth = (uint16_t)d->depth;
+	return 0;
+}
+
+int disk_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
+	      struct err *e)
+{
+	for (;; d = d->backing) {
+		if (disk_next_top(d, guest, max_len, x, e) < 0)
+			return -1;
+		if (x->kind != EXTENT_ABSENT || !d->backing || guest >= d->backing->size)
+			return 0;
+		max_len = MIN(x->len, d->backing->size - guest);
+	}
+}

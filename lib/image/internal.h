@@ -1,0 +1,62 @@
+#pragma once
+#include "format/header.h"
+#include "image/disk.h"
+#include "image/image.h"
+#include "meta/map.h"
+#include "meta/table_cache.h"
+
+struct image {
+	struct file *file, *data_file;
+	uint8_t *header_bytes; /* the first cluster; header points into it */
+	struct header header;
+	struct geom geom;
+	struct table_cache *tables;
+	char *backing_name, *backing_format, *data_file_name; /* terminated copies, or NULL */
+	unsigned flags;
+
+	uint8_t *snapshot_bytes; /* the snapshot table; entries point into it */
+	struct snapshot_entry *snapshots;
+	uint32_t snapshot_nr;
+	bool snapshots_loaded;
+	uint8_t *bitmap_bytes;
+	bool bitmaps_loaded;
+};
+
+/* The file that holds guest clusters. */
+static inline struct file *image_guest_file(const struct image *img)
+{
+	return img->geom.data_file ? img->data_file : img->file;
+}
+
+/* The map of the active disk. */
+struct map image_map(const struct image *img);
+/* The map of a snapshot, its table's place checked. */
+int image_snapshot_map(const struct image *img, const struct snapshot_entry *s, struct map *m,
+		       struct err *e);
+
+/* One layer of a disk. */
+struct disk_ops {
+	/* As disk_next_top(); x->depth is set by the caller. guest + max_len <= d->size. */
+	int (*next)(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
+		    struct err *e);
+	/* Reads from `guest` on what this layer itself holds: fills *done bytes (1..n). *absent:
+	 * the layer says nothing about them, and buf was not touched. Any thread. */
+	int (*read)(struct disk *d, struct disk_reader *r, uint64_t guest, void *buf, size_t n,
+		    size_t *done, bool *absent, struct err *e);
+};
+
+struct disk {
+	const struct disk_ops *ops;
+	char *name; /* as typed, or as found and resolved */
+	enum image_format format;
+	uint64_t size;
+	unsigned depth, flags;
+	struct disk *backing; /* owned */
+	struct file *file;    /* raw: owned; qcow2: belongs to the image */
+	struct image *image;  /* qcow2: owned */
+	struct map map;
+	uint64_t window_off;  /* raw: where the disk begins in the file */
+	struct hole_map holes;
+};
+
+extern const struct disk_ops disk_raw_ops, disk_image_ops;

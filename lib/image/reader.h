@@ -1,0 +1,10 @@
+#pragma once
+#include "image/internal.h"
+
+/* Reads the compressed cluster that `run` begins with (map_next() at `guest` gave it) and
+ * copies what of [guest, guest + n) lies in it: *done bytes. Keeps the cluster, since the
+ * next request may want its rest. */
+int reader_unpack(struct disk_reader *r, struct disk *d, uint64_t guest,
+		  const struct map_run *run, void *buf, size_t n, size_t *done, struct err *e);
+/* Reads from the file that holds the guest clusters of an image layer. */
+int disk_read_host(struct disk *d, uint64_t host, void *buf, size_t n, struct err *e);

@@ -1,0 +1,167 @@
+#include "meta/map.h"
+
+#include "base/align.h"
+
+static int corrupt(uint64_t guest, const char *what, uint64_t value, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT, "guest offset %#llx: %s (%#llx)",
+		       (unsigned long long)guest, what, (unsigned long long)value);
+}
+
+/* Finds the L2 table of `guest`. *l2_off = 0: there is none, and *len says for how many bytes
+ * that holds. */
+static int l1_lookup(const struct map *m, uint64_t guest, uint64_t *l2_off, uint64_t *len,
+		     struct err *e)
+{
+	uint64_t span = UINT64_C(1) << geom_l2_span_bits(m->geom);
+	uint64_t idx = geom_l1_index(m->geom, guest);
+	unsigned slice_bits = table_cache_slice_bits(m->cache);
+	uint64_t byte = idx * 8, in_slice = byte & ((UINT64_C(1) << slice_bits) - 1);
+	const struct table_slice *s;
+
+	*l2_off = 0;
+	*len = span - (guest & (span - 1));
+	if (idx >= m->l1_nr)
+		return 0;
+	if (table_cache_get(m->cache, m->l1_off + byte - in_slice, &s, e) < 0)
+		return err_ctx(e, "L1 table");
+	uint64_t nr = MIN(m->l1_nr - idx, ((UINT64_C(1) << slice_bits) - in_slice) / 8);
+	uint64_t raw = be64_get(s->bytes + in_slice), empty = 1;
+
+	*l2_off = l1_entry_decode(raw).l2_off;
+	if (!*l2_off)
+		while (empty < nr && !l1_entry_decode(be64_get(s->bytes + in_slice + 8 * empty))
+					      .l2_off)
+			empty++;
+	table_cache_put(m->cache, s);
+	*len += (empty - 1) * span;
+	if (geom_in_cluster(m->geom, *l2_off))
+		return corrupt(guest, "the L2 table is not cluster aligned", *l2_off, e);
+	return 0;
+}
+
+/* What a standard cluster's place must be like before anybody reads there. */
+static int place_check(const struct map *m, const struct l2_entry *x, uint64_t guest,
+		       struct err *e)
+{
+	uint64_t cluster = align_down(guest, geom_cluster_size(m->geom));
+
+	if (geom_in_cluster(m->geom, x->host))
+		return corrupt(guest, "the host offset is not cluster aligned", x->host, e);
+	if (m->geom->data_file && x->host != cluster)
+		return corrupt(guest, "the entry points to another place of the data file",
+			       x->host, e);
+	return 0;
+}
+
+/* The kind at one (sub)cluster and how many bytes of its cluster, from guest on, share it. */
+static enum cluster_kind kind_at(const struct map *m, const struct l2_entry *x,
+				 uint64_t guest, uint64_t *len)
+{
+	const struct geom *g = m->geom;
+	uint64_t in_cluster = geom_in_cluster(g, guest);
+	enum cluster_kind kind;
+
+	if (!g->subclusters) {
+		*len = geom_cluster_size(g) - in_cluster;
+		return l2_entry_kind(g, x);
+	}
+	unsigned first = geom_subcluster_index(g, guest);
+	unsigned nr = l2_entry_subcluster_run(g, x, first, &kind);
+
+	*len = (first + nr) * geom_subcluster_size(g) - in_cluster;
+	return kind == CLUSTER_ABSENT_HOST ? CLUSTER_ABSENT : kind;
+}
+
+static bool has_place(enum cluster_kind kind)
+{
+	return kind == CLUSTER_DATA || kind == CLUSTER_ZERO_HOST;
+}
+
+/* How many entries behind idx (below nr) continue a run of standard, whole clusters: the same
+ * word but for the host offset, which moves on by a cluster. The tight loop behind everything
+ * that walks large tables. */
+static uint64_t same_run(const struct geom *g, const uint8_t *table, uint64_t idx,
+			 uint64_t nr)
+{
+	uint64_t first = be64_get(table + 8 * idx), want = first;
+	uint64_t step = first & ENTRY_OFFSET_MASK ? geom_cluster_size(g) : 0, i = idx + 1;
+
+	for (; i < nr; i++) {
+		want += step;
+		if (be64_get(table + 8 * i) != want)
+			break;
+	}
+	return i - idx - 1;
+}
+
+/* Joins what follows. `table` is the slice, nr its entries; r describes the run so far, which
+ * ends inside entry idx or at its end. */
+static void run_extend(const struct map *m, const uint8_t *table, uint64_t idx, uint64_t nr,
+		       uint64_t guest, uint64_t max_len, struct map_run *r)
+{
+	const struct geom *g = m->geom;
+
+	while (r->len < max_len) {
+		uint64_t at = guest + r->len, len;
+
+		if (!geom_in_cluster(g, at) && ++idx >= nr)
+			break;
+		struct l2_entry x = l2_entry_at(g, table, (uint32_t)idx);
+
+		if (kind_at(m, &x, at, &len) != r->kind)
+			break;
+		if (has_place(r->kind) && x.host + geom_in_cluster(g, at) != r->host + r->len)
+			break;
+		r->len += len;
+		if (!g->subclusters && !x.packed) {
+			uint64_t more = same_run(g, table, idx, nr);
+
+			r->len += more << g->cluster_bits;
+			idx += more;
+		}
+	}
+	r->len = MIN(r->len, max_len);
+}
+
+static int l2_lookup(const struct map *m, uint64_t l2_off, uint64_t guest, uint64_t max_len,
+		     struct map_run *r, struct err *e)
+{
+	const struct geom *g = m->geom;
+	uint64_t byte = (uint64_t)geom_l2_index(g, guest) << g->l2_entry_bits;
+	uint64_t slice_size = UINT64_C(1) << table_cache_slice_bits(m->cache);
+	uint64_t idx = (byte & (slice_size - 1)) >> g->l2_entry_bits;
+	const struct table_slice *s;
+	int ret = 0;
+
+	if (table_cache_get(m->cache, l2_off + (byte & ~(slice_size - 1)), &s, e) < 0)
+		return err_ctx(e, "L2 table at %#llx", (unsigned long long)l2_off);
+	struct l2_entry x = l2_entry_at(g, s->bytes, (uint32_t)idx);
+
+	r->kind = kind_at(m, &x, guest, &r->len);
+	r->host = x.packed ? x.host : x.host + geom_in_cluster(g, guest);
+	r->host_len = x.host_len;
+	if (r->kind == CLUSTER_INVALID)
+		ret = corrupt(guest, "the L2 entry is invalid", x.raw, e);
+	else if (r->kind == CLUSTER_PACKED && g->data_file)
+		ret = corrupt(guest, "compressed cluster with an external data file", x.raw, e);
+	else if (has_place(r->kind))
+		ret = place_check(m, &x, guest, e);
+	if (ret == 0)
+		run_extend(m, s->bytes, idx, slice_size >> g->l2_entry_bits, guest, max_len, r);
+	table_cache_put(m->cache, s);
+	return ret;
+}
+
+int map_next(const struct map *m, uint64_t guest, uint64_t max_len, struct map_run *r,
+	     struct err *e)
+{
+	uint64_t l2_off, len;
+
+	if (l1_lookup(m, guest, &l2_off, &len, e) < 0)
+		return -1;
+	if (l2_off)
+		return l2_lookup(m, l2_off, guest, max_len, r, e);
+	*r = (struct map_run){ .kind = CLUSTER_ABSENT, .len = MIN(len, max_len) };
+	return 0;
+}
