@@ -25,7 +25,7 @@ struct header_ext {
 /* One step of the walk: decodes the extension at the cursor, padding skipped. Returns 1 with
  * *x filled, 0 at the end of the list (an end marker, or no byte left), -1 when the extension
  * does not fit before the cursor's end ("extension too large" class: ERR_CORRUPT). */
-int header_ext_next(struct rd *r, struct header_ext *x, struct err *e);
+int header_ext_next(struct rd *r, struct header_ext *x, struct err *e) MUST_CHECK;
 /* Writes one extension with its padding; type EXT_END writes the end marker. */
 void header_ext_encode(struct wr *w, const struct header_ext *x);
 
@@ -36,7 +36,7 @@ struct bitmaps_ext {
 	uint64_t directory_off; /* cluster aligned (checked by header_decode), not 0 */
 };
 
-int bitmaps_ext_decode(struct bytes data, struct bitmaps_ext *b, struct err *e);
+int bitmaps_ext_decode(struct bytes data, struct bitmaps_ext *b, struct err *e) MUST_CHECK;
 void bitmaps_ext_encode(struct wr *w, const struct bitmaps_ext *b);
 
 /* crypto header pointer (7.3) */
@@ -45,7 +45,7 @@ struct crypto_ext {
 	uint64_t header_len; /* bytes */
 };
 
-int crypto_ext_decode(struct bytes data, struct crypto_ext *c, struct err *e);
+int crypto_ext_decode(struct bytes data, struct crypto_ext *c, struct err *e) MUST_CHECK;
 void crypto_ext_encode(struct wr *w, const struct crypto_ext *c);
 
 /* feature name table (3.3): 48-byte entries */

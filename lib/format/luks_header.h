@@ -12,7 +12,7 @@
 
 struct luks_slot {
 	bool enabled;
-	uint32_t iterations;
+	uint32_t iterations; /* 1..LUKS_ITERATIONS_MAX in an enabled slot; else anything */
 	uint8_t salt[32];
 	uint32_t key_sector; /* of 512 bytes, relative to the LUKS header */
 	uint32_t stripes;
@@ -28,10 +28,12 @@ struct luks_header {
 	struct luks_slot slots[LUKS_SLOTS];
 };
 
-/* area_len: bytes of the image file that the crypto header extension reserves; key material
- * must lie in it, behind the header and before the payload, and slots must not overlap.
- * Each finding of (7.5) has its own message. */
-int luks_header_decode(struct rd *r, uint64_t area_len, struct luks_header *h, struct err *e);
+/* Reads LUKS_HEADER_BYTES. area_len: bytes of the image file that the crypto header extension
+ * reserves; key material must lie in it, behind the header and before the payload, and slots
+ * must not overlap. Each finding of (7.5) has its own message. Which ciphers, modes and
+ * hashes exist is not known here. */
+int luks_header_decode(struct rd *r, uint64_t area_len, struct luks_header *h, struct err *e)
+	MUST_CHECK;
 void luks_header_encode(struct wr *w, const struct luks_header *h);
 /* 512-byte sectors that the key material of one slot occupies */
 uint64_t luks_slot_sectors(const struct luks_header *h);
