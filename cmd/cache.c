@@ -1,0 +1,28 @@
+#include "cmd/cache.h"
+
+#include <string.h>
+
+int cache_from_text(const char *what, const char *word, struct cache_mode *m, struct err *e)
+{
+	static const struct {
+		const char *word;
+		struct cache_mode mode;
+	} modes[] = {
+		{ "writeback", { 0 } },
+		{ "none", { .direct = true } },
+		{ "off", { .direct = true } },
+		{ "writethrough", { .sync_writes = true } },
+		{ "directsync", { .direct = true, .sync_writes = true } },
+		{ "unsafe", { .no_flush = true } },
+	};
+
+	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+		if (!word || strcmp(word, modes[i].word) == 0) {
+			*m = modes[i].mode;
+			return 0;
+		}
+	return err_set(e, ERR_INVALID,
+		       "Invalid %s option: %s (one of none, writeback, writethrough, "
+		       "directsync, unsafe)",
+		       what, word);
+}

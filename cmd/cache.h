@@ -1,0 +1,15 @@
+#pragma once
+#include <stdbool.h>
+
+#include "base/err.h"
+
+/* A cache mode word (-t, -T). */
+struct cache_mode {
+	bool direct;	  /* bypass the page cache */
+	bool sync_writes; /* each write is durable when it returns */
+	bool no_flush;	  /* unsafe: never flush */
+};
+
+/* `what` is "cache" or "source cache": messages begin "Invalid WHAT option: WORD". A NULL
+ * word gives writeback. */
+int cache_from_text(const char *what, const char *word, struct cache_mode *m, struct err *e);

@@ -1,0 +1,115 @@
+#include "cmd/diagnostics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cmd/flags.h"
+#include "config.h"
+
+static const char *program = "qcow2";
+
+static void open_standard_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) != fd)
+			_exit(1);
+}
+
+void cmd_set_program(const char *argv0)
+{
+	open_standard_streams();
+	if (argv0 && *argv0) {
+		const char *slash = strrchr(argv0, '/');
+
+		program = slash && slash[1] ? slash + 1 : argv0;
+	}
+}
+
+const char *cmd_program(void)
+{
+	return program;
+}
+
+/* One write per message, so that lines of several processes do not mix. A newline inside a
+ * message is ours (the second line of a locking message) and stays. */
+static void print_escaped(const char *lead, const char *word, const char *fmt, va_list ap)
+{
+	char text[2048], piece[4096], out[8192];
+	size_t used;
+
+	vsnprintf(text, sizeof text, fmt, ap);
+	used = (size_t)snprintf(out, sizeof out, "%.255s%s%s", lead, *lead ? ": " : "", word);
+	for (char *line = text, *next; line && used < sizeof out; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		text_escape(line, strlen(line), piece, sizeof piece);
+		used += (size_t)snprintf(out + used, sizeof out - used, "%s\n", piece);
+	}
+	fflush(stdout);
+	fputs(out, stderr);
+}
+
+void cmd_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print_escaped(program, "", fmt, ap);
+	va_end(ap);
+}
+
+void cmd_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print_escaped(program, "warning: ", fmt, ap);
+	va_end(ap);
+}
+
+void cmd_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!cmd_flags.verbose)
+		return;
+	va_start(ap, fmt);
+	print_escaped(program, "", fmt, ap);
+	va_end(ap);
+}
+
+void cmd_complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print_escaped("", "", fmt, ap);
+	va_end(ap);
+}
+
+static void listener_warn(void *arg, const char *text)
+{
+	cmd_warn("%s", text);
+}
+
+const struct listener cmd_listener = { .warn = listener_warn };
+
+bool cmd_stdout_ok(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return true;
+	cmd_error("Could not write to standard output: %s", strerror(errno));
+	return false;
+}
+
+void cmd_print_version(void)
+{
+	printf("qcow2-tools version %s\n", QCOW2_VERSION);
+}

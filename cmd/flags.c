@@ -1,0 +1,3 @@
+#include "cmd/flags.h"
+
+struct cmd_flags cmd_flags;

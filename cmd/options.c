@@ -1,0 +1,285 @@
+#include "cmd/options.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/vec.h"
+#include "cmd/diagnostics.h"
+#include "cmd/secrets.h"
+#include "cmd/signals.h"
+
+static int want_help, want_version;
+static const char **object_list;
+
+struct poptOption cmd_common_options[] = {
+	{ "object", 0, POPT_ARG_ARGV, &object_list, 0,
+	  "define a secret: secret,id=ID,file=PATH", "DEF" },
+	{ "verbose", 'v', POPT_ARG_NONE, &cmd_flags.verbose, 0, "say more on stderr", NULL },
+	{ "help", 'h', POPT_ARG_NONE, &want_help, 0, "show this help", NULL },
+	{ "version", 0, POPT_ARG_NONE, &want_version, 0, "show the version", NULL },
+	POPT_TABLEEND
+};
+
+/* popt hands out strings that nobody owns, and forgets the first of two. So the rows that
+ * take a string get a number of ours, and the strings are kept here until the end. */
+#define FIRST_VAL 1000
+
+static struct {
+	struct poptOption *table;   /* copy of the command's rows */
+	struct poptOption *common;  /* copy of the common rows */
+	struct poptOption **takers; /* the original rows, by number - FIRST_VAL */
+	size_t takers_nr, takers_room;
+	char **strings;
+	size_t strings_nr, strings_room;
+	const char **argv;
+} kept;
+
+static _Noreturn void out_of_memory(void)
+{
+	cmd_error("out of memory");
+	exit(1);
+}
+
+static void keep_string(char *s)
+{
+	if (!s || !vec_grow(&kept.strings, kept.strings_nr, &kept.strings_room))
+		out_of_memory();
+	kept.strings[kept.strings_nr++] = s;
+}
+
+static bool is_end(const struct poptOption *o)
+{
+	return !o->longName && !o->shortName && !o->arg;
+}
+
+static struct poptOption *copy_table(struct poptOption *from)
+{
+	size_t nr = 0;
+	struct poptOption *to;
+
+	while (!is_end(&from[nr]))
+		nr++;
+	to = calloc(nr + 1, sizeof *to);
+	if (!to)
+		out_of_memory();
+	for (size_t i = 0; i < nr; i++) {
+		unsigned kind = from[i].argInfo & POPT_ARG_MASK;
+
+		to[i] = from[i];
+		if (from[i].arg == cmd_common_options)
+			to[i].arg = kept.common = copy_table(cmd_common_options);
+		if (kind != POPT_ARG_STRING && kind != POPT_ARG_ARGV)
+			continue;
+		if (!vec_grow(&kept.takers, kept.takers_nr, &kept.takers_room))
+			out_of_memory();
+		to[i].argInfo = (from[i].argInfo & ~POPT_ARG_MASK) | POPT_ARG_STRING;
+		to[i].arg = NULL;
+		to[i].val = FIRST_VAL + (int)kept.takers_nr;
+		kept.takers[kept.takers_nr++] = &from[i];
+	}
+	return to;
+}
+
+static void append_string(const char ***list, const char *s)
+{
+	size_t nr = 0;
+	const char **more;
+
+	while (*list && (*list)[nr])
+		nr++;
+	more = realloc(*list, (nr + 2) * sizeof *more);
+	if (!more)
+		out_of_memory();
+	more[nr] = s;
+	more[nr + 1] = NULL;
+	*list = more;
+}
+
+static void store(const struct poptOption *row, char *value)
+{
+	keep_string(value);
+	if ((row->argInfo & POPT_ARG_MASK) == POPT_ARG_ARGV)
+		append_string(row->arg, value);
+	else
+		*(const char **)row->arg = value;
+}
+
+static void free_lists(void)
+{
+	for (size_t i = 0; i < kept.takers_nr; i++)
+		if ((kept.takers[i]->argInfo & POPT_ARG_MASK) == POPT_ARG_ARGV) {
+			const char ***list = kept.takers[i]->arg;
+
+			free(*list);
+			*list = NULL;
+		}
+}
+
+static void free_kept(void)
+{
+	for (size_t i = 0; i < kept.strings_nr; i++)
+		free(kept.strings[i]);
+	free(kept.strings);
+	free_lists();
+	free(kept.takers);
+	free(kept.table);
+	free(kept.common);
+	free(kept.argv);
+	memset(&kept, 0, sizeof kept);
+}
+
+void cmd_usage(const struct cmd *c, const char *fmt, ...)
+{
+	char text[1024], name[32];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	cmd_error("%s", text);
+	snprintf(name, sizeof name, "qcow2-%s", c->about->name);
+	if (strcmp(cmd_program(), name) == 0)
+		fprintf(stderr, "Try '%s --help' for more information.\n", name);
+	else
+		cmd_complain("Try '%s %s --help' for more information.", cmd_program(),
+			     c->about->name);
+	exit(c->about->usage_status ? c->about->usage_status : 1);
+}
+
+static _Noreturn void exit_flushed(const struct cmd_about *about)
+{
+	exit(cmd_stdout_ok() ? 0 : about->stdout_status ? about->stdout_status : 1);
+}
+
+static _Noreturn void print_help(const struct cmd *c)
+{
+	printf("%s\n\n", c->about->purpose);
+	poptPrintHelp(c->popt, stdout, 0);
+	if (c->about->examples)
+		printf("\nExamples:\n%s", c->about->examples);
+	exit_flushed(c->about);
+}
+
+/* The help must read the same however the command was called, so popt is told the name of
+ * the command's own binary. */
+static void make_context(struct cmd *c, int argc, const char **argv,
+			 struct poptOption *options)
+{
+	char *name = NULL;
+
+	kept.argv = calloc((size_t)argc + 2, sizeof *kept.argv);
+	if (!kept.argv || asprintf(&name, "qcow2-%s", c->about->name) < 0)
+		out_of_memory();
+	keep_string(name);
+	kept.argv[0] = name;
+	for (int i = 1; i < argc; i++)
+		kept.argv[i] = argv[i];
+	kept.table = copy_table(options);
+	c->popt = poptGetContext(NULL, argc > 0 ? argc : 1, kept.argv, kept.table, 0);
+	if (!c->popt)
+		out_of_memory();
+	poptSetOtherOptionHelp(c->popt, c->about->operands);
+}
+
+static void check_output_option(const struct cmd *c)
+{
+	if (!cmd_flags.output)
+		return;
+	cmd_flags.json = strcmp(cmd_flags.output, "json") == 0;
+	if (!cmd_flags.json && strcmp(cmd_flags.output, "human") != 0)
+		cmd_usage(c, "--output must be human or json, not '%s'", cmd_flags.output);
+}
+
+struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
+		     struct poptOption *options)
+{
+	struct cmd c = { .about = about };
+	int rc;
+
+	cmd_set_program(argc > 0 ? argv[0] : NULL);
+	signals_ignore_pipe();
+	make_context(&c, argc, argv, options);
+	while ((rc = poptGetNextOpt(c.popt)) >= FIRST_VAL)
+		store(kept.takers[rc - FIRST_VAL], poptGetOptArg(c.popt));
+	if (want_help)
+		print_help(&c);
+	if (rc < -1)
+		cmd_usage(&c, "%s: %s", poptBadOption(c.popt, 0), poptStrerror(rc));
+	if (want_version) {
+		cmd_print_version();
+		exit_flushed(about);
+	}
+	check_output_option(&c);
+	if (cmd_flags.format && cmd_flags.image_opts)
+		cmd_usage(&c, "--image-opts and --format exclude each other");
+
+	struct err e = ERR_INIT;
+	for (const char **o = object_list; o && *o; o++)
+		if (secrets_add(*o, &e) < 0) {
+			cmd_error_of(&e);
+			exit(about->usage_status ? about->usage_status : 1);
+		}
+	return c;
+}
+
+const char *cmd_optional_arg(struct cmd *c)
+{
+	return poptGetArg(c->popt);
+}
+
+const char *cmd_arg(struct cmd *c, const char *name)
+{
+	const char *arg = poptGetArg(c->popt);
+
+	if (!arg)
+		cmd_usage(c, "expecting the operand %s", name);
+	return arg;
+}
+
+const char **cmd_rest(struct cmd *c)
+{
+	return poptGetArgs(c->popt);
+}
+
+void cmd_no_more_args(struct cmd *c)
+{
+	const char *arg = poptGetArg(c->popt);
+
+	if (arg)
+		cmd_usage(c, "unexpected operand '%s'", arg);
+}
+
+const struct watch *cmd_watch(unsigned step_percent)
+{
+	return signals_watch(cmd_flags.progress && !cmd_flags.quiet,
+			     !cmd_flags.progress && !cmd_flags.quiet, step_percent);
+}
+
+void cmd_error_of(const struct err *e)
+{
+	if (e->code != ERR_STOPPED)
+		cmd_error("%s", e->text);
+}
+
+int cmd_finish_status(struct cmd *c, int status)
+{
+	int stopped = signals_stopped();
+
+	signals_watch_end(status == 0);
+	if (!cmd_stdout_ok() && status == 0)
+		status = c->about->stdout_status ? c->about->stdout_status : 1;
+	poptFreeContext(c->popt);
+	secrets_free();
+	free_kept();
+	return stopped ? 128 + stopped : status;
+}
+
+int cmd_finish(struct cmd *c, int ret, const struct err *e)
+{
+	signals_watch_end(ret == 0);
+	if (ret < 0)
+		cmd_error_of(e);
+	return cmd_finish_status(c, ret < 0);
+}

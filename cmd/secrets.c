@@ -1,0 +1,186 @@
+#include "cmd/secrets.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/vec.h"
+#include "cmd/diagnostics.h"
+#include "cmd/json_options.h"
+#include "cmd/option_list.h"
+
+#define SECRET_FILE_MAX ((size_t)1 << 20)
+
+static struct {
+	struct secret *items;
+	size_t nr, room;
+} secrets;
+
+static bool id_is_valid(const char *id)
+{
+	if (!isalpha((unsigned char)*id))
+		return false;
+	for (; *id; id++)
+		if (!isalnum((unsigned char)*id) && !strchr("._-", *id))
+			return false;
+	return true;
+}
+
+static void wipe(struct secret *s)
+{
+	if (s->bytes)
+		explicit_bzero(s->bytes, s->n);
+	free(s->bytes);
+	free(s->id);
+}
+
+static int read_secret_file(struct secret *s, const char *path, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = 1;
+
+	if (fd < 0)
+		return err_os(e, errno, "secret '%s': cannot open '%s'", s->id, path);
+	s->bytes = malloc(SECRET_FILE_MAX + 1);
+	while (s->bytes && got > 0 && s->n <= SECRET_FILE_MAX) {
+		got = read(fd, s->bytes + s->n, SECRET_FILE_MAX + 1 - s->n);
+		if (got < 0 && errno != EINTR)
+			err_os(e, errno, "secret '%s': cannot read '%s'", s->id, path);
+		s->n += got > 0 ? (size_t)got : 0;
+		if (got < 0 && !err_is(e))
+			got = 1;
+	}
+	close(fd);
+	if (!s->bytes)
+		return err_nomem(e);
+	if (s->n > SECRET_FILE_MAX)
+		return err_set(e, ERR_INVALID, "secret '%s': '%s' is larger than 1 MiB", s->id,
+			       path);
+	if (s->n && s->bytes[s->n - 1] == '\n')
+		cmd_note("secret '%s': '%s' ends in a newline, which is part of the secret",
+			 s->id, path);
+	return err_is(e) ? -1 : 0;
+}
+
+static int load_content(struct secret *s, const char *data, const char *path, struct err *e)
+{
+	if (!data == !path)
+		return err_set(e, ERR_INVALID,
+			       "secret '%s': exactly one of data= and file= is needed", s->id);
+	if (path)
+		return read_secret_file(s, path, e);
+	s->n = strlen(data);
+	s->bytes = malloc(s->n + 1);
+	if (!s->bytes)
+		return err_nomem(e);
+	memcpy(s->bytes, data, s->n + 1);
+	return 0;
+}
+
+static int take_id(struct option_list *l, struct secret *s, struct err *e)
+{
+	const char *id = option_list_take(l, "id", NULL);
+
+	if (!id)
+		return err_set(e, ERR_INVALID, "--object: a secret needs an id=");
+	if (!id_is_valid(id))
+		return err_set(e, ERR_INVALID,
+			       "--object: '%s' is not an id: a letter, then letters, digits, "
+			       "'.', '_' or '-'",
+			       id);
+	if (secrets_find(id))
+		return err_set(e, ERR_INVALID, "--object: there are two secrets with id '%s'",
+			       id);
+	s->id = strdup(id);
+	return s->id ? 0 : err_nomem(e);
+}
+
+static int take_type(struct option_list *l, struct err *e)
+{
+	const char *type = option_list_take(l, "qom-type", NULL);
+
+	if (!type && l->nr && l->items[0].bare)
+		type = l->items[0].key, l->items[0].used = true;
+	if (!type)
+		return err_set(e, ERR_INVALID, "--object: the type is missing (secret,id=...)");
+	if (strcmp(type, "secret") != 0)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "--object: objects of type '%s' are not supported", type);
+	return 0;
+}
+
+static int secret_from_list(struct option_list *l, struct secret *s, struct err *e)
+{
+	const char *format, *unused;
+
+	if (take_type(l, e) < 0 || take_id(l, s, e) < 0)
+		return -1;
+	if (option_list_take(l, "keyid", NULL) || option_list_take(l, "iv", NULL))
+		return err_set(e, ERR_UNSUPPORTED,
+			       "secret '%s': secrets that are themselves encrypted (keyid=, "
+			       "iv=) are not supported",
+			       s->id);
+	format = option_list_take(l, "format", NULL);
+	if (format && strcmp(format, "raw") != 0 && strcmp(format, "base64") != 0)
+		return err_set(e, ERR_INVALID,
+			       "secret '%s': format must be raw or base64, not '%s'", s->id,
+			       format);
+	s->base64 = format && strcmp(format, "base64") == 0;
+	if (load_content(s, option_list_take(l, "data", NULL),
+			 option_list_take(l, "file", NULL), e) < 0)
+		return -1;
+	unused = option_list_unused(l);
+	if (unused)
+		return err_set(e, ERR_INVALID, "secret '%s': Invalid parameter '%s'", s->id,
+			       unused);
+	return 0;
+}
+
+static int parse_definition(const char *text, struct option_list *l, struct err *e)
+{
+	if (*text == '{')
+		return json_options_parse(l, text, e);
+	if (!*text || option_list_parse(l, text, e) < 0)
+		return err_is(e) ? -1 : err_set(e, ERR_INVALID, "--object: nothing defined");
+	return 0;
+}
+
+int secrets_add(const char *text, struct err *e)
+{
+	struct option_list l = { 0 };
+	struct secret s = { 0 };
+	int ret = -1;
+
+	if (parse_definition(text, &l, e) < 0 || secret_from_list(&l, &s, e) < 0)
+		goto out;
+	if (!vec_grow(&secrets.items, secrets.nr, &secrets.room)) {
+		err_nomem(e);
+		goto out;
+	}
+	secrets.items[secrets.nr++] = s;
+	s = (struct secret){ 0 };
+	ret = 0;
+out:
+	wipe(&s);
+	option_list_fini(&l);
+	return ret;
+}
+
+const struct secret *secrets_find(const char *id)
+{
+	for (size_t i = 0; i < secrets.nr; i++)
+		if (strcmp(secrets.items[i].id, id) == 0)
+			return &secrets.items[i];
+	return NULL;
+}
+
+void secrets_free(void)
+{
+	for (size_t i = 0; i < secrets.nr; i++)
+		wipe(&secrets.items[i]);
+	free(secrets.items);
+	memset(&secrets, 0, sizeof secrets);
+}

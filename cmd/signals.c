@@ -1,0 +1,73 @@
+#include "cmd/signals.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "out/progress.h"
+
+static struct progress progress;
+static volatile sig_atomic_t stop_signal;
+
+static void on_stop(int signal_nr)
+{
+	stop_signal = signal_nr;
+}
+
+/* Answers at once from what is known, however rarely the work reports. */
+static void on_request(int signal_nr)
+{
+	progress_report(&progress, STDERR_FILENO);
+}
+
+static void catch_signal(int signal_nr, void (*handler)(int), int flags)
+{
+	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
+
+	sigemptyset(&action.sa_mask);
+	sigaction(signal_nr, &action, NULL);
+}
+
+/* What the parent chose to have ignored (nohup) stays ignored. */
+static void catch_stop(int signal_nr)
+{
+	struct sigaction old;
+
+	if (sigaction(signal_nr, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+		return;
+	catch_signal(signal_nr, on_stop, (int)SA_RESETHAND);
+}
+
+void signals_ignore_pipe(void)
+{
+	catch_signal(SIGPIPE, SIG_IGN, 0);
+}
+
+const struct watch *signals_watch(bool shown, bool requests, unsigned step_percent)
+{
+	static const struct watch watch = {
+		.progress = progress_update,
+		.arg = &progress,
+		.stop = &stop_signal,
+	};
+
+	progress_begin(&progress, shown ? stdout : NULL, step_percent);
+	catch_signal(SIGUSR1, requests ? on_request : SIG_IGN, SA_RESTART);
+#ifdef SIGINFO
+	catch_signal(SIGINFO, requests ? on_request : SIG_IGN, SA_RESTART);
+#endif
+	catch_stop(SIGINT);
+	catch_stop(SIGTERM);
+	catch_stop(SIGHUP);
+	return &watch;
+}
+
+void signals_watch_end(bool ok)
+{
+	progress_end(&progress, ok);
+}
+
+int signals_stopped(void)
+{
+	return (int)stop_signal;
+}

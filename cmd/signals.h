@@ -1,0 +1,16 @@
+#pragma once
+#include <stdbool.h>
+
+#include "base/watch.h"
+
+/* Writing to a closed pipe becomes an error that is reported like any other. */
+void signals_ignore_pipe(void);
+
+/* Catches SIGINT, SIGTERM and SIGHUP into the watch's stop flag (a second one kills), starts
+ * progress: shown on stdout, or on request (SIGUSR1, SIGINFO) on stderr, or neither. */
+const struct watch *signals_watch(bool shown, bool on_request, unsigned step_percent);
+/* Ends the progress line, if there is one; may be called twice. */
+void signals_watch_end(bool ok);
+
+/* The signal that stopped us, 0 for none. */
+int signals_stopped(void);
