@@ -169,6 +169,11 @@ bool file_is_regular(const struct file *f)
 	return f->regular;
 }
 
+unsigned file_cache_flags(const struct file *f)
+{
+	return f->flags & (FILE_DIRECT | FILE_SYNC_WRITES | FILE_NO_FLUSH);
+}
+
 const char *file_path(const struct file *f)
 {
 	return f->path ? f->path : "";

@@ -71,6 +71,9 @@ int file_resample(struct file *f, struct err *e) MUST_CHECK;
 int64_t file_occupied(const struct file *f);
 bool file_is_regular(const struct file *f);
 bool file_is_direct(const struct file *f); /* FILE_DIRECT was asked for and is in force */
+/* The flags FILE_DIRECT, FILE_SYNC_WRITES and FILE_NO_FLUSH that it was opened with, for a file
+ * that is to be treated alike. */
+unsigned file_cache_flags(const struct file *f);
 /* The name that it was opened with; "" for a memory file. */
 const char *file_path(const struct file *f);
 /* Whether two handles are the same file: device and inode. */
