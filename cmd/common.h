@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "cmd/cache.h"
 #include "cmd/diagnostics.h"
+#include "cmd/operand.h"
 #include "cmd/options.h"
 #include "cmd/secrets.h"
 #include "cmd/signals.h"

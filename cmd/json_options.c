@@ -31,7 +31,10 @@ static int add_value(struct option_list *l, const char *key, json_t *value, unsi
 	case JSON_FALSE:
 		return option_list_add(l, key, "off", e);
 	case JSON_NULL:
-		return option_list_add(l, key, "", e);
+		if (option_list_add(l, key, "", e) < 0)
+			return -1;
+		l->items[l->nr - 1].is_null = true;
+		return 0;
 	default:
 		return err_set(e, ERR_INVALID, "Parameter '%s' has a value of a wrong type",
 			       key);

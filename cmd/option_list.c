@@ -119,6 +119,14 @@ const char *option_list_take(struct option_list *l, const char *key, size_t *tim
 	return value;
 }
 
+bool option_list_is_null(const struct option_list *l, const char *key)
+{
+	for (size_t i = l->nr; i-- > 0;)
+		if (strcmp(l->items[i].key, key) == 0)
+			return l->items[i].is_null;
+	return false;
+}
+
 const char *option_list_unused(const struct option_list *l)
 {
 	for (size_t i = 0; i < l->nr; i++)

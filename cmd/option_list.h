@@ -9,8 +9,9 @@
 struct option {
 	char *key;
 	char *value;
-	bool bare; /* no "=" was written; key is the whole word, value "on" */
-	bool used; /* for option_list_unused() */
+	bool bare;    /* no "=" was written; key is the whole word, value "on" */
+	bool is_null; /* JSON null; value is "" */
+	bool used;    /* for option_list_unused() */
 };
 
 struct option_list {
@@ -32,6 +33,8 @@ void option_list_fini(struct option_list *l);
  * *times, if not NULL: how often it was given. A bare noKEY counts as KEY with value "off",
  * and is warned about as the old spelling that it is. */
 const char *option_list_take(struct option_list *l, const char *key, size_t *times);
+/* Whether the last item with this key was a JSON null. */
+bool option_list_is_null(const struct option_list *l, const char *key);
 /* Key of the first item that nobody took, NULL if there is none. */
 const char *option_list_unused(const struct option_list *l);
 

@@ -1,0 +1,86 @@
+#include "image/spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "format/limits.h"
+
+void spec_fini(struct spec *s)
+{
+	free(s->name);
+	free(s->path);
+	free(s->key_secret);
+	if (s->backing)
+		spec_fini(s->backing);
+	free(s->backing);
+	if (s->data_file)
+		spec_fini(s->data_file);
+	free(s->data_file);
+	*s = (struct spec){ 0 };
+}
+
+bool spec_path(struct spec *s, const char *path, enum image_format format)
+{
+	*s = (struct spec){ .format = format, .name = strdup(path), .path = strdup(path) };
+	if (s->name && s->path)
+		return true;
+	spec_fini(s);
+	return false;
+}
+
+const char *format_name(enum image_format format)
+{
+	static const char *const names[] = { "probe", "raw", "qcow2" };
+
+	return names[format];
+}
+
+bool format_by_name(const char *name, enum image_format *out)
+{
+	if (strcmp(name, "raw") == 0)
+		*out = FORMAT_RAW;
+	else if (strcmp(name, "qcow2") == 0)
+		*out = FORMAT_QCOW2;
+	else
+		return false;
+	return true;
+}
+
+static const char *foreign_name(const void *start, size_t n)
+{
+	static const struct {
+		const char *format, *bytes;
+		size_t at, len;
+	} signatures[] = {
+		{ "vmdk", "KDMV", 0, 4 },
+		{ "vmdk", "COWD", 0, 4 },
+		{ "vmdk", "# Disk DescriptorFile", 0, 21 },
+		{ "vdi", "\x7f\x10\xda\xbe", 0x40, 4 },
+		{ "vhdx", "vhdxfile", 0, 8 },
+		{ "vpc", "conectix", 0, 8 },
+		{ "qed", "QED\0", 0, 4 },
+		{ "luks", "LUKS\xba\xbe", 0, 6 },
+	};
+
+	for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
+		if (n >= signatures[i].at + signatures[i].len &&
+		    memcmp((const char *)start + signatures[i].at, signatures[i].bytes,
+			   signatures[i].len) == 0)
+			return signatures[i].format;
+	return NULL;
+}
+
+enum image_format format_probe(const void *start, size_t n, const char **foreign)
+{
+	*foreign = NULL;
+	if (n >= 4 && be32_get(start) == QCOW2_MAGIC) {
+		/* Version 1 is another format that shares the magic. */
+		if (n < 8 || be32_get((const uint8_t *)start + 4) != 1)
+			return FORMAT_QCOW2;
+		*foreign = "qcow";
+		return FORMAT_RAW;
+	}
+	*foreign = foreign_name(start, n);
+	return FORMAT_RAW;
+}
