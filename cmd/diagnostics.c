@@ -1,9 +1,9 @@
 #include "cmd/diagnostics.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,12 +13,18 @@
 
 static const char *program = "qcow2";
 
+/* fopen() takes the lowest number that is free: that of the closed stream. For reading where
+ * it stands for stdout, so that writing there fails and is noticed. */
 static void open_standard_streams(void)
 {
-	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-		    open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) != fd)
-			_exit(1);
+	for (int fd = 0; fd <= 2; fd++) {
+		int copy = dup(fd);
+
+		if (copy >= 0)
+			close(copy);
+		else if (errno == EBADF && !fopen("/dev/null", fd == 2 ? "w" : "r"))
+			exit(1);
+	}
 }
 
 void cmd_set_program(const char *argv0)

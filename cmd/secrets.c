@@ -2,10 +2,9 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/vec.h"
 #include "cmd/diagnostics.h"
@@ -39,29 +38,24 @@ static void wipe(struct secret *s)
 
 static int read_secret_file(struct secret *s, const char *path, struct err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = 1;
+	FILE *f = fopen(path, "re");
 
-	if (fd < 0)
+	if (!f)
 		return err_os(e, errno, "secret '%s': cannot open '%s'", s->id, path);
+	setvbuf(f, NULL, _IONBF, 0); /* no copy that nobody wipes */
 	s->bytes = malloc(SECRET_FILE_MAX + 1);
-	while (s->bytes && got > 0 && s->n <= SECRET_FILE_MAX) {
-		got = read(fd, s->bytes + s->n, SECRET_FILE_MAX + 1 - s->n);
-		if (got < 0 && errno != EINTR)
-			err_os(e, errno, "secret '%s': cannot read '%s'", s->id, path);
-		s->n += got > 0 ? (size_t)got : 0;
-		if (got < 0 && !err_is(e))
-			got = 1;
-	}
-	close(fd);
+	if (s->bytes)
+		s->n = fread(s->bytes, 1, SECRET_FILE_MAX + 1, f);
 	if (!s->bytes)
-		return err_nomem(e);
-	if (s->n > SECRET_FILE_MAX)
-		return err_set(e, ERR_INVALID, "secret '%s': '%s' is larger than 1 MiB", s->id,
-			       path);
-	if (s->n && s->bytes[s->n - 1] == '\n')
+		err_nomem(e);
+	else if (ferror(f))
+		err_os(e, errno, "secret '%s': cannot read '%s'", s->id, path);
+	else if (s->n > SECRET_FILE_MAX)
+		err_set(e, ERR_INVALID, "secret '%s': '%s' is larger than 1 MiB", s->id, path);
+	else if (s->n && s->bytes[s->n - 1] == '\n')
 		cmd_note("secret '%s': '%s' ends in a newline, which is part of the secret",
 			 s->id, path);
+	fclose(f);
 	return err_is(e) ? -1 : 0;
 }
 
