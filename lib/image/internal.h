@@ -60,3 +60,7 @@ struct disk {
 };
 
 extern const struct disk_ops disk_raw_ops, disk_image_ops;
+
+/* hole_map_next() over d->holes, in whole sectors. */
+void disk_hole_next(struct disk *d, uint64_t host, uint64_t max_len, bool *is_data,
+		    uint64_t *len);

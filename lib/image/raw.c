@@ -5,6 +5,22 @@
 
 #include "base/align.h"
 
+/* Holes end where the file system likes; guests count in sectors. A sector that is partly data
+ * is data. */
+void disk_hole_next(struct disk *d, uint64_t host, uint64_t max_len, bool *is_data,
+		    uint64_t *len)
+{
+	hole_map_next(&d->holes, host, max_len, is_data, len);
+	if (*len == max_len)
+		return;
+	if (!*is_data && *len >= SECTOR_SIZE) {
+		*len = align_down(*len, SECTOR_SIZE);
+		return;
+	}
+	*is_data = true;
+	*len = MIN(align_up(*len, SECTOR_SIZE), max_len);
+}
+
 static int raw_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
 		    struct err *e)
 {
@@ -12,7 +28,7 @@ static int raw_next(struct disk *d, uint64_t guest, uint64_t max_len, struct ext
 	uint64_t len = max_len;
 
 	if (d->flags & DISK_HOLES)
-		hole_map_next(&d->holes, d->window_off + guest, max_len, &is_data, &len);
+		disk_hole_next(d, d->window_off + guest, max_len, &is_data, &len);
 	*x = (struct extent){
 		.guest = guest,
 		.len = len,

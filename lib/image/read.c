@@ -38,7 +38,7 @@ static int image_next(struct disk *d, uint64_t guest, uint64_t max_len, struct e
 		.reads_zero = run.kind != CLUSTER_DATA && run.kind != CLUSTER_PACKED,
 	};
 	if (x->kind == EXTENT_DATA && (d->flags & DISK_HOLES)) {
-		hole_map_next(&d->holes, run.host, run.len, &is_data, &x->len);
+		disk_hole_next(d, run.host, run.len, &is_data, &x->len);
 		x->reads_zero = !is_data;
 	}
 	return 0;

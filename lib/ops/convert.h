@@ -1,0 +1,38 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/watch.h"
+#include "image/create.h"
+#include "image/disk.h"
+
+/* Copies disks into a new image, or into an existing raw one. */
+struct convert_options {
+	struct disk **sources;	/* borrowed; concatenated in order */
+	unsigned source_nr;	/* at least 1 */
+	uint64_t skip, count;	/* bytes of the concatenation: where to begin, how many at most
+				 * (UINT64_MAX: all); multiples of 512 */
+
+	const char *target;	/* path */
+	enum image_format format; /* FORMAT_RAW or FORMAT_QCOW2 */
+	struct create_options create; /* qcow2: all but size. raw: preallocation */
+	bool no_create;		/* -n: write into what is there */
+	bool target_is_zero;	/* -n: it reads as zeros already */
+	unsigned target_flags;	/* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH */
+	enum file_locking locking; /* of the target */
+
+	bool compress;
+	int level;		/* CODEC_LEVEL_DEFAULT or what codec_new() takes */
+	uint64_t sparse;	/* shortest run of zeros that is left out; 0: all is written */
+	uint64_t rate;		/* bytes a second, 0: no limit */
+	unsigned workers;	/* 0: as many as there are processors */
+	bool salvage;		/* what can't be read becomes zeros, with a warning */
+
+	const struct watch *watch;
+	const struct listener *listener;
+};
+
+/* On failure a target that was made here is removed again. With anything but FILE_NO_FLUSH the
+ * target and its directory entry are durable on success. */
+int convert(const struct convert_options *o, struct err *e) MUST_CHECK;

@@ -1,0 +1,81 @@
+#pragma once
+#include "base/watch.h"
+#include "codec/codec.h"
+#include "image/builder.h"
+#include "ops/convert.h"
+#include "work/ring.h"
+
+/* The engine of convert. The guest range is cut into jobs; a job is filled with the extents
+ * that hold data (copy_plan.c), read and judged (copy_work.c), given its place in order and
+ * written (copy_raw.c, copy_qcow2.c). See "how data flows" in lib/README. */
+
+struct copy_piece {
+	struct extent x;	/* as the source counts */
+	unsigned source;
+	size_t at;		/* offset in the job's buffer */
+};
+
+/* Bytes of the job's buffer that go to one place of the target file. */
+struct copy_place {
+	size_t at, len;
+	uint64_t host;
+};
+
+struct copy_slot {
+	uint64_t guest;		/* as the target counts; on the copy's grid */
+	size_t len;		/* on the grid, except at the end of the disk */
+	uint64_t zero_len;	/* not 0: no data, only zeros to be entered, this many bytes */
+	struct copy_piece *pieces;
+	size_t piece_nr;
+	uint8_t *in;		/* the bytes, zeros behind the end of the disk */
+	uint8_t *out;		/* packed clusters, each at the offset of its original */
+	uint8_t *step_state;	/* enum copy_state per step */
+	uint32_t *packed_len;	/* per cluster; 0: not packed */
+	struct copy_place *places;
+	size_t place_nr;
+	uint64_t bad_guest, bad_len; /* salvage: first byte that could not be read; how many */
+};
+
+enum copy_state { COPY_SKIP, COPY_ZERO, COPY_DATA };
+
+struct copy_worker {
+	struct disk_reader **readers; /* per source */
+	struct codec *codec;
+};
+
+struct copy {
+	const struct convert_options *o;
+	uint64_t total;		/* bytes of the target disk */
+	uint64_t *starts;	/* where each source begins in the concatenation; source_nr + 1 */
+	struct file *file;	/* the target */
+	struct builder *builder; /* qcow2 */
+	struct hole_map target_holes; /* raw, existing: what there is to zero */
+
+	size_t job_max;		/* bytes; a multiple of grid */
+	uint64_t grid;		/* jobs begin and end on multiples of this */
+	uint64_t unit;		/* smallest thing that the target can map; divides grid */
+	size_t step;		/* zeros are looked for in steps of this; divides unit */
+	bool over_backing;	/* only what the source's top layer holds is copied */
+	bool enter_zeros;	/* zeros must be said aloud, they are not there by themselves */
+
+	uint64_t pos;		/* fill: what comes next, as the target counts */
+	struct extent pending;	/* fill: the extent at pos; len 0: ask */
+	unsigned source;	/* fill: whose */
+	uint64_t started_ns;	/* fill: for the rate limit */
+	uint64_t filled;	/* fill: bytes handed out */
+};
+
+int copy_fill(void *ctx, void *slot, struct err *e);
+int copy_work(void *ctx, void *worker, void *slot, struct err *e);
+int copy_raw_settle(void *ctx, void *slot, struct err *e);
+int copy_raw_finish(void *ctx, void *worker, void *slot, struct err *e);
+int copy_qcow2_settle(void *ctx, void *slot, struct err *e);
+int copy_qcow2_finish(void *ctx, void *worker, void *slot, struct err *e);
+
+/* Writes those steps of slot->in[at .. at+len) that hold data, at `host` of the target. */
+typedef int copy_write_fn(struct copy *c, uint64_t host, const void *buf, size_t n,
+			  struct err *e);
+int copy_write_steps(struct copy *c, const struct copy_slot *s, size_t at, size_t len,
+		     uint64_t host, copy_write_fn *write, struct err *e);
+/* What all kinds of targets do when a job is settled: progress and salvage warnings. */
+void copy_settled(struct copy *c, const struct copy_slot *s);

@@ -1,0 +1,151 @@
+/* Cuts the disk into jobs. Holes and zeros are passed over by extent, not read. */
+#include <time.h>
+
+#include "base/align.h"
+#include "ops/copy.h"
+
+/* A gap of zeros inside a job costs clearing memory; from here on it ends the job. */
+#define GAP_MAX 65536
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Sleeps until the bytes handed out so far are within the rate; in short naps, so that a stop
+ * is noticed. */
+static int rate_wait(struct copy *c, struct err *e)
+{
+	if (!c->o->rate)
+		return 0;
+	if (!c->started_ns)
+		c->started_ns = now_ns();
+	for (;;) {
+		double due = (double)c->filled / (double)c->o->rate * 1e9;
+		double left = due - (double)(now_ns() - c->started_ns);
+		struct timespec nap = { 0, (long)MIN(left, 50e6) };
+
+		if (watch_stopped(c->o->watch, e) < 0)
+			return -1;
+		if (left <= 0)
+			return 0;
+		nanosleep(&nap, NULL);
+	}
+}
+
+/* Makes c->pending the extent at c->pos, as the target counts. */
+static int extent_find(struct copy *c, struct err *e)
+{
+	uint64_t at = c->pos + c->o->skip, local, rest;
+	struct disk *d;
+
+	if (c->pending.len)
+		return 0;
+	while (at >= c->starts[c->source + 1])
+		c->source++;
+	d = c->o->sources[c->source];
+	local = at - c->starts[c->source];
+	rest = MIN(c->starts[c->source + 1] - at, c->total - c->pos);
+	return c->over_backing ? disk_next_top(d, local, rest, &c->pending, e)
+			       : disk_next(d, local, rest, &c->pending, e);
+}
+
+static void extent_consume(struct copy *c, uint64_t len)
+{
+	struct extent *x = &c->pending;
+
+	c->pos += len;
+	x->guest += len;
+	x->host += len;
+	x->len -= len;
+}
+
+static bool wanted(const struct copy *c, const struct extent *x)
+{
+	if (c->over_backing)
+		return x->kind != EXTENT_ABSENT;
+	return !x->reads_zero || !c->o->sparse;
+}
+
+/* A long run of zeros that has to be entered becomes a job of its own. */
+static bool zero_job(struct copy *c, struct copy_slot *s)
+{
+	const struct extent *x = &c->pending;
+	bool zeros = c->over_backing ? x->kind == EXTENT_ZERO : x->reads_zero && c->o->sparse;
+	uint64_t len = c->pos + x->len == c->total ? x->len : align_down(x->len, c->grid);
+
+	if (!c->enter_zeros || !zeros || c->pos % c->grid || !len)
+		return false;
+	s->guest = c->pos;
+	s->zero_len = len;
+	extent_consume(c, len);
+	return true;
+}
+
+static void piece_add(struct copy *c, struct copy_slot *s)
+{
+	struct copy_piece *p = &s->pieces[s->piece_nr++];
+
+	if (s->piece_nr == 1)
+		s->guest = align_down(c->pos, c->grid);
+	p->at = (size_t)(c->pos - s->guest);
+	p->source = c->source;
+	p->x = c->pending;
+	p->x.len = MIN(c->pending.len, c->job_max - p->at);
+	extent_consume(c, p->x.len);
+}
+
+/* Passes over what is not wanted. Returns whether the job that was begun ends here. */
+static bool gap_pass(struct copy *c, struct copy_slot *s)
+{
+	uint64_t len = c->pending.len;
+
+	if (s->piece_nr && (c->pos + len >= s->guest + c->job_max ||
+			    len >= MAX((uint64_t)GAP_MAX, c->grid)))
+		return true;
+	extent_consume(c, len);
+	return false;
+}
+
+static void job_close(struct copy *c, struct copy_slot *s)
+{
+	uint64_t end = MIN(align_up(c->pos, c->grid), c->total);
+
+	/* The rest of the last grid cell is known to be zeros. */
+	if (end > c->pos)
+		extent_consume(c, MIN(end - c->pos, c->pending.len));
+	s->len = (size_t)(end - s->guest);
+	c->filled += s->len;
+}
+
+int copy_fill(void *ctx, void *slot, struct err *e)
+{
+	struct copy *c = ctx;
+	struct copy_slot *s = slot;
+
+	s->piece_nr = s->place_nr = 0;
+	s->zero_len = s->bad_len = 0;
+	if (rate_wait(c, e) < 0)
+		return -1;
+	while (c->pos < c->total) {
+		if (watch_stopped(c->o->watch, e) < 0 || extent_find(c, e) < 0)
+			return -1;
+		if (!s->piece_nr && zero_job(c, s))
+			return 1;
+		if (wanted(c, &c->pending) ||
+		    (c->enter_zeros && !c->over_backing && !s->piece_nr)) {
+			piece_add(c, s);
+			if (c->pos == s->guest + c->job_max)
+				break;
+		} else if (gap_pass(c, s)) {
+			break;
+		}
+	}
+	if (!s->piece_nr)
+		return 0;
+	job_close(c, s);
+	return 1;
+}

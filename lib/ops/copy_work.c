@@ -1,0 +1,188 @@
+/* Reads the bytes of a job, finds the zeros among them, packs. */
+#include <string.h>
+
+#include "base/align.h"
+#include "base/bits.h"
+#include "ops/copy.h"
+
+/* Reads sector by sector what could not be read in one go. */
+static int piece_salvage(struct copy_worker *w, struct copy_slot *s, const struct copy_piece *p)
+{
+	for (uint64_t done = 0; done < p->x.len; done += SECTOR_SIZE) {
+		struct err ignored = ERR_INIT;
+		uint8_t *to = s->in + p->at + done;
+
+		if (disk_read(w->readers[p->source], p->x.guest + done, to, SECTOR_SIZE, &ignored) == 0)
+			continue;
+		memset(to, 0, SECTOR_SIZE);
+		if (!s->bad_len)
+			s->bad_guest = s->guest + p->at + done;
+		s->bad_len += SECTOR_SIZE;
+	}
+	return 0;
+}
+
+static int piece_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
+		      const struct copy_piece *p, struct err *e)
+{
+	struct err attempt = ERR_INIT;
+
+	if (p->x.reads_zero) {
+		memset(s->in + p->at, 0, p->x.len);
+		return 0;
+	}
+	if (disk_read_extent(w->readers[p->source], &p->x, s->in + p->at, &attempt) == 0)
+		return 0;
+	if (c->o->salvage)
+		return piece_salvage(w, s, p);
+	*e = attempt;
+	return err_ctx(e, "error while reading at byte %llu",
+		       (unsigned long long)(s->guest + p->at));
+}
+
+/* Over a backing file a unit that the source's top layer holds in part is taken whole, as the
+ * guest sees it. */
+static int units_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
+		      struct err *e)
+{
+	size_t per_unit = (size_t)(c->unit / c->step), steps = div_up(s->len, c->step);
+
+	for (size_t i = 0; i < steps; i += per_unit) {
+		size_t nr = MIN(per_unit, steps - i), data = 0, zero = 0, at = i * c->step;
+		size_t len = MIN((size_t)c->unit, s->len - at);
+
+		for (size_t k = i; k < i + nr; k++) {
+			data += s->step_state[k] == COPY_DATA;
+			zero += s->step_state[k] == COPY_ZERO;
+		}
+		if (!data && (!zero || zero == nr))
+			continue;
+		if (disk_read(w->readers[0], s->guest + at, s->in + at, len, e) < 0)
+			return err_ctx(e, "error while reading at byte %llu",
+				       (unsigned long long)(s->guest + at));
+		memset(s->step_state + i, COPY_DATA, nr);
+	}
+	return 0;
+}
+
+static void states_mark(struct copy *c, struct copy_slot *s, const struct copy_piece *p)
+{
+	size_t first = p->at / c->step, end = div_up(p->at + p->x.len, c->step);
+	bool cut = p->at % c->step || (p->at + p->x.len) % c->step;
+	bool zero = p->x.kind == EXTENT_ZERO && !(cut && p->at + p->x.len != s->len);
+
+	for (size_t i = first; i < end; i++)
+		if (s->step_state[i] != COPY_DATA)
+			s->step_state[i] = zero ? COPY_ZERO : COPY_DATA;
+}
+
+static int over_backing_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
+			     struct err *e)
+{
+	memset(s->step_state, COPY_SKIP, div_up(s->len, c->step));
+	for (size_t i = 0; i < s->piece_nr; i++)
+		states_mark(c, s, &s->pieces[i]);
+	return units_read(c, w, s, e);
+}
+
+static int pieces_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
+		       struct err *e)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < s->piece_nr; i++) {
+		const struct copy_piece *p = &s->pieces[i];
+
+		memset(s->in + at, 0, p->at - at);
+		if (piece_read(c, w, s, p, e) < 0)
+			return -1;
+		at = p->at + p->x.len;
+	}
+	memset(s->in + at, 0, s->len - at);
+	memset(s->step_state, COPY_DATA, div_up(s->len, c->step));
+	return 0;
+}
+
+/* Turns what is zero into COPY_ZERO; runs shorter than the sparse size stay data. */
+static void zeros_find(struct copy *c, struct copy_slot *s)
+{
+	size_t shortest = MIN(MAX(c->o->sparse, c->step), c->job_max);
+
+	if (!c->o->sparse)
+		return;
+	for (size_t at = 0; at < s->len;) {
+		bool zero;
+
+		if (s->step_state[at / c->step] != COPY_DATA) {
+			at += c->step;
+			continue;
+		}
+		size_t run = bytes_zero_run(s->in + at, s->len - at, c->step, &zero);
+		bool edge = at == 0 || at + run >= s->len; /* it may go on in the next job */
+		size_t end = at + run;
+
+		for (; at < end; at += c->step)
+			if (zero && (run >= shortest || edge) && s->step_state[at / c->step] == COPY_DATA)
+				s->step_state[at / c->step] = COPY_ZERO;
+		at = end;
+	}
+}
+
+static int clusters_pack(struct copy *c, struct copy_worker *w, struct copy_slot *s)
+{
+	size_t size = (size_t)builder_cluster_size(c->builder), padded = align_up(s->len, size);
+	size_t per_cluster = size / c->step, steps = div_up(s->len, c->step);
+
+	memset(s->in + s->len, 0, padded - s->len);
+	for (size_t i = 0; i < padded / size; i++) {
+		bool any = false;
+
+		for (size_t k = i * per_cluster; k < MIN((i + 1) * per_cluster, steps); k++)
+			any |= s->step_state[k] == COPY_DATA;
+		s->packed_len[i] =
+			any ? (uint32_t)codec_pack(w->codec, s->in + i * size, size, s->out + i * size)
+			    : 0;
+	}
+	return 0;
+}
+
+int copy_work(void *ctx, void *worker, void *slot, struct err *e)
+{
+	struct copy *c = ctx;
+	struct copy_worker *w = worker;
+	struct copy_slot *s = slot;
+
+	if (s->zero_len)
+		return 0;
+	if (c->over_backing ? over_backing_read(c, w, s, e) < 0 : pieces_read(c, w, s, e) < 0)
+		return -1;
+	zeros_find(c, s);
+	return c->o->compress ? clusters_pack(c, w, s) : 0;
+}
+
+int copy_write_steps(struct copy *c, const struct copy_slot *s, size_t at, size_t len,
+		     uint64_t host, copy_write_fn *write, struct err *e)
+{
+	size_t end = at + len, start = at;
+
+	while (at < end) {
+		size_t run = 0;
+
+		while (at + run < end && s->step_state[(at + run) / c->step] == COPY_DATA)
+			run += c->step;
+		run = MIN(run, end - at);
+		if (run && write(c, host + (at - start), s->in + at, run, e) < 0)
+			return -1;
+		at += run ? run : c->step;
+	}
+	return 0;
+}
+
+void copy_settled(struct copy *c, const struct copy_slot *s)
+{
+	if (s->bad_len)
+		warn_to(c->o->listener,
+			"%llu bytes from byte %llu on could not be read and became zeros",
+			(unsigned long long)s->bad_len, (unsigned long long)s->bad_guest);
+	watch_progress(c->o->watch, s->guest + (s->zero_len ? s->zero_len : s->len), c->total);
+}

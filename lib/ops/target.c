@@ -1,0 +1,68 @@
+#include "ops/target.h"
+
+#include <errno.h>
+
+int target_open(struct target *t, const char *path, unsigned cache_flags, bool existing,
+		struct err *e)
+{
+	struct err first = ERR_INIT;
+	unsigned flags = FILE_WRITE | cache_flags;
+
+	if (existing) {
+		t->file = file_open(path, flags, e);
+		return t->file ? 0 : err_ctx(e, "Could not open '%s'", path);
+	}
+	t->file = file_open(path, flags | FILE_CREATE | FILE_EXCLUSIVE, &first);
+	t->made = t->file != NULL;
+	if (!t->file && first.os == EEXIST)
+		t->file = file_open(path, flags, e);
+	else if (!t->file)
+		*e = first;
+	if (t->file && !file_is_regular(t->file))
+		return err_set(e, ERR_UNSUPPORTED,
+			       "'%s' is a device: it is not created, only written into with -n", path);
+	return t->file ? 0 : err_ctx(e, "Could not create '%s'", path);
+}
+
+int target_lock(struct target *t, enum file_locking how, const struct listener *l,
+		struct err *e)
+{
+	return file_lock(t->file, PERMISSION_READ | PERMISSION_WRITE | PERMISSION_RESIZE,
+			 PERMISSION_READ | PERMISSION_WRITE_UNCHANGED, how, l, e);
+}
+
+int target_empty(struct target *t, struct err *e)
+{
+	t->emptied = true;
+	return file_truncate(t->file, 0, e);
+}
+
+int target_raw_prepare(struct file *f, uint64_t size, enum preallocation how, struct err *e)
+{
+	switch (how) {
+	case PREALLOCATION_METADATA:
+		return err_set(e, ERR_INVALID, "preallocation=metadata means nothing for a raw image");
+	case PREALLOCATION_FALLOC:
+		return file_allocate(f, 0, size, e);
+	case PREALLOCATION_FULL:
+		return file_zero(f, 0, size, FILE_ZERO_WRITE, e);
+	default:
+		return file_truncate(f, size, e);
+	}
+}
+
+int target_close(struct target *t, int ret, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+
+	if (!t->file)
+		return ret;
+	if (ret < 0 && t->made)
+		file_remove(t->file);
+	else if (ret < 0 && t->emptied && file_truncate(t->file, 0, &ignored) < 0)
+		ret = -1; /* nothing more can be done; the first failure is the one to report */
+	if (file_close(t->file, e) < 0)
+		ret = -1;
+	t->file = NULL;
+	return ret;
+}

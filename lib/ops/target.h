@@ -1,0 +1,31 @@
+#pragma once
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "image/create.h"
+#include "io/file.h"
+
+/* A file that is about to become an image: opened, locked, emptied, and taken back when the
+ * job fails. Zero-initialise; target_close() accepts that state. */
+struct target {
+	struct file *file;
+	bool made;    /* the file did not exist before */
+	bool emptied; /* what was in it is gone */
+};
+
+/* Opens `path` for writing and reading. Without `existing`, a regular file is made if there is
+ * none, and devices are refused. */
+int target_open(struct target *t, const char *path, unsigned cache_flags, bool existing,
+		struct err *e) MUST_CHECK;
+/* Takes the locks of a writer. */
+int target_lock(struct target *t, enum file_locking how, const struct listener *l,
+		struct err *e) MUST_CHECK;
+/* Throws away what the file holds. */
+int target_empty(struct target *t, struct err *e) MUST_CHECK;
+/* Gives an emptied file the length and preallocation of a raw image. PREALLOCATION_METADATA is
+ * refused. */
+int target_raw_prepare(struct file *f, uint64_t size, enum preallocation how,
+		       struct err *e) MUST_CHECK;
+/* Closes. If `ret` says that the job failed, or closing fails, a file that was made here is
+ * removed and one that was emptied is left empty. Returns 0 or -1. */
+int target_close(struct target *t, int ret, struct err *e) MUST_CHECK;
