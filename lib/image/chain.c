@@ -41,6 +41,18 @@ static int format_find(struct file *f, const struct spec *s, const struct chain 
 
 static int snapshot_select(struct disk *d, const struct disk_options *o, struct err *e);
 
+/* Whether clusters were handed out long before anything is written there. Programs that show
+ * or count clusters agree to look for holes only then, at this bound; elsewhere a mapped
+ * cluster is one that is in use, whatever the file system made of its zeros. */
+static bool looks_preallocated(const struct image *img)
+{
+	int64_t occupied = file_occupied(img->file);
+	uint64_t clusters = geom_clusters(&img->geom, file_size(img->file));
+	uint64_t used = occupied > 0 ? (uint64_t)occupied >> img->geom.cluster_bits : 0;
+
+	return occupied >= 0 && clusters >= MAX(used / 9 * 10 + used % 9 * 10 / 9, used + 2);
+}
+
 static int image_layer_open(struct disk *d, struct file *f, const struct spec *s,
 			    const struct chain *c, struct err *e)
 {
@@ -56,8 +68,8 @@ static int image_layer_open(struct disk *d, struct file *f, const struct spec *s
 	d->map = image_map(d->image);
 	if (image_guest_file(d->image))
 		d->holes = hole_map_over(image_guest_file(d->image));
-	else
-		d->flags &= ~DISK_HOLES;
+	if (!d->holes.file || ((d->flags & DISK_HOLES_IF_SPARSE) && !looks_preallocated(d->image)))
+		d->flags &= ~(unsigned)DISK_HOLES;
 	if (d->depth == 0 && snapshot_select(d, o, e) < 0)
 		return -1;
 	return 0;

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "format/bitmap_entry.h"
 #include "format/geom.h"
 #include "format/header.h"
 #include "format/snapshot_entry.h"
