@@ -1,0 +1,133 @@
+#include "ops/measure.h"
+
+#include "base/align.h"
+#include "base/overflow.h"
+#include "image/image.h"
+
+/* Rounds the size of the disk up to sectors, as creating it would. */
+static int size_round(uint64_t size, uint64_t *rounded, struct err *e)
+{
+	if (ovf_add(size, SECTOR_SIZE - 1, rounded) || *rounded > FILE_OFFSET_MAX)
+		return err_set(e, ERR_INVALID,
+			       "a disk of %llu bytes is too large",
+			       (unsigned long long)size);
+	*rounded = align_down(*rounded, SECTOR_SIZE);
+	return 0;
+}
+
+/* Bytes of the target's clusters that hold something. The source's extents know nothing of
+ * the target's clusters: one that ends inside a cluster has paid for all of it, so that
+ * counting goes on behind that cluster. */
+static int count_data(struct disk *d, uint64_t cluster_size, const struct watch *w,
+		      uint64_t *data_len, struct err *e)
+{
+	uint64_t size = disk_size(d), paid = 0; /* clusters below `paid` bytes are counted */
+
+	*data_len = 0;
+	for (uint64_t at = 0; at < size;) {
+		struct extent x;
+
+		if (watch_stopped(w, e) < 0 || disk_next(d, at, size - at, &x, e) < 0)
+			return -1;
+		watch_progress(w, at, size);
+		at += x.len;
+		if (x.reads_zero || at <= paid)
+			continue;
+		uint64_t first = MAX(paid, align_down(x.guest, cluster_size));
+
+		paid = align_up(at, cluster_size);
+		*data_len += paid - first;
+	}
+	watch_progress(w, size, size);
+	return 0;
+}
+
+/* A bitmap's data and its table, each in clusters of their own (18). */
+static uint64_t bitmap_len(uint64_t disk_len, unsigned granularity_bits,
+			   uint64_t cluster_size)
+{
+	uint64_t bits = div_up(disk_len, UINT64_C(1) << granularity_bits);
+	uint64_t clusters = div_up(div_up(bits, 8), cluster_size);
+
+	return clusters * cluster_size + align_up(clusters * 8, cluster_size);
+}
+
+/* Bitmaps that were in use when their writer went away are worth nothing and not copied. */
+static int count_bitmaps(struct disk *d, struct image *img, uint64_t cluster_size,
+			 uint64_t *len, struct err *e)
+{
+	uint64_t directory_len = 0;
+	struct bytes directory;
+
+	*len = 0;
+	if (image_bitmaps(img, &directory, e) < 0)
+		return -1;
+	struct rd r = rd_over(directory.p, directory.n);
+
+	while (rd_left(&r)) {
+		struct bitmap_entry b;
+
+		if (bitmap_entry_decode(&r, &b, e) < 0)
+			return err_ctx(e, "bitmap directory");
+		if (b.flags & BITMAP_IN_USE)
+			continue;
+		*len += bitmap_len(disk_size(d), b.granularity_bits, cluster_size);
+		directory_len += bitmap_entry_len(&b);
+	}
+	*len += align_up(directory_len, cluster_size);
+	return 0;
+}
+
+static int measure_qcow2(const struct measure_target *t, uint64_t size, uint64_t data_len,
+			 struct measure *m, struct err *e)
+{
+	struct create_options o = t->create;
+	struct create_measure file;
+
+	o.size = size;
+	if (o.backing_name || o.preallocation == PREALLOCATION_FALLOC ||
+	    o.preallocation == PREALLOCATION_FULL)
+		data_len = align_up(size, UINT64_C(1) << o.cluster_bits);
+	if (create_measure(&o, data_len, t->luks_len, &file, e) < 0)
+		return -1;
+	m->required = file.required;
+	m->fully_allocated = file.fully_allocated;
+	return 0;
+}
+
+int measure_new(const struct measure_target *t, struct measure *m, struct err *e)
+{
+	uint64_t size;
+
+	*m = (struct measure){ 0 };
+	if (size_round(t->create.size, &size, e) < 0)
+		return -1;
+	if (t->format == FORMAT_QCOW2)
+		return measure_qcow2(t, size, 0, m, e);
+	m->required = m->fully_allocated = size;
+	return 0;
+}
+
+int measure_copy(struct disk *d, const struct measure_target *t, const struct watch *w,
+		 struct measure *m, struct err *e)
+{
+	uint64_t size = disk_size(d), data_len = 0;
+	uint64_t cluster_size = UINT64_C(1) << t->create.cluster_bits;
+	struct image *img = disk_image(d, 0);
+
+	*m = (struct measure){ .required = size, .fully_allocated = size };
+	if (t->format != FORMAT_QCOW2)
+		return 0;
+	/* First without any data: a target that cannot be is refused before the source is
+	 * walked. */
+	if (measure_qcow2(t, size, 0, m, e) < 0)
+		return -1;
+	if (!t->create.backing_name && count_data(d, cluster_size, w, &data_len, e) < 0)
+		return -1;
+	if (measure_qcow2(t, size, data_len, m, e) < 0)
+		return -1;
+
+	/* Version 2 has no room to say that bitmaps are valid. */
+	m->has_bitmaps = img && image_header(img)->version >= 3 && t->create.version >= 3;
+	return m->has_bitmaps ? count_bitmaps(d, img, cluster_size, &m->bitmaps, e) : 0;
+}
