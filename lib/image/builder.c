@@ -66,7 +66,7 @@ struct builder *builder_make(struct file *f, const struct create_options *o, boo
 		err_nomem(e);
 		goto out;
 	}
-	if (mode_init(b, fixed, e) < 0 || create_data_file(f, o, &b->data_file, e) < 0 ||
+	if (mode_init(b, fixed, e) < 0 || create_data_file(f, o, &b->data_file, &b->data_file_made, e) < 0 ||
 	    payload_init(b, e) < 0)
 		goto out;
 	builder_l2_init(b);
@@ -80,8 +80,9 @@ void builder_free(struct builder *b)
 {
 	if (!b)
 		return;
-	if (b->data_file)
-		file_drop(b->data_file);
+	if (b->data_file && b->data_file_made)
+		file_remove(b->data_file);
+	file_drop(b->data_file);
 	if (b->fixed)
 		gather_fini(&b->tables);
 	else

@@ -129,9 +129,8 @@ int builder_finish(struct builder *b, bool durable, struct err *e)
 		ret = file_flush_directory(b->data_file, e);
 	if (ret == 0 && durable)
 		ret = file_flush_directory(b->file, e);
-	if (b->data_file) { /* a failed close is a failed build */
-		if (file_close(b->data_file, e) < 0)
-			ret = -1;
+	if (ret == 0 && b->data_file) { /* a failed close is a failed build */
+		ret = file_close(b->data_file, e);
 		b->data_file = NULL;
 	}
 	return ret;

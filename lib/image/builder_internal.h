@@ -53,6 +53,7 @@ int host_space_finish(struct host_space *s, uint64_t tail, struct host_tail *t, 
 
 struct builder {
 	struct file *file, *data_file; /* data_file: owned, or NULL */
+	bool data_file_made;	       /* it goes again unless the image is finished */
 	struct create_options options;
 	struct geom geom;
 	bool fixed;	/* everything has its place in the layout; nothing is appended */
@@ -78,7 +79,7 @@ void builder_l2_init(struct builder *b);
 int builder_l2_close(struct builder *b, struct err *e);
 /* The header fields that follow from the options alone. */
 void create_header(const struct create_options *o, struct header *h);
-/* Opens and empties the external data file of a new image; *out = NULL when it has none. On
- * failure *out may be set and is the caller's to drop. */
+/* Opens, locks and empties the external data file of a new image, if it is to have one; *made:
+ * it did not exist before. On failure *out may be set and is the caller's to drop. */
 int create_data_file(struct file *image, const struct create_options *o, struct file **out,
-		     struct err *e);
+		     bool *made, struct err *e);

@@ -117,23 +117,34 @@ void create_header(const struct create_options *o, struct header *h)
 		h->autoclear_features |= AUTOCLEAR_DATA_FILE_RAW;
 }
 
+static int data_file_open(struct file *image, const char *path, struct file **out, bool *made,
+			  struct err *e)
+{
+	uint64_t device, inode;
+
+	*made = !file_path_identity(path, &device, &inode);
+	*out = file_open(path, FILE_WRITE | FILE_CREATE | file_cache_flags(image), e);
+	if (!*out)
+		return err_ctx(e, "Could not create '%s'", path);
+	if (file_same(*out, image))
+		return err_set(e, ERR_INVALID, "the data file and the image are the same file");
+	return file_lock(*out, PERMISSION_READ | PERMISSION_WRITE | PERMISSION_RESIZE,
+			 PERMISSION_READ | PERMISSION_WRITE_UNCHANGED, LOCKING_AUTO, NULL, e);
+}
+
 int create_data_file(struct file *image, const struct create_options *o, struct file **out,
-		     struct err *e)
+		     bool *made, struct err *e)
 {
 	char *path;
+	int ret;
 
-	*out = NULL;
 	if (!o->data_file)
 		return 0;
 	if (policy_resolve(file_path(image), o->data_file, &path, e) < 0)
 		return err_ctx(e, "data_file");
-	*out = file_open(path, FILE_WRITE | FILE_CREATE | file_cache_flags(image), e);
-	if (!*out)
-		err_ctx(e, "Could not create '%s'", path);
-	else if (file_same(*out, image))
-		err_set(e, ERR_INVALID, "the data file and the image are the same file");
+	ret = data_file_open(image, path, out, made, e);
 	free(path);
-	if (err_is(e))
+	if (ret < 0)
 		return -1;
 	if (o->keep_data_file && file_size(*out) >= o->size)
 		return 0;

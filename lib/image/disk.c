@@ -80,6 +80,27 @@ bool disk_uses_file(const struct disk *d, const struct file *f)
 	return false;
 }
 
+static bool file_is(const struct file *f, uint64_t device, uint64_t inode)
+{
+	uint64_t of_device, of_inode;
+
+	return f && file_identity(f, &of_device, &of_inode) && of_device == device &&
+	       of_inode == inode;
+}
+
+bool disk_uses_path(const struct disk *d, const char *path)
+{
+	uint64_t device, inode;
+
+	if (!file_path_identity(path, &device, &inode))
+		return false;
+	for (; d; d = d->backing)
+		if (file_is(d->file, device, inode) ||
+		    (d->image && file_is(d->image->data_file, device, inode)))
+			return true;
+	return false;
+}
+
 int disk_next_top(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
 		  struct err *e)
 {

@@ -53,6 +53,8 @@ const char *disk_layer_file(const struct disk *d, unsigned depth);
 /* Whether the top-level files are the same file as `f` (device and inode), any layer, data
  * files included. */
 bool disk_uses_file(const struct disk *d, const struct file *f);
+/* The same for a file that need not be open, nor exist. */
+bool disk_uses_path(const struct disk *d, const char *path);
 
 /* The extent that begins at `guest` (< disk size), at most max_len (> 0) bytes of it.
  * Neighbours of one kind with adjoining host offsets are joined within what one L2 table

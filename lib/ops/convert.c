@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/align.h"
+#include "image/policy.h"
 #include "ops/copy.h"
 #include "ops/target.h"
 
@@ -190,12 +191,23 @@ static int raw_fill(struct copy *c, bool durable, struct err *e)
 	return 0;
 }
 
+/* Neither the target nor its data file may be anything that is read. */
 static int sources_check(const struct convert_options *o, struct file *target, struct err *e)
 {
-	for (unsigned i = 0; i < o->source_nr; i++)
+	bool has_data_file = o->format == FORMAT_QCOW2 && !o->no_create && o->create.data_file;
+	char *data_file = NULL;
+	int ret = 0;
+
+	if (has_data_file && policy_resolve(o->target, o->create.data_file, &data_file, e) < 0)
+		return err_ctx(e, "data_file");
+	for (unsigned i = 0; ret == 0 && i < o->source_nr; i++) {
 		if (disk_uses_file(o->sources[i], target))
-			return err_set(e, ERR_INVALID, "source and target are the same file");
-	return 0;
+			ret = err_set(e, ERR_INVALID, "source and target are the same file");
+		else if (data_file && disk_uses_path(o->sources[i], data_file))
+			ret = err_set(e, ERR_INVALID, "source and data file are the same file");
+	}
+	free(data_file);
+	return ret;
 }
 
 int convert(const struct convert_options *o, struct err *e)
