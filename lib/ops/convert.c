@@ -1,12 +1,10 @@
 #include "ops/convert.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #include "base/align.h"
 #include "image/policy.h"
 #include "ops/copy.h"
-#include "ops/target.h"
 
 /* Large enough that a request costs little beside its bytes, small enough that a worker's
  * buffer stays in its cache. */
@@ -92,7 +90,7 @@ static void worker_free(const struct copy *c, struct copy_worker *w)
 	for (unsigned i = 0; w->readers && i < c->o->source_nr; i++)
 		disk_reader_free(w->readers[i]);
 	free(w->readers);
-	codec_free(w->codec);
+	packer_free(w->packer);
 	free(w);
 }
 
@@ -108,14 +106,8 @@ static struct copy_worker *worker_new(const struct copy *c, struct err *e)
 	for (unsigned i = 0; i < o->source_nr; i++)
 		if (!(w->readers[i] = disk_reader_new(o->sources[i], e)))
 			goto out;
-	if (o->compress) {
-		bool zstd = o->create.compression == COMPRESSION_ZSTD;
-
-		w->codec = codec_new(zstd ? CODEC_ZSTD : CODEC_DEFLATE, o->level, e);
-		if (!w->codec)
-			goto out;
-	}
-	return w;
+	if (!o->compress || (w->packer = packer_new(c->builder, o->level, e)))
+		return w;
 out:
 	worker_free(c, w);
 	return NULL;
@@ -162,7 +154,7 @@ static int qcow2_fill(struct copy *c, bool durable, struct err *e)
 	int ret = -1;
 
 	create.size = c->total;
-	c->builder = builder_new(c->file, &create, e);
+	c->builder = builder_new(c->target->file, &create, e);
 	if (!c->builder)
 		return -1;
 	grid_plan(c);
@@ -176,19 +168,17 @@ static int raw_fill(struct copy *c, bool durable, struct err *e)
 {
 	const struct convert_options *o = c->o;
 
-	if (o->no_create && file_size(c->file) < c->total)
+	if (o->no_create && target_size(c->target) < c->total)
 		return err_set(e, ERR_INVALID,
 			       "the target has %llu bytes and the source %llu: it does not fit",
-			       (unsigned long long)file_size(c->file), (unsigned long long)c->total);
-	c->target_holes = hole_map_over(c->file);
+			       (unsigned long long)target_size(c->target),
+			       (unsigned long long)c->total);
 	grid_plan(c);
-	if (!o->no_create && target_raw_prepare(c->file, c->total, o->create.preallocation, e) < 0)
+	if (!o->no_create && target_raw_prepare(c->target, c->total, o->create.preallocation, e) < 0)
 		return -1;
 	if (copy_run(c, e) < 0)
 		return -1;
-	if (durable && (file_flush(c->file, e) < 0 || file_flush_directory(c->file, e) < 0))
-		return -1;
-	return 0;
+	return durable ? target_flush(c->target, e) : 0;
 }
 
 /* Neither the target nor its data file may be anything that is read. */
@@ -212,8 +202,8 @@ static int sources_check(const struct convert_options *o, struct file *target, s
 
 int convert(const struct convert_options *o, struct err *e)
 {
-	struct copy c = { .o = o };
 	struct target t = { 0 };
+	struct copy c = { .o = o, .target = &t };
 	bool durable = !(o->target_flags & FILE_NO_FLUSH);
 	int ret = -1;
 
@@ -224,7 +214,6 @@ int convert(const struct convert_options *o, struct err *e)
 		goto out;
 	if (!o->no_create && target_empty(&t, e) < 0)
 		goto out;
-	c.file = t.file;
 	ret = o->format == FORMAT_QCOW2 ? qcow2_fill(&c, durable, e) : raw_fill(&c, durable, e);
 out:
 	free(c.starts);

@@ -23,7 +23,7 @@ struct convert_options {
 	enum file_locking locking; /* of the target */
 
 	bool compress;
-	int level;		/* CODEC_LEVEL_DEFAULT or what codec_new() takes */
+	int level;		/* 0: the default; else 1-9 for zlib, 1-19 for zstd */
 	uint64_t sparse;	/* shortest run of zeros that is left out; 0: all is written */
 	uint64_t rate;		/* bytes a second, 0: no limit */
 	unsigned workers;	/* 0: as many as there are processors */

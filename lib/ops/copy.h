@@ -1,7 +1,7 @@
 #pragma once
 #include "base/watch.h"
-#include "codec/codec.h"
 #include "image/builder.h"
+#include "image/target.h"
 #include "ops/convert.h"
 #include "work/ring.h"
 
@@ -40,16 +40,15 @@ enum copy_state { COPY_SKIP, COPY_ZERO, COPY_DATA };
 
 struct copy_worker {
 	struct disk_reader **readers; /* per source */
-	struct codec *codec;
+	struct packer *packer;
 };
 
 struct copy {
 	const struct convert_options *o;
 	uint64_t total;		/* bytes of the target disk */
 	uint64_t *starts;	/* where each source begins in the concatenation; source_nr + 1 */
-	struct file *file;	/* the target */
+	struct target *target;
 	struct builder *builder; /* qcow2 */
-	struct hole_map target_holes; /* raw, existing: what there is to zero */
 
 	size_t job_max;		/* bytes; a multiple of grid */
 	uint64_t grid;		/* jobs begin and end on multiples of this */

@@ -4,24 +4,7 @@
 
 static int raw_write(struct copy *c, uint64_t host, const void *buf, size_t n, struct err *e)
 {
-	return file_write_at(c->file, host, buf, n, e);
-}
-
-/* Zeros go where the existing target may hold something else. What is a hole already stays
- * as it is, so that space that was reserved stays reserved. */
-static int zeros_enter(struct copy *c, uint64_t guest, uint64_t len, struct err *e)
-{
-	while (len) {
-		bool is_data;
-		uint64_t n;
-
-		hole_map_next(&c->target_holes, guest, len, &is_data, &n);
-		if (is_data && file_zero(c->file, guest, n, FILE_ZERO_KEEP, e) < 0)
-			return -1;
-		guest += n;
-		len -= n;
-	}
-	return 0;
+	return target_write(c->target, host, buf, n, e);
 }
 
 int copy_raw_settle(void *ctx, void *slot, struct err *e)
@@ -31,10 +14,10 @@ int copy_raw_settle(void *ctx, void *slot, struct err *e)
 
 	copy_settled(c, s);
 	if (s->zero_len)
-		return zeros_enter(c, s->guest, s->zero_len, e);
+		return target_zero(c->target, s->guest, s->zero_len, e);
 	for (size_t at = 0; c->enter_zeros && at < s->len; at += c->step)
 		if (s->step_state[at / c->step] == COPY_ZERO &&
-		    zeros_enter(c, s->guest + at, MIN(c->step, s->len - at), e) < 0)
+		    target_zero(c->target, s->guest + at, MIN(c->step, s->len - at), e) < 0)
 			return -1;
 	return 1;
 }

@@ -140,7 +140,7 @@ static int clusters_pack(struct copy *c, struct copy_worker *w, struct copy_slot
 		for (size_t k = i * per_cluster; k < MIN((i + 1) * per_cluster, steps); k++)
 			any |= s->step_state[k] == COPY_DATA;
 		s->packed_len[i] =
-			any ? (uint32_t)codec_pack(w->codec, s->in + i * size, size, s->out + i * size)
+			any ? packer_pack(w->packer, s->in + i * size, s->out + i * size)
 			    : 0;
 	}
 	return 0;

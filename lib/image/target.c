@@ -1,4 +1,4 @@
-#include "ops/target.h"
+#include "image/target.h"
 
 #include <errno.h>
 
@@ -37,17 +37,50 @@ int target_empty(struct target *t, struct err *e)
 	return file_truncate(t->file, 0, e);
 }
 
-int target_raw_prepare(struct file *f, uint64_t size, enum preallocation how, struct err *e)
+uint64_t target_size(const struct target *t)
+{
+	return file_size(t->file);
+}
+
+int target_write(struct target *t, uint64_t off, const void *buf, size_t n, struct err *e)
+{
+	return file_write_at(t->file, off, buf, n, e);
+}
+
+int target_zero(struct target *t, uint64_t off, uint64_t len, struct err *e)
+{
+	t->holes.file = t->file;
+	while (len) {
+		bool is_data;
+		uint64_t n;
+
+		hole_map_next(&t->holes, off, len, &is_data, &n);
+		if (is_data && file_zero(t->file, off, n, FILE_ZERO_KEEP, e) < 0)
+			return -1;
+		off += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int target_flush(struct target *t, struct err *e)
+{
+	if (file_flush(t->file, e) < 0)
+		return -1;
+	return file_flush_directory(t->file, e);
+}
+
+int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how, struct err *e)
 {
 	switch (how) {
 	case PREALLOCATION_METADATA:
 		return err_set(e, ERR_INVALID, "preallocation=metadata means nothing for a raw image");
 	case PREALLOCATION_FALLOC:
-		return file_allocate(f, 0, size, e);
+		return file_allocate(t->file, 0, size, e);
 	case PREALLOCATION_FULL:
-		return file_zero(f, 0, size, FILE_ZERO_WRITE, e);
+		return file_zero(t->file, 0, size, FILE_ZERO_WRITE, e);
 	default:
-		return file_truncate(f, size, e);
+		return file_truncate(t->file, size, e);
 	}
 }
 

@@ -11,6 +11,7 @@ struct target {
 	struct file *file;
 	bool made;    /* the file did not exist before */
 	bool emptied; /* what was in it is gone */
+	struct hole_map holes; /* of a file that is written into as it is */
 };
 
 /* Opens `path` for writing and reading. Without `existing`, a regular file is made if there is
@@ -22,9 +23,18 @@ int target_lock(struct target *t, enum file_locking how, const struct listener *
 		struct err *e) MUST_CHECK;
 /* Throws away what the file holds. */
 int target_empty(struct target *t, struct err *e) MUST_CHECK;
+uint64_t target_size(const struct target *t);
+/* Raw targets: bytes at their place. Any thread. */
+int target_write(struct target *t, uint64_t off, const void *buf, size_t n,
+		 struct err *e) MUST_CHECK;
+/* Makes bytes of an existing raw target read as zeros. What is a hole already stays as it is, so
+ * that space that was reserved stays reserved. */
+int target_zero(struct target *t, uint64_t off, uint64_t len, struct err *e) MUST_CHECK;
+/* Makes the file and its directory entry durable. */
+int target_flush(struct target *t, struct err *e) MUST_CHECK;
 /* Gives an emptied file the length and preallocation of a raw image. PREALLOCATION_METADATA is
  * refused. */
-int target_raw_prepare(struct file *f, uint64_t size, enum preallocation how,
+int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how,
 		       struct err *e) MUST_CHECK;
 /* Closes. If `ret` says that the job failed, or closing fails, a file that was made here is
  * removed and one that was emptied is left empty. Returns 0 or -1. */

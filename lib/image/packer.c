@@ -1,0 +1,39 @@
+#include <stdlib.h>
+
+#include "codec/codec.h"
+#include "image/builder_internal.h"
+
+struct packer {
+	struct codec *codec;
+	size_t cluster_size;
+};
+
+struct packer *packer_new(const struct builder *b, int level, struct err *e)
+{
+	bool zstd = b->options.compression == COMPRESSION_ZSTD;
+	struct packer *p = calloc(1, sizeof *p);
+
+	if (!p) {
+		err_nomem(e);
+		return NULL;
+	}
+	p->cluster_size = geom_cluster_size(&b->geom);
+	p->codec = codec_new(zstd ? CODEC_ZSTD : CODEC_DEFLATE, level, e);
+	if (p->codec)
+		return p;
+	free(p);
+	return NULL;
+}
+
+void packer_free(struct packer *p)
+{
+	if (!p)
+		return;
+	codec_free(p->codec);
+	free(p);
+}
+
+uint32_t packer_pack(struct packer *p, const void *in, void *out)
+{
+	return (uint32_t)codec_pack(p->codec, in, p->cluster_size, out);
+}
