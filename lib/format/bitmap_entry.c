@@ -26,9 +26,9 @@ int bitmap_entry_decode(struct rd *r, struct bitmap_entry *b, struct err *e)
 	rd_pad(r, 8);
 
 	if (r->failed)
-		return err_set(e, ERR_CORRUPT,
-			       "entry runs past the end of the bitmap directory of %zu bytes",
-			       r->n);
+		return err_set(
+		    e, ERR_CORRUPT,
+		    "entry runs past the end of the bitmap directory of %zu bytes", r->n);
 	if (b->table_off == 0 || b->table_off > FILE_OFFSET_MAX)
 		return err_set(e, ERR_CORRUPT, "bitmap table at 0x%" PRIx64, b->table_off);
 	if (b->table_nr == 0 || b->table_nr > BITMAP_TABLE_ENTRIES_MAX)
@@ -38,7 +38,8 @@ int bitmap_entry_decode(struct rd *r, struct bitmap_entry *b, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED, "unsupported bitmap type %u", b->type);
 	if (b->granularity_bits < BITMAP_GRANULARITY_MIN ||
 	    b->granularity_bits > BITMAP_GRANULARITY_MAX)
-		return err_set(e, ERR_UNSUPPORTED, "unsupported bitmap granularity of 2^%u bytes",
+		return err_set(e, ERR_UNSUPPORTED,
+			       "unsupported bitmap granularity of 2^%u bytes",
 			       b->granularity_bits);
 	if (name_len == 0 || name_len > BITMAP_NAME_MAX)
 		return err_set(e, ERR_CORRUPT, "bitmap name of %u bytes", name_len);
@@ -79,7 +80,8 @@ uint64_t bitmap_table_entry_encode(const struct bitmap_table_entry *x)
 	return x->data_off | x->reserved | x->all_ones;
 }
 
-uint64_t bitmap_table_entries(uint64_t size, unsigned granularity_bits, unsigned cluster_bits)
+uint64_t bitmap_table_entries(uint64_t size, unsigned granularity_bits,
+			      unsigned cluster_bits)
 {
 	uint64_t bits = div_up(size, UINT64_C(1) << granularity_bits);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "format/header_check.h"
 
 /* Decoding. A header is judged in the order in which its parts give each other meaning:
  * magic and version, header length, feature bits, fields, extensions, backing name. */
@@ -19,14 +20,16 @@ int header_probe(const void *start, size_t n, uint64_t *cluster_size, struct err
 	if (magic != QCOW2_MAGIC)
 		return err_set(e, ERR_CORRUPT, "Image is not in qcow2 format");
 	if (!r.failed && version != 2 && version != 3)
-		return err_set(e, ERR_UNSUPPORTED, "unsupported qcow2 version %" PRIu32, version);
+		return err_set(e, ERR_UNSUPPORTED, "unsupported qcow2 version %" PRIu32,
+			       version);
 	rd_bytes(&r, 12);
 	cluster_bits = rd_be32(&r);
 	if (r.failed || n < HEADER_PROBE_BYTES)
 		return err_set(e, ERR_CORRUPT, "header is cut short after %zu bytes", n);
 	if (cluster_bits < CLUSTER_BITS_MIN || cluster_bits > CLUSTER_BITS_MAX)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "unsupported cluster size of 2^%" PRIu32 " bytes", cluster_bits);
+			       "unsupported cluster size of 2^%" PRIu32 " bytes",
+			       cluster_bits);
 	*cluster_size = UINT64_C(1) << cluster_bits;
 	return 0;
 }
@@ -82,13 +85,15 @@ static struct rd extension_cursor(const uint8_t *buf, size_t n, const struct hea
 	uint64_t end = h->backing_off ? h->backing_off : UINT64_C(1) << h->cluster_bits;
 
 	end = MIN(end, n);
-	return rd_over(buf + h->header_length, end < h->header_length ? 0 : end - h->header_length);
+	return rd_over(buf + h->header_length,
+		       end < h->header_length ? 0 : end - h->header_length);
 }
 
 /* Puts the names that the image itself has for the unknown bits into the message (2.7). The
  * list is searched as far as it can be read: whatever else is wrong with this header, we
  * cannot tell without knowing the feature. */
-static int features_refuse(const uint8_t *buf, size_t n, const struct header *h, struct err *e)
+static int features_refuse(const uint8_t *buf, size_t n, const struct header *h,
+			   struct err *e)
 {
 	uint64_t unknown = h->incompatible_features & ~INCOMPATIBLE_KNOWN;
 	struct rd r = extension_cursor(buf, n, h);
@@ -116,102 +121,10 @@ static int features_refuse(const uint8_t *buf, size_t n, const struct header *h,
 	}
 	if (!unknown)
 		return err_set(e, ERR_UNSUPPORTED, "unsupported qcow2 features: %s", names);
-	return err_set(e, ERR_UNSUPPORTED,
-		       "unsupported qcow2 features: %s%sunknown incompatible bits 0x%" PRIx64,
-		       names, used ? ", " : "", unknown);
-}
-
-static int features_check(const struct header *h, struct err *e)
-{
-	bool flagged = h->incompatible_features & INCOMPATIBLE_COMPRESSION;
-
-	if (h->compression_type > COMPRESSION_ZSTD)
-		return err_set(e, ERR_UNSUPPORTED, "unsupported compression type %u",
-			       h->compression_type);
-	if (flagged != (h->compression_type != COMPRESSION_ZLIB))
-		return err_set(e, ERR_CORRUPT,
-			       "compression type is %u, but its incompatible feature bit is %s",
-			       h->compression_type, flagged ? "set" : "clear");
-	if ((h->incompatible_features & INCOMPATIBLE_EXTENDED_L2) &&
-	    h->cluster_bits < CLUSTER_BITS_MIN_EXTENDED)
-		return err_set(e, ERR_CORRUPT,
-			       "extended L2 entries with clusters of 2^%" PRIu32 " bytes",
-			       h->cluster_bits);
-	if ((h->autoclear_features & AUTOCLEAR_DATA_FILE_RAW) &&
-	    !(h->incompatible_features & INCOMPATIBLE_DATA_FILE))
-		return err_set(e, ERR_CORRUPT,
-			       "autoclear feature bit 1 promises a raw external data file, "
-			       "but the image has no data file");
-	if (h->refcount_order > REFCOUNT_ORDER_MAX)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "unsupported refcount width of 2^%" PRIu32 " bits",
-			       h->refcount_order);
-	if (h->crypt_method > CRYPT_LUKS)
-		return err_set(e, ERR_UNSUPPORTED, "unsupported encryption method %" PRIu32,
-			       h->crypt_method);
-	return 0;
-}
-
-static int table_check(const struct header *h, const char *what, uint64_t offset, uint64_t len,
-		       uint64_t max, struct err *e)
-{
-	if (len > max)
-		return err_set(e, ERR_CORRUPT, "%s is too large: %" PRIu64 " bytes", what, len);
-	if (offset & ((UINT64_C(1) << h->cluster_bits) - 1))
-		return err_set(e, ERR_CORRUPT, "%s at 0x%" PRIx64 " is not cluster aligned", what,
-			       offset);
-	if (offset > FILE_OFFSET_MAX || len > FILE_OFFSET_MAX - offset)
-		return err_set(e, ERR_CORRUPT, "%s at 0x%" PRIx64 " is out of range", what,
-			       offset);
-	return 0;
-}
-
-static int tables_check(const struct header *h, struct err *e)
-{
-	struct geom g;
-	uint64_t need;
-
-	if (h->size > FILE_OFFSET_MAX)
-		return err_set(e, ERR_CORRUPT, "image is too big: %" PRIu64 " bytes", h->size);
-	if (h->nb_snapshots > SNAPSHOTS_MAX)
-		return err_set(e, ERR_CORRUPT, "snapshot table is too large: %" PRIu32 " entries",
-			       h->nb_snapshots);
-	if (table_check(h, "L1 table", h->l1_table_off, h->l1_size * UINT64_C(8), L1_BYTES_MAX,
-			e) < 0 ||
-	    table_check(h, "refcount table", h->refcount_table_off,
-			(uint64_t)h->refcount_table_clusters << h->cluster_bits,
-			REFCOUNT_TABLE_BYTES_MAX, e) < 0 ||
-	    table_check(h, "snapshot table", h->snapshots_off, 0, 0, e) < 0)
-		return -1;
-	g = header_geom(h);
-	need = geom_l1_entries(&g, g.disk_size);
-	if (h->l1_size < need)
-		return err_set(e, ERR_CORRUPT,
-			       "L1 table is too small: %" PRIu32 " entries, but a disk of %" PRIu64
-			       " bytes needs %" PRIu64,
-			       h->l1_size, g.disk_size, need);
-	return 0;
-}
-
-static int backing_check(const struct header *h, size_t n, struct err *e)
-{
-	uint64_t cluster_size = UINT64_C(1) << h->cluster_bits;
-
-	if (!h->backing_off)
-		return 0;
-	if (h->backing_off < h->header_length || h->backing_off > cluster_size)
-		return err_set(e, ERR_CORRUPT, "backing file name at 0x%" PRIx64, h->backing_off);
-	if (h->backing_len > BACKING_NAME_MAX || h->backing_len > cluster_size - h->backing_off)
-		return err_set(e, ERR_CORRUPT,
-			       "backing file name at 0x%" PRIx64 " is too long: %" PRIu32
-			       " bytes",
-			       h->backing_off, h->backing_len);
-	if (h->backing_len && (h->backing_off > n || h->backing_len > n - h->backing_off))
-		return err_set(e, ERR_CORRUPT,
-			       "backing file name at 0x%" PRIx64 " is cut short by the end of "
-			       "the file",
-			       h->backing_off);
-	return 0;
+	return err_set(
+	    e, ERR_UNSUPPORTED,
+	    "unsupported qcow2 features: %s%sunknown incompatible bits 0x%" PRIx64, names,
+	    used ? ", " : "", unknown);
 }
 
 static int bitmaps_take(struct header *h, struct bytes data, struct err *e)
@@ -221,12 +134,13 @@ static int bitmaps_take(struct header *h, struct bytes data, struct err *e)
 
 	if (h->has_bitmaps_ext)
 		return err_set(e, ERR_CORRUPT, "more than one bitmaps extension");
-	/* Without the autoclear bit the extension is a remnant, and nothing in it counts (9.4). */
+	/* Without the autoclear bit the extension is a remnant, and nothing in it counts
+	 * (9.4). */
 	if (!in_force && data.n == EXT_BITMAPS_BYTES)
 		e = &ignored;
 	if (bitmaps_ext_decode(data, &h->bitmaps, e) < 0 ||
-	    table_check(h, "bitmap directory", h->bitmaps.directory_off,
-			h->bitmaps.directory_len, BITMAP_DIRECTORY_BYTES_MAX, e) < 0)
+	    header_table_check(h, "bitmap directory", h->bitmaps.directory_off,
+			       h->bitmaps.directory_len, BITMAP_DIRECTORY_BYTES_MAX, e) < 0)
 		return err_is(&ignored) ? 0 : -1;
 	h->has_bitmaps_ext = true;
 	return 0;
@@ -243,8 +157,8 @@ static int crypto_take(struct header *h, struct bytes data, struct err *e)
 	h->has_crypto_ext = true;
 	if (crypto_ext_decode(data, &h->crypto, e) < 0)
 		return -1;
-	return table_check(h, "crypto header", h->crypto.header_off, h->crypto.header_len,
-			   FILE_OFFSET_MAX, e);
+	return header_table_check(h, "crypto header", h->crypto.header_off,
+				  h->crypto.header_len, FILE_OFFSET_MAX, e);
 }
 
 static int extension_take(struct header *h, const struct header_ext *x, struct err *e)
@@ -292,7 +206,7 @@ static int extensions_decode(const uint8_t *buf, size_t n, struct header *h, str
 int header_decode(const void *buf, size_t n, struct header *h, struct err *e)
 {
 	struct rd r = rd_over(buf, n);
-	uint64_t cluster_size;
+	uint64_t cluster_size = 0;
 
 	*h = (struct header){ 0 };
 	if (header_probe(buf, n, &cluster_size, e) < 0)
@@ -304,12 +218,11 @@ int header_decode(const void *buf, size_t n, struct header *h, struct err *e)
 		return -1;
 	if (h->incompatible_features & ~INCOMPATIBLE_KNOWN)
 		return features_refuse(buf, n, h, e);
-	if (features_check(h, e) < 0 || tables_check(h, e) < 0 || backing_check(h, n, e) < 0 ||
-	    extensions_decode(buf, n, h, e) < 0)
+	if (header_fields_check(h, n, e) < 0 || extensions_decode(buf, n, h, e) < 0)
 		return -1;
 	if (h->backing_off && h->backing_len)
 		h->backing_name = (struct bytes){ (const uint8_t *)buf + h->backing_off,
-						  h->backing_len };
+						   h->backing_len };
 	return 0;
 }
 

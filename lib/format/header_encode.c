@@ -50,8 +50,8 @@ static void pointers_encode(struct wr *w, const struct header *h, uint32_t type)
 
 static bool ext_is_known(uint32_t type)
 {
-	return type == EXT_BACKING_FORMAT || type == EXT_FEATURE_TABLE || type == EXT_BITMAPS ||
-	       type == EXT_CRYPTO_HEADER || type == EXT_DATA_FILE;
+	return type == EXT_BACKING_FORMAT || type == EXT_FEATURE_TABLE ||
+	       type == EXT_BITMAPS || type == EXT_CRYPTO_HEADER || type == EXT_DATA_FILE;
 }
 
 /* The order is the one that other writers use (3.4); nobody may depend on it, but a header
@@ -100,9 +100,10 @@ int header_encode(void *buf, const struct header *h, struct err *e)
 	wr_bytes(&list, h->backing_name);
 	fields_encode(&fields, h, h->backing_name.n ? name_off : 0);
 	if (list.failed || fields.failed)
-		return err_set(e, ERR_INVALID,
-			       "header does not fit in a cluster of %zu bytes with a backing file "
-			       "name of %zu bytes",
-			       cluster_size, h->backing_name.n);
+		return err_set(
+		    e, ERR_INVALID,
+		    "header does not fit in a cluster of %zu bytes with a backing file "
+		    "name of %zu bytes",
+		    cluster_size, h->backing_name.n);
 	return 0;
 }

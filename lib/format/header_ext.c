@@ -19,12 +19,13 @@ int header_ext_next(struct rd *r, struct header_ext *x, struct err *e)
 		return 0;
 	x->data = rd_bytes(r, len);
 	if (r->failed)
-		return err_set(e, ERR_CORRUPT,
-			       "header extension 0x%08x, %zu bytes into the list, is too large: "
-			       "%u bytes",
-			       x->type, at, len);
-	/* Counted from the extension, not from the file, since a header length of 105 puts the
-	 * list at an odd place; and the last padding may be missing (3.1). */
+		return err_set(
+		    e, ERR_CORRUPT,
+		    "header extension 0x%08x, %zu bytes into the list, is too large: "
+		    "%u bytes",
+		    x->type, at, len);
+	/* Counted from the extension, not from the file, since a header length of 105 puts
+	 * the list at an odd place; and the last padding may be missing (3.1). */
 	rd_bytes(r, MIN(rd_left(r), -(size_t)len % 8));
 	return 1;
 }
@@ -77,7 +78,8 @@ int crypto_ext_decode(struct bytes data, struct crypto_ext *c, struct err *e)
 	c->header_off = rd_be64(&r);
 	c->header_len = rd_be64(&r);
 	if (data.n != EXT_CRYPTO_HEADER_BYTES)
-		return err_set(e, ERR_CORRUPT, "crypto header extension of %zu bytes", data.n);
+		return err_set(e, ERR_CORRUPT, "crypto header extension of %zu bytes",
+			       data.n);
 	if (c->header_off == 0 || c->header_off > FILE_OFFSET_MAX ||
 	    c->header_len > FILE_OFFSET_MAX - c->header_off)
 		return err_set(e, ERR_CORRUPT, "crypto header of %llu bytes at 0x%llx",
@@ -94,12 +96,13 @@ void crypto_ext_encode(struct wr *w, const struct crypto_ext *c)
 
 struct bytes feature_table_find(struct bytes table, enum feature_word word, unsigned bit)
 {
-	for (size_t at = 0; table.n - at >= FEATURE_ENTRY_BYTES; at += FEATURE_ENTRY_BYTES) {
+	for (size_t at = 0; table.n - at >= FEATURE_ENTRY_BYTES;
+	     at += FEATURE_ENTRY_BYTES) {
 		const uint8_t *p = table.p + at;
 
 		if (p[0] == word && p[1] == bit)
-			return (struct bytes){ p + 2,
-					       strnlen((const char *)p + 2, FEATURE_NAME_BYTES) };
+			return (struct bytes){ p + 2, strnlen((const char *)p + 2,
+							       FEATURE_NAME_BYTES) };
 	}
 	return (struct bytes){ NULL, 0 };
 }
@@ -124,6 +127,6 @@ void feature_table_encode(struct wr *w)
 		wr_u8(w, features[i].word);
 		wr_u8(w, features[i].bit);
 		wr_bytes(w, (struct bytes){ (const uint8_t *)features[i].name,
-					    FEATURE_NAME_BYTES });
+					     FEATURE_NAME_BYTES });
 	}
 }

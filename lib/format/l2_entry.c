@@ -40,8 +40,8 @@ unsigned l2_entry_subcluster_run(const struct geom *g, const struct l2_entry *x,
 	if (*kind == CLUSTER_INVALID || *kind == CLUSTER_PACKED)
 		return SUBCLUSTERS - i;
 	/* Flip the halves so that a 1 marks a subcluster unlike number i. */
-	differs = (allocated >> i & 1 ? ~allocated : allocated) |
-		  (zero >> i & 1 ? ~zero : zero);
+	differs =
+	    (allocated >> i & 1 ? ~allocated : allocated) | (zero >> i & 1 ? ~zero : zero);
 	differs >>= i;
 	return differs ? (unsigned)__builtin_ctz(differs) : SUBCLUSTERS - i;
 }
@@ -70,7 +70,7 @@ static unsigned packed_problems(const struct geom *g, const struct l2_entry *x)
 	return bad;
 }
 
-unsigned l2_entry_problems(const struct geom *g, const struct l2_entry *x)
+unsigned l2_entry_find_problems(const struct geom *g, const struct l2_entry *x)
 {
 	uint64_t reserved = L2_RESERVED_MASK | (g->subclusters ? ENTRY_ZERO : 0);
 	unsigned bad = 0;

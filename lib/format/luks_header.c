@@ -5,8 +5,8 @@
 #include "base/align.h"
 
 static const uint8_t LUKS_MAGIC[6] = { 'L', 'U', 'K', 'S', 0xba, 0xbe };
-#define LUKS_VERSION	    1
-#define LUKS_SECTOR_ALIGN   8 /* key material comes in multiples of 4 KiB */
+#define LUKS_VERSION 1
+#define LUKS_SECTOR_ALIGN 8 /* key material comes in multiples of 4 KiB */
 
 static void take(struct rd *r, void *out, size_t n)
 {
@@ -49,7 +49,8 @@ static int slot_decode(struct rd *r, unsigned i, struct luks_slot *s, struct err
 	s->key_sector = rd_be32(r);
 	s->stripes = rd_be32(r);
 	if (!r->failed && !s->enabled && state != LUKS_SLOT_DISABLED)
-		return err_set(e, ERR_CORRUPT, "LUKS key slot %u: state 0x%08" PRIx32, i, state);
+		return err_set(e, ERR_CORRUPT, "LUKS key slot %u: state 0x%08" PRIx32, i,
+			       state);
 	return 0;
 }
 
@@ -63,7 +64,8 @@ static int iterations_check(uint32_t iterations, struct err *e)
 	return 0;
 }
 
-static int slot_check(const struct luks_header *h, unsigned i, uint64_t area_len, struct err *e)
+static int slot_check(const struct luks_header *h, unsigned i, uint64_t area_len,
+		      struct err *e)
 {
 	const struct luks_slot *s = &h->slots[i];
 	uint64_t end = s->key_sector + luks_slot_sectors(h);
@@ -102,8 +104,8 @@ static int slots_check(const struct luks_header *h, uint64_t area_len, struct er
 			uint64_t a = h->slots[k].key_sector, b = h->slots[i].key_sector;
 
 			if (a < b + sectors && b < a + sectors)
-				return err_set(e, ERR_CORRUPT, "LUKS key slots %u and %u overlap",
-					       k, i);
+				return err_set(e, ERR_CORRUPT,
+					       "LUKS key slots %u and %u overlap", k, i);
 		}
 	}
 	return 0;
@@ -112,8 +114,9 @@ static int slots_check(const struct luks_header *h, uint64_t area_len, struct er
 static int fields_check(const struct luks_header *h, struct err *e)
 {
 	if (h->payload_sector < LUKS_FIRST_KEY_SECTOR)
-		return err_set(e, ERR_CORRUPT, "LUKS payload at sector %" PRIu32
-			       " overlaps the header", h->payload_sector);
+		return err_set(e, ERR_CORRUPT,
+			       "LUKS payload at sector %" PRIu32 " overlaps the header",
+			       h->payload_sector);
 	if (h->key_len == 0 || h->key_len > LUKS_KEY_BYTES_MAX)
 		return err_set(e, ERR_UNSUPPORTED, "LUKS master key of %" PRIu32 " bytes",
 			       h->key_len);
@@ -131,14 +134,16 @@ static int start_decode(struct rd *r, struct err *e)
 	version = rd_be16(r);
 	if (r->failed)
 		return 0; /* one message for every cut */
-	if (memcmp(magic, LUKS_MAGIC, sizeof magic))
-		return err_set(e, ERR_CORRUPT, "no LUKS header where the crypto header should be");
+	if (memcmp(magic, LUKS_MAGIC, sizeof magic) != 0)
+		return err_set(e, ERR_CORRUPT,
+			       "no LUKS header where the crypto header should be");
 	if (version != LUKS_VERSION)
 		return err_set(e, ERR_UNSUPPORTED, "unsupported LUKS version %u", version);
 	return 0;
 }
 
-int luks_header_decode(struct rd *r, uint64_t area_len, struct luks_header *h, struct err *e)
+int luks_header_decode(struct rd *r, uint64_t area_len, struct luks_header *h,
+		       struct err *e)
 {
 	*h = (struct luks_header){ 0 };
 	if (start_decode(r, e) < 0 || text_take(r, h->cipher, "cipher name", e) < 0 ||
@@ -155,7 +160,8 @@ int luks_header_decode(struct rd *r, uint64_t area_len, struct luks_header *h, s
 		if (slot_decode(r, i, &h->slots[i], e) < 0)
 			return -1;
 	if (r->failed || area_len < LUKS_HEADER_BYTES)
-		return err_set(e, ERR_CORRUPT, "LUKS header is cut short: %" PRIu64 " bytes",
+		return err_set(e, ERR_CORRUPT,
+			       "LUKS header is cut short: %" PRIu64 " bytes",
 			       MIN(area_len, (uint64_t)r->n));
 	if (fields_check(h, e) < 0)
 		return -1;

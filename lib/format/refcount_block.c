@@ -55,8 +55,8 @@ void refcount_block_set(uint8_t *block, unsigned order, uint64_t idx, uint64_t v
 }
 
 /* Called with a constant order, so that each width becomes a loop of its own. */
-static inline void narrow_unpack(const uint8_t *restrict block, unsigned order, uint64_t idx,
-				 uint64_t nr, uint8_t *restrict out)
+static inline void narrow_unpack(const uint8_t *restrict block, unsigned order,
+				 uint64_t idx, uint64_t nr, uint8_t *restrict out)
 {
 	const unsigned per_byte = 8u >> order;
 
@@ -70,11 +70,15 @@ static inline void narrow_unpack(const uint8_t *restrict block, unsigned order, 
 		out[i] = (uint8_t)narrow_get(block, order, i);
 }
 
-/* Byte by byte, without a byte swap: the compiler turns that into vector code. */
+/* Both bytes are loaded whatever they hold and joined without a branch: that is what lets the
+ * compiler make vector code of it. */
 static void unpack_16(const uint8_t *restrict p, uint64_t nr, uint8_t *restrict out)
 {
-	for (uint64_t i = 0; i < nr; i++)
-		out[i] = p[2 * i] ? 255 : p[2 * i + 1];
+	for (uint64_t i = 0; i < nr; i++) {
+		uint8_t high = p[2 * i], low = p[2 * i + 1];
+
+		out[i] = (uint8_t)(low | -(high != 0));
+	}
 }
 
 static void unpack_32(const uint8_t *restrict p, uint64_t nr, uint8_t *restrict out)

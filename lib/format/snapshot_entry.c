@@ -6,9 +6,9 @@
 #include "format/limits.h"
 
 #define ENTRY_FIXED_BYTES 40
-#define EXTRA_VM_STATE	  8 /* extra data of this length has the field, (8.1) */
-#define EXTRA_DISK_SIZE	  16
-#define EXTRA_ICOUNT	  24
+#define EXTRA_VM_STATE 8 /* extra data of this length has the field, (8.1) */
+#define EXTRA_DISK_SIZE 16
+#define EXTRA_ICOUNT 24
 
 static void extra_decode(struct snapshot_entry *s, uint32_t vm_state_32)
 {
@@ -57,9 +57,10 @@ int snapshot_entry_decode(struct rd *r, struct snapshot_entry *s, struct err *e)
 
 /* A disk size that nobody has told is left out rather than written as 0: its absence means
  * "as large as the disk is now". */
-static uint32_t extra_len(const struct snapshot_entry *s)
+static uint32_t extra_written(const struct snapshot_entry *s)
 {
-	return s->has_disk_size ? EXTRA_ICOUNT + (uint32_t)s->extra_unknown.n : EXTRA_VM_STATE;
+	return s->has_disk_size ? EXTRA_ICOUNT + (uint32_t)s->extra_unknown.n
+				: EXTRA_VM_STATE;
 }
 
 static void extra_encode(struct wr *w, const struct snapshot_entry *s)
@@ -75,7 +76,7 @@ static void extra_encode(struct wr *w, const struct snapshot_entry *s)
 void snapshot_entry_encode(struct wr *w, const struct snapshot_entry *s)
 {
 	assert(s->id.n <= UINT16_MAX && s->name.n <= UINT16_MAX);
-	assert(extra_len(s) <= SNAPSHOT_EXTRA_MAX);
+	assert(extra_written(s) <= SNAPSHOT_EXTRA_MAX);
 	wr_pad(w, 8);
 	wr_be64(w, s->l1_off);
 	wr_be32(w, s->l1_nr);
@@ -86,7 +87,7 @@ void snapshot_entry_encode(struct wr *w, const struct snapshot_entry *s)
 	wr_be64(w, s->vm_clock_nsec);
 	/* Who only knows the narrow field must not take a part for the whole. */
 	wr_be32(w, s->vm_state_len > UINT32_MAX ? 0 : (uint32_t)s->vm_state_len);
-	wr_be32(w, extra_len(s));
+	wr_be32(w, extra_written(s));
 	extra_encode(w, s);
 	wr_bytes(w, s->id);
 	wr_bytes(w, s->name);
@@ -94,7 +95,7 @@ void snapshot_entry_encode(struct wr *w, const struct snapshot_entry *s)
 
 uint64_t snapshot_entry_len(const struct snapshot_entry *s, uint64_t pos)
 {
-	return -pos % 8 + ENTRY_FIXED_BYTES + extra_len(s) + s->id.n + s->name.n;
+	return -pos % 8 + ENTRY_FIXED_BYTES + extra_written(s) + s->id.n + s->name.n;
 }
 
 int snapshot_l1_check(const struct snapshot_entry *s, unsigned cluster_bits, struct err *e)
@@ -102,14 +103,16 @@ int snapshot_l1_check(const struct snapshot_entry *s, unsigned cluster_bits, str
 	uint64_t len = s->l1_nr * UINT64_C(8);
 
 	if (len > L1_BYTES_MAX)
-		return err_set(e, ERR_CORRUPT, "snapshot L1 table is too large: %" PRIu32
-			       " entries", s->l1_nr);
+		return err_set(e, ERR_CORRUPT,
+			       "snapshot L1 table is too large: %" PRIu32 " entries",
+			       s->l1_nr);
 	if (s->l1_off & ((UINT64_C(1) << cluster_bits) - 1))
 		return err_set(e, ERR_CORRUPT,
 			       "snapshot L1 table at 0x%" PRIx64 " is not cluster aligned",
 			       s->l1_off);
 	if (s->l1_off > FILE_OFFSET_MAX - len)
 		return err_set(e, ERR_CORRUPT,
-			       "snapshot L1 table at 0x%" PRIx64 " is out of range", s->l1_off);
+			       "snapshot L1 table at 0x%" PRIx64 " is out of range",
+			       s->l1_off);
 	return 0;
 }
