@@ -28,7 +28,7 @@ peek() {
 	dd if="$1" bs=1 skip=$(($2)) count=$(($3)) status=none | xxd -p | tr -d '\n'
 }
 
-# peek_be FILE OFFSET LENGTH: a big-endian integer, decimal.
+# peek_be FILE OFFSET LENGTH: a big-endian integer, decimal; bit 63 is the sign.
 peek_be() {
-	printf '%d\n' "0x$(peek "$@")"
+	echo $((16#$(peek "$@")))
 }

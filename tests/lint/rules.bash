@@ -110,7 +110,9 @@ lint_manuals() {
 		[ -f "$root/man/$name.1" ] || echo "$name has no manual page"
 	done
 	for page in "$root"/man/*.[1-8]; do
-		[ ! -f "$page" ] || mandoc -Tlint "$page" | grep -v 'referenced manual not found' || true
+		# Where we break lines in the source is our affair (.editorconfig).
+		[ ! -f "$page" ] || mandoc -Tlint "$page" |
+			grep -vE 'referenced manual not found|text line longer than 80' || true
 	done
 }
 
