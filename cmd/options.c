@@ -148,6 +148,36 @@ void cmd_usage(const struct cmd *c, const char *fmt, ...)
 	exit(c->about->usage_status ? c->about->usage_status : 1);
 }
 
+static void line_add(char *line, size_t size, const char *word)
+{
+	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				   "._/-+=:,@%";
+	size_t used = strlen(line);
+	bool quote = !*word || word[strspn(word, safe)];
+
+	used += (size_t)snprintf(line + used, size - used, quote ? " '" : " ");
+	for (; *word && used + 8 < size; word++)
+		used += (size_t)snprintf(line + used, size - used,
+					 *word == '\'' ? "'\\''" : "%c", *word);
+	if (quote)
+		snprintf(line + used, size - used, "'");
+}
+
+void cmd_print_again(int argc, const char **argv, const struct cmd_about *about,
+		     const char *option, const char *value)
+{
+	char line[2000] = " ";
+
+	line_add(line, sizeof line, cmd_program());
+	if (strncmp(cmd_program(), "qcow2-", 6) != 0)
+		line_add(line, sizeof line, about->name);
+	line_add(line, sizeof line, option);
+	line_add(line, sizeof line, value);
+	for (int i = 1; i < argc; i++)
+		line_add(line, sizeof line, argv[i]);
+	cmd_complain("%s", line);
+}
+
 static _Noreturn void exit_flushed(const struct cmd_about *about)
 {
 	exit(cmd_stdout_ok() ? 0 : about->stdout_status ? about->stdout_status : 1);
@@ -167,7 +197,7 @@ static _Noreturn void print_help(const struct cmd *c)
 static void make_context(struct cmd *c, int argc, const char **argv,
 			 struct poptOption *options)
 {
-	char *name = NULL;
+	char *name = NULL, *usage = NULL;
 
 	kept.argv = calloc((size_t)argc + 2, sizeof *kept.argv);
 	if (!kept.argv || asprintf(&name, "qcow2-%s", c->about->name) < 0)
@@ -180,7 +210,10 @@ static void make_context(struct cmd *c, int argc, const char **argv,
 	c->popt = poptGetContext(NULL, argc > 0 ? argc : 1, kept.argv, kept.table, 0);
 	if (!c->popt)
 		out_of_memory();
-	poptSetOtherOptionHelp(c->popt, c->about->operands);
+	if (asprintf(&usage, "[OPTION...] %s", c->about->operands) < 0)
+		out_of_memory();
+	keep_string(usage);
+	poptSetOtherOptionHelp(c->popt, usage);
 }
 
 static void check_output_option(const struct cmd *c)

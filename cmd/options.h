@@ -63,6 +63,11 @@ void cmd_no_more_args(struct cmd *c);
 /* Prints the message and the `Try` line, and exits. */
 _Noreturn void cmd_usage(const struct cmd *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Prints the command line on stderr as it was typed, quoted for a shell, with two more words
+ * behind the subcommand: "this is what would have been right". */
+void cmd_print_again(int argc, const char **argv, const struct cmd_about *about,
+		     const char *option, const char *value);
+
 /* Starts progress (shown with -p, on request of SIGUSR1 with neither -p nor -q) and the
  * catching of SIGINT, SIGTERM and SIGHUP. step_percent: smallest step that is printed. */
 const struct watch *cmd_watch(unsigned step_percent);

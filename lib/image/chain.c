@@ -59,6 +59,8 @@ static int image_layer_open(struct disk *d, struct file *f, const struct spec *s
 	const struct disk_options *o = c->options;
 	unsigned flags = o->flags & DISK_NO_DATA_FILE ? IMAGE_NO_DATA_FILE : 0;
 
+	if (o->flags & DISK_ALLOW_ENCRYPTED)
+		flags |= IMAGE_ALLOW_ENCRYPTED;
 	d->ops = &disk_image_ops;
 	d->image = image_open(f, s, flags, o->listener, e);
 	if (!d->image)

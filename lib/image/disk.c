@@ -69,6 +69,20 @@ const char *disk_layer_file(const struct disk *d, unsigned depth)
 	return file_path(layer->image ? layer->image->file : layer->file);
 }
 
+struct file *disk_layer_handle(struct disk *d, unsigned depth)
+{
+	struct disk *layer = layer_at(d, depth);
+
+	return layer ? layer->file : NULL;
+}
+
+uint64_t disk_layer_size(const struct disk *d, unsigned depth)
+{
+	struct disk *layer = layer_at(d, depth);
+
+	return layer ? layer->size : 0;
+}
+
 bool disk_uses_file(const struct disk *d, const struct file *f)
 {
 	for (; d; d = d->backing) {

@@ -20,6 +20,7 @@ enum disk_flag {
 					* own file occupies clearly less than its length, as
 					* after preallocation of metadata */
 	DISK_NO_DATA_FILE = 1 << 3, /* metadata only: do not open an external data file (reads fail) */
+	DISK_ALLOW_ENCRYPTED = 1 << 4, /* metadata only: encrypted images are fine */
 };
 
 struct disk_options {
@@ -50,6 +51,11 @@ unsigned disk_layers(const struct disk *d);
  * is one, for map's last column. As opened: relative backing names are combined with the
  * directory of the image that names them. */
 const char *disk_layer_file(const struct disk *d, unsigned depth);
+/* The file of layer `depth` itself, never its data file; NULL past the end of the chain. It
+ * belongs to the disk. */
+struct file *disk_layer_handle(struct disk *d, unsigned depth);
+/* Bytes of layer `depth` as a disk; 0 past the end of the chain. */
+uint64_t disk_layer_size(const struct disk *d, unsigned depth);
 /* Whether the top-level files are the same file as `f` (device and inode), any layer, data
  * files included. */
 bool disk_uses_file(const struct disk *d, const struct file *f);

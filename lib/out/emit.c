@@ -34,12 +34,16 @@ static void json_lead(struct emit *e, const char *key)
 		fprintf(e->to, "\"%s\": ", key);
 }
 
+/* Members of a list that has a heading are numbered. */
+static bool in_numbered_list(const struct emit *e)
+{
+	return e->depth && e->in_list[e->depth] && e->headed[e->depth];
+}
+
 /* The same for text; false when the field is not for people. */
 static bool text_lead(struct emit *e, const char *label)
 {
-	bool in_list = e->depth && e->in_list[e->depth];
-
-	if (!label && !in_list)
+	if (!label && !in_numbered_list(e))
 		return false;
 	put_indent(e, e->indent);
 	if (label)
@@ -68,8 +72,7 @@ static void value_done(struct emit *e)
 
 static void begin_text(struct emit *e, const char *label)
 {
-	bool in_list = e->depth && e->in_list[e->depth];
-	bool headed = label || in_list;
+	bool headed = label || in_numbered_list(e);
 
 	if (headed) {
 		put_indent(e, e->indent);

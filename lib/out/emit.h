@@ -37,8 +37,8 @@ struct emit {
 struct emit emit_over(FILE *to, bool json);
 
 /* An object or list, closed by emit_end(). Text: a heading line `label:` and one level more,
- * or nothing at all where the label is NULL. The text of a list's members is indented like
- * that of an object's; a nested object is introduced by `[N]:` where its label is NULL. */
+ * or nothing at all where the label is NULL. Members of a list that has a heading are
+ * introduced by `[N]:` where they have no label of their own. */
 void emit_begin(struct emit *e, const char *key, const char *label);
 void emit_begin_list(struct emit *e, const char *key, const char *label);
 void emit_end(struct emit *e);

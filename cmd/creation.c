@@ -1,0 +1,252 @@
+#include "cmd/creation.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+#include "base/bits.h"
+#include "cmd/secrets.h"
+#include "cmd/sizes.h"
+
+void creation_init(struct creation *k, enum image_format format)
+{
+	*k = (struct creation){ .format = format, .options = CREATE_OPTIONS_DEFAULT };
+}
+
+void creation_fini(struct creation *k)
+{
+	option_list_fini(&k->list);
+}
+
+int creation_add_lists(struct creation *k, const char *const *lists, struct err *e)
+{
+	for (; lists && *lists; lists++)
+		if (option_list_parse(&k->list, *lists, e) < 0)
+			return -1;
+	return 0;
+}
+
+int creation_add(struct creation *k, const char *key, const char *value, struct err *e)
+{
+	return option_list_add(&k->list, key, value, e);
+}
+
+void creation_set_size(struct creation *k, uint64_t size)
+{
+	k->has_size = true;
+	k->size = size;
+	k->options.size = align_up(size, SECTOR_SIZE);
+}
+
+static int take_bool(struct creation *k, const char *key, bool *out, bool *given,
+		     struct err *e)
+{
+	const char *value = option_list_take(&k->list, key, NULL);
+
+	if (given)
+		*given = value != NULL;
+	return value ? bool_from_text(key, value, out, e) : 0;
+}
+
+/* The index of the value among `words`, NULL-terminated. `shown`: the key as messages spell
+ * it. *index is left alone when the key was not given. */
+static int take_word(struct creation *k, const char *key, const char *shown,
+		     const char *const *words, unsigned *index, struct err *e)
+{
+	const char *value = option_list_take(&k->list, key, NULL);
+
+	if (!value)
+		return 0;
+	for (unsigned i = 0; words[i]; i++)
+		if (strcmp(value, words[i]) == 0) {
+			*index = i;
+			return 0;
+		}
+	return err_set(e, ERR_INVALID, "Parameter '%s' does not accept value '%s'", shown,
+		       value);
+}
+
+static int take_size(struct creation *k, struct err *e)
+{
+	size_t times;
+	const char *value = option_list_take(&k->list, "size", &times);
+	uint64_t size;
+
+	if (!value)
+		return 0;
+	if (times > 1)
+		return err_set(e, ERR_INVALID, "The image size must be specified only once");
+	if (size_from_parameter("size", value, &size, e) < 0)
+		return -1;
+	creation_set_size(k, size);
+	return 0;
+}
+
+static int take_preallocation(struct creation *k, struct err *e)
+{
+	static const char *const words[] = { "off", "metadata", "falloc", "full", NULL };
+	unsigned index = PREALLOCATION_OFF;
+
+	k->has_preallocation = option_list_take(&k->list, "preallocation", NULL) != NULL;
+	if (take_word(k, "preallocation", "preallocation", words, &index, e) < 0)
+		return -1;
+	k->options.preallocation = (enum preallocation)index;
+	return 0;
+}
+
+static int take_file_level(struct creation *k, struct err *e)
+{
+	const char *hint = option_list_take(&k->list, "extent_size_hint", NULL);
+
+	k->has_extent_size_hint = hint != NULL;
+	if (hint && size_from_parameter("extent_size_hint", hint, &k->extent_size_hint, e) < 0)
+		return -1;
+	return take_bool(k, "nocow", &k->nocow, &k->has_nocow, e);
+}
+
+static int take_compat(struct creation *k, struct err *e)
+{
+	static const char *const words[] = { "v2", "0.10", "v3", "1.1", NULL };
+	unsigned index = 3;
+
+	k->compat = option_list_take(&k->list, "compat", NULL);
+	if (take_word(k, "compat", "version", words, &index, e) < 0)
+		return -1;
+	k->options.version = index < 2 ? 2 : 3;
+	return 0;
+}
+
+static int take_cluster_size(struct creation *k, struct err *e)
+{
+	const char *text = option_list_take(&k->list, "cluster_size", NULL);
+	uint64_t size;
+
+	if (!text)
+		return 0;
+	if (size_from_parameter("cluster_size", text, &size, e) < 0)
+		return -1;
+	if (!is_power_of_two(size) || size < (1 << CLUSTER_BITS_MIN) || size > CLUSTER_SIZE_MAX)
+		return err_set(e, ERR_INVALID,
+			       "Cluster size must be a power of two between 512 and 2048k, "
+			       "not '%s'",
+			       text);
+	k->options.cluster_bits = log2_exact(size);
+	return 0;
+}
+
+static int take_refcount_bits(struct creation *k, struct err *e)
+{
+	const char *text = option_list_take(&k->list, "refcount_bits", NULL);
+	char *end;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	uintmax_t bits = strtoumax(text, &end, 0);
+	if (*text < '0' || *text > '9' || *end || errno)
+		return err_set(e, ERR_INVALID,
+			       "Parameter 'refcount_bits' expects a number, not '%s'", text);
+	if (!is_power_of_two(bits) || bits > 64)
+		return err_set(e, ERR_INVALID,
+			       "Refcount width must be a power of two and may not exceed 64 "
+			       "bits, unlike '%s'",
+			       text);
+	k->options.refcount_order = log2_exact(bits);
+	return 0;
+}
+
+static int take_names(struct creation *k, struct err *e)
+{
+	struct create_options *o = &k->options;
+
+	o->backing_name = option_list_take(&k->list, "backing_file", NULL);
+	o->backing_format = option_list_take(&k->list, "backing_fmt", NULL);
+	o->data_file = option_list_take(&k->list, "data_file", NULL);
+	if (o->backing_name && !*o->backing_name)
+		return err_set(e, ERR_INVALID, "Expected backing file name, got empty string");
+	if (o->backing_format && !o->backing_name)
+		return err_set(e, ERR_INVALID,
+			       "Backing format cannot be used without backing file");
+	if (o->data_file && !*o->data_file)
+		return err_set(e, ERR_INVALID, "Could not create '': the data file has no name");
+	return 0;
+}
+
+/* Encryption is not written yet. What is said about it is read all the same, so that a wrong
+ * word is called wrong and only a right one unsupported. */
+static int refuse_encryption(struct creation *k, struct err *e)
+{
+	static const char *const formats[] = { "aes", "luks", NULL };
+	static const char *const more[] = {
+		"encrypt.cipher-alg", "encrypt.cipher-mode", "encrypt.ivgen-alg",
+		"encrypt.ivgen-hash-alg", "encrypt.hash-alg", "encrypt.iter-time", NULL };
+	const char *format = option_list_take(&k->list, "encrypt.format", NULL);
+	const char *secret = option_list_take(&k->list, "encrypt.key-secret", NULL);
+	const char *other = secret ? "encrypt.key-secret" : NULL;
+	bool legacy = false;
+	unsigned index;
+
+	for (const char *const *key = more; *key; key++)
+		if (option_list_take(&k->list, *key, NULL))
+			other = *key;
+	if (take_bool(k, "encryption", &legacy, NULL, e) < 0 ||
+	    take_word(k, "encrypt.format", "encrypt.format", formats, &index, e) < 0)
+		return -1;
+	if (format && legacy)
+		return err_set(e, ERR_INVALID,
+			       "encryption=on and encrypt.format exclude each other");
+	if (!format && !legacy && !other)
+		return 0;
+	if (!format && !legacy)
+		return err_set(e, ERR_INVALID,
+			       "Parameter 'encrypt.format' is missing; '%s' needs it", other);
+	if (!secret)
+		return err_set(e, ERR_INVALID, "Parameter 'encrypt.key-secret' is required");
+	if (!secrets_find(secret))
+		return err_set(e, ERR_NOTFOUND, "No secret with id '%s'", secret);
+	return err_set(e, ERR_UNSUPPORTED, "making encrypted images is not supported yet");
+}
+
+static int take_qcow2(struct creation *k, struct err *e)
+{
+	static const char *const compressions[] = { "zlib", "zstd", NULL };
+	struct create_options *o = &k->options;
+	unsigned compression = COMPRESSION_ZLIB;
+
+	if (take_compat(k, e) < 0 || take_cluster_size(k, e) < 0 ||
+	    take_refcount_bits(k, e) < 0 || take_names(k, e) < 0 ||
+	    take_bool(k, "lazy_refcounts", &o->lazy_refcounts, NULL, e) < 0 ||
+	    take_bool(k, "extended_l2", &o->extended_l2, NULL, e) < 0 ||
+	    take_bool(k, "data_file_raw", &o->data_file_raw, &k->has_data_file_raw, e) < 0 ||
+	    take_bool(k, "keep_data_file", &o->keep_data_file, NULL, e) < 0 ||
+	    take_word(k, "compression_type", "compression-type", compressions, &compression,
+		      e) < 0)
+		return -1;
+	o->compression = (enum compression_type)compression;
+	return refuse_encryption(k, e);
+}
+
+static int take_raw(struct creation *k, struct err *e)
+{
+	if (option_list_take(&k->list, "backing_file", NULL) ||
+	    option_list_take(&k->list, "backing_fmt", NULL))
+		return err_set(e, ERR_UNSUPPORTED,
+			       "Backing file not supported for file format 'raw'");
+	if (k->options.preallocation == PREALLOCATION_METADATA)
+		return err_set(e, ERR_INVALID, "Unsupported preallocation mode: metadata");
+	return 0;
+}
+
+int creation_take(struct creation *k, struct err *e)
+{
+	const char *unknown;
+
+	if (take_size(k, e) < 0 || take_preallocation(k, e) < 0 || take_file_level(k, e) < 0)
+		return -1;
+	if ((k->format == FORMAT_QCOW2 ? take_qcow2(k, e) : take_raw(k, e)) < 0)
+		return -1;
+	unknown = option_list_unused(&k->list);
+	return unknown ? err_set(e, ERR_INVALID, "Invalid parameter '%s'", unknown) : 0;
+}

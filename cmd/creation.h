@@ -1,0 +1,43 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "cmd/option_list.h"
+#include "image/create.h"
+
+/* The creation keys (-o) of create, convert and measure.
+ *
+ *	creation_init(&k, format);
+ *	creation_add_lists(&k, lists, &e)     all -o, in order
+ *	if (k.list.help) creation_print_help(...)
+ *	creation_add(&k, "backing_file", name, &e)   what -b and -F say
+ *	creation_take(&k, &e)                 keys -> k.options; every key is known and valid
+ *	...k.options.size...                  if (!k.has_size)
+ *	creation_print(&k, name)              the Formatting line
+ *
+ * Which values go together is create_check()'s affair. */
+struct creation {
+	enum image_format format;
+	struct option_list list;
+	struct create_options options; /* strings belong to the list; size rounded up to 512 */
+	uint64_t size;		       /* as requested; what the Formatting line shows */
+	bool has_size;
+	const char *compat;	       /* as given; NULL: default */
+	bool has_preallocation, has_data_file_raw;
+	bool has_nocow, nocow, has_extent_size_hint;
+	uint64_t extent_size_hint;
+};
+
+void creation_init(struct creation *k, enum image_format format);
+void creation_fini(struct creation *k);
+int creation_add_lists(struct creation *k, const char *const *lists, struct err *e);
+int creation_add(struct creation *k, const char *key, const char *value, struct err *e);
+int creation_take(struct creation *k, struct err *e);
+/* Sets size and options.size. */
+void creation_set_size(struct creation *k, uint64_t size);
+
+/* The table of `-o help`, on stdout. with_file: keys of the file system's level too. */
+void creation_print_help(enum image_format format, bool with_file);
+/* `Formatting 'NAME', fmt=FMT KEY=VALUE ...` on stdout. */
+void creation_print(const struct creation *k, const char *name);

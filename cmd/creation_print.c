@@ -1,0 +1,150 @@
+/* What is printed about creation keys: the table of -o help, and the Formatting line. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cmd/creation.h"
+
+/* From here on numbers are exact sizes in bytes; nothing is rendered for people. */
+#define QCOW2	1
+#define RAW	2
+#define FILE_LEVEL 4
+
+static const struct key_help {
+	const char *key, *type, *text, *fallback;
+	unsigned where;
+} keys[] = {
+	{ "backing_file", "str", "name of the image that shows through where this one is empty",
+	  NULL, QCOW2 },
+	{ "backing_fmt", "str", "format of the backing file: raw or qcow2", NULL, QCOW2 },
+	{ "cluster_size", "size", "unit of allocation: a power of two, 512 to 2M", "65536",
+	  QCOW2 },
+	{ "compat", "str", "version of the format: v2 (0.10) or v3 (1.1)", "1.1", QCOW2 },
+	{ "compression_type", "str", "how compressed clusters are compressed: zlib or zstd",
+	  "zlib", QCOW2 },
+	{ "data_file", "str", "name of a separate file for the data", NULL, QCOW2 },
+	{ "data_file_raw", "bool (on/off)", "keep the data file valid as a raw image", "off",
+	  QCOW2 },
+	{ "encrypt.cipher-alg", "str", "cipher (encryption is not supported yet)", "aes-256",
+	  QCOW2 },
+	{ "encrypt.cipher-mode", "str", "mode of the cipher", "xts", QCOW2 },
+	{ "encrypt.format", "str", "kind of encryption: luks or aes", NULL, QCOW2 },
+	{ "encrypt.hash-alg", "str", "hash of the key derivation", "sha256", QCOW2 },
+	{ "encrypt.iter-time", "num", "milliseconds to spend on key derivation", "2000", QCOW2 },
+	{ "encrypt.ivgen-alg", "str", "how initialisation vectors are made", "plain64", QCOW2 },
+	{ "encrypt.ivgen-hash-alg", "str", "hash for the essiv generator", "sha256", QCOW2 },
+	{ "encrypt.key-secret", "str", "id of the secret that holds the passphrase", NULL,
+	  QCOW2 },
+	{ "encryption", "bool (on/off)", "old spelling of encrypt.format=aes", "off", QCOW2 },
+	{ "extended_l2", "bool (on/off)", "allocate in 32nds of a cluster", "off", QCOW2 },
+	{ "extent_size_hint", "size", "extent size hint for the file system, 0 for none", "1M",
+	  FILE_LEVEL },
+	{ "keep_data_file", "bool (on/off)", "do not truncate an existing data file", "off",
+	  QCOW2 },
+	{ "lazy_refcounts", "bool (on/off)", "allow reference counts to be behind", "off",
+	  QCOW2 },
+	{ "nocow", "bool (on/off)", "no copy-on-write in the file system (btrfs)", "off",
+	  FILE_LEVEL },
+	{ "preallocation", "str", "space to allocate now: off, metadata, falloc or full", "off",
+	  QCOW2 },
+	{ "preallocation", "str", "space to allocate now: off, falloc or full", "off", RAW },
+	{ "refcount_bits", "num", "width of a reference count: 1, 2, 4, 8, 16, 32 or 64", "16",
+	  QCOW2 },
+	{ "size", "size", "size of the disk", NULL, QCOW2 | RAW },
+};
+
+void creation_print_help(enum image_format format, bool with_file)
+{
+	unsigned wanted = format == FORMAT_QCOW2 ? QCOW2 : RAW | FILE_LEVEL;
+
+	if (with_file)
+		wanted |= FILE_LEVEL;
+	printf(with_file ? "Supported options:\n" : "Supported %s options:\n",
+	       format_name(format));
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		char left[64];
+
+		if (!(keys[i].where & wanted))
+			continue;
+		snprintf(left, sizeof left, "%s=<%s>", keys[i].key, keys[i].type);
+		printf("  %-22s - %s", left, keys[i].text);
+		printf(keys[i].fallback ? " [default: %s]\n" : "\n", keys[i].fallback);
+	}
+	if (!with_file && format == FORMAT_QCOW2)
+		printf("\nThe file system level has options too: name a file to see them.\n");
+}
+
+/* A value with its commas doubled, as it would have to be typed; harmless on a terminal. */
+static void print_text(const char *key, const char *value)
+{
+	char shown[4096];
+
+	if (!value)
+		return;
+	printf(" %s=", key);
+	if (isatty(STDOUT_FILENO))
+		value = text_escape(value, strlen(value), shown, sizeof shown);
+	for (; *value; value++)
+		printf(*value == ',' ? ",," : "%c", *value);
+}
+
+static void print_number(const char *key, uint64_t value)
+{
+	printf(" %s=%" PRIu64, key, value);
+}
+
+static void print_switch(const char *key, bool value)
+{
+	printf(" %s=%s", key, value ? "on" : "off");
+}
+
+static void print_preallocation(const struct creation *k)
+{
+	static const char *const words[] = { "off", "metadata", "falloc", "full" };
+
+	if (k->has_preallocation)
+		print_text("preallocation", words[k->options.preallocation]);
+}
+
+static void print_file_level(const struct creation *k)
+{
+	if (k->has_nocow)
+		print_switch("nocow", k->nocow);
+	if (k->format == FORMAT_RAW)
+		print_preallocation(k);
+	if (k->has_extent_size_hint)
+		print_number("extent_size_hint", k->extent_size_hint);
+}
+
+static void print_qcow2(const struct creation *k)
+{
+	const struct create_options *o = &k->options;
+
+	print_number("cluster_size", UINT64_C(1) << o->cluster_bits);
+	print_switch("extended_l2", o->extended_l2);
+	print_preallocation(k);
+	print_text("compression_type", o->compression == COMPRESSION_ZSTD ? "zstd" : "zlib");
+	print_number("size", k->size);
+	print_text("compat", k->compat);
+	print_text("backing_file", o->backing_name);
+	print_text("backing_fmt", o->backing_format);
+	print_text("data_file", o->data_file);
+	if (k->has_data_file_raw)
+		print_switch("data_file_raw", o->data_file_raw);
+	print_switch("lazy_refcounts", o->lazy_refcounts);
+	print_number("refcount_bits", UINT64_C(1) << o->refcount_order);
+}
+
+void creation_print(const struct creation *k, const char *name)
+{
+	printf("Formatting '%s', fmt=%s", name, format_name(k->format));
+	if (k->format == FORMAT_QCOW2)
+		print_qcow2(k);
+	else
+		print_number("size", k->size);
+	print_file_level(k);
+	putchar('\n');
+	fflush(stdout);
+}

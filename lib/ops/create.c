@@ -1,0 +1,208 @@
+#include "ops/create.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+#include "base/cleanup.h"
+#include "image/disk.h"
+#include "image/policy.h"
+#include "image/target.h"
+
+#define ALLOCATE_STEP (UINT64_C(64) << 20)
+
+/* Whether the two names lead to one file that exists. */
+static bool same_file(const char *a, const char *b)
+{
+	uint64_t device_a, inode_a, device_b, inode_b;
+
+	return file_path_identity(a, &device_a, &inode_a) &&
+	       file_path_identity(b, &device_b, &inode_b) && device_a == device_b &&
+	       inode_a == inode_b;
+}
+
+static int backing_words_check(const struct new_image *n, enum image_format *format,
+			       struct err *e)
+{
+	const struct create_options *o = &n->options;
+
+	if (n->format != FORMAT_QCOW2)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "Backing file not supported for file format '%s'",
+			       format_name(n->format));
+	if (!*o->backing_name)
+		return err_set(e, ERR_INVALID, "Expected backing file name, got empty string");
+	if (!o->backing_format)
+		return err_set(e, ERR_INVALID, "Backing file specified without backing format");
+	if (!format_by_name(o->backing_format, format))
+		return err_set(e, ERR_INVALID, "Unknown driver '%s' for the backing file",
+			       o->backing_format);
+	if (strcmp(o->backing_name, n->path) == 0)
+		return err_set(e, ERR_INVALID,
+			       "Trying to create an image with the same filename as the "
+			       "backing file");
+	return 0;
+}
+
+/* The new file's name may be another name of a file of the chain; creating it would truncate
+ * that. Locks are not taken: a backing file may well be in use by a running guest. */
+static int backing_open(struct new_image *n, const char *path, enum image_format format,
+			struct err *e)
+{
+	struct disk_options o = { .flags = DISK_NO_DATA_FILE | DISK_ALLOW_ENCRYPTED,
+				  .listener = n->listener };
+	struct spec s = { 0 };
+	struct disk *d = NULL;
+	int ret = -1;
+
+	if (!spec_path(&s, path, format)) {
+		err_nomem(e);
+		goto out;
+	}
+	s.force_share = true;
+	d = disk_open(&s, &o, e);
+	if (!d)
+		goto out;
+	for (unsigned depth = 0; depth < disk_layers(d); depth++)
+		if (same_file(n->path, disk_layer_file(d, depth))) {
+			err_set(e, ERR_INVALID,
+				"the new image and its backing file '%s' are the same file",
+				disk_layer_file(d, depth));
+			goto out;
+		}
+	if (!n->has_size)
+		n->options.size = disk_size(d);
+	n->has_size = true;
+	ret = 0;
+out:
+	disk_close(d);
+	spec_fini(&s);
+	return ret;
+}
+
+static int backing_prepare(struct new_image *n, struct err *e)
+{
+	enum image_format format;
+	char *path = NULL;
+	int ret;
+
+	if (backing_words_check(n, &format, e) < 0)
+		return -1;
+	if (n->backing_unchecked)
+		return 0;
+	if (policy_resolve(n->path, n->options.backing_name, &path, e) < 0)
+		return -1;
+	ret = backing_open(n, path, format, e);
+	free(path);
+	return ret;
+}
+
+int new_image_prepare(struct new_image *n, struct err *e)
+{
+	if (n->options.backing_name && backing_prepare(n, e) < 0)
+		return -1;
+	if (!n->has_size)
+		return err_set(e, ERR_INVALID, "Image creation needs a size parameter");
+	return 0;
+}
+
+enum image_format new_image_probe_backing(const char *path, const char *name)
+{
+	struct err ignored = ERR_INIT;
+	struct disk_options o = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE |
+					   DISK_ALLOW_ENCRYPTED };
+	enum image_format format = FORMAT_PROBE;
+	struct spec s = { 0 };
+	struct disk *d = NULL;
+	char *full = NULL;
+
+	if (policy_resolve(path, name, &full, &ignored) == 0 && spec_path(&s, full, FORMAT_PROBE)) {
+		s.force_share = true;
+		d = disk_open(&s, &o, &ignored);
+	}
+	if (d)
+		format = disk_format(d);
+	disk_close(d);
+	spec_fini(&s);
+	free(full);
+	return format;
+}
+
+static int raw_fill(struct target *t, const struct new_image *n, struct err *e)
+{
+	uint64_t size = n->options.size;
+
+	if (!size)
+		return 0;
+	if (n->options.preallocation != PREALLOCATION_FULL)
+		return target_raw_prepare(t, size, n->options.preallocation, e);
+	for (uint64_t at = 0; at < size; at += ALLOCATE_STEP)
+		if (watch_stopped(n->watch, e) < 0 ||
+		    file_zero(t->file, at, MIN(ALLOCATE_STEP, size - at), FILE_ZERO_WRITE, e) <
+			    0)
+			return -1;
+	return file_flush(t->file, e);
+}
+
+static int options_check(const struct new_image *n, struct err *e)
+{
+	if (n->format == FORMAT_QCOW2)
+		return create_check(&n->options, e);
+	if (n->options.size > FILE_OFFSET_MAX - SECTOR_SIZE)
+		return err_set(e, ERR_INVALID, "the size is out of range");
+	if (n->options.preallocation == PREALLOCATION_METADATA)
+		return err_set(e, ERR_INVALID, "Unsupported preallocation mode: metadata");
+	return 0;
+}
+
+/* Creating truncates the data file: it may not be the image or the backing file. */
+static int data_file_check(const struct new_image *n, const char *data, struct err *e)
+{
+	AUTO_FREE char *backing = NULL;
+
+	if (strcmp(data, n->path) == 0 || same_file(data, n->path))
+		return err_set(e, ERR_INVALID,
+			       "the data file and the image are the same file, '%s'", data);
+	if (n->options.backing_name) {
+		backing = policy_combine(n->path, n->options.backing_name);
+		if (!backing)
+			return err_nomem(e);
+		if (same_file(data, backing))
+			return err_set(e, ERR_INVALID,
+				       "the data file and the backing file are the same file, "
+				       "'%s'",
+				       data);
+	}
+	return 0;
+}
+
+static int target_fill(struct target *t, const struct new_image *n, struct err *e)
+{
+	if (n->exclusive && !t->made)
+		return err_set(e, ERR_INVALID, "the file exists already");
+	/* nobody may be using what we are about to truncate */
+	if (target_lock(t, LOCKING_AUTO, n->listener, e) < 0 || target_empty(t, e) < 0)
+		return -1;
+	return n->format == FORMAT_QCOW2 ? create_image(t->file, &n->options, e)
+					 : raw_fill(t, n, e);
+}
+
+int new_image_make(const struct new_image *n, struct err *e)
+{
+	AUTO_FREE char *data = NULL;
+	struct target t = { 0 };
+	int ret;
+
+	if (options_check(n, e) < 0)
+		return -1;
+	if (n->format == FORMAT_QCOW2 && n->options.data_file) {
+		if (policy_resolve(n->path, n->options.data_file, &data, e) < 0)
+			return err_ctx(e, "data_file");
+		if (data_file_check(n, data, e) < 0)
+			return -1;
+	}
+	ret = target_open(&t, n->path, 0, false, e);
+	if (ret == 0)
+		ret = target_fill(&t, n, e);
+	return target_close(&t, ret, e);
+}
