@@ -21,11 +21,30 @@ static enum extent_kind extent_kind_of(enum cluster_kind kind)
 	}
 }
 
+/* Behind this host byte there is nothing to read: the file may end inside its last cluster
+ * (4.4), and what was preallocated may lie past its end by that much, but no further. */
+static uint64_t host_end(struct disk *d)
+{
+	return align_up(file_size(image_guest_file(d->image)), geom_cluster_size(&d->image->geom));
+}
+
+/* Looks whether the data at x lies in a hole of the file. What lies behind its end is no hole:
+ * it is lost, and reading it must say so. */
+static void hole_find(struct disk *d, struct extent *x)
+{
+	uint64_t end = host_end(d), len = x->len;
+	bool is_data;
+
+	if (x->host >= end)
+		return;
+	disk_hole_next(d, x->host, MIN(len, end - x->host), &is_data, &x->len);
+	x->reads_zero = !is_data;
+}
+
 static int image_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
 		      struct err *e)
 {
 	struct map_run run;
-	bool is_data;
 
 	if (map_next(&d->map, guest, max_len, &run, e) < 0)
 		return -1;
@@ -37,25 +56,20 @@ static int image_next(struct disk *d, uint64_t guest, uint64_t max_len, struct e
 		.has_host = run.kind == CLUSTER_DATA || run.kind == CLUSTER_ZERO_HOST,
 		.reads_zero = run.kind != CLUSTER_DATA && run.kind != CLUSTER_PACKED,
 	};
-	if (x->kind == EXTENT_DATA && (d->flags & DISK_HOLES)) {
-		disk_hole_next(d, run.host, run.len, &is_data, &x->len);
-		x->reads_zero = !is_data;
-	}
+	if (x->kind == EXTENT_DATA && (d->flags & DISK_HOLES))
+		hole_find(d, x);
 	return 0;
 }
 
-/* Guest data at a host place. The file may end inside its last cluster (4.4), and what was
- * preallocated may lie past its end by that much; anything further is not ours to invent. */
+/* Guest data at a host place. */
 static int data_read(struct disk *d, uint64_t host, void *buf, size_t n, struct err *e)
 {
 	struct file *f = image_guest_file(d->image);
-	uint64_t end;
 	size_t inside, got;
 
 	if (!f)
 		return err_set(e, ERR_INVALID, "the external data file is not open");
-	end = align_up(file_size(f), geom_cluster_size(&d->image->geom));
-	if (host + n > end)
+	if (host + n > host_end(d))
 		return err_set(e, ERR_CORRUPT,
 			       "data at host offset %#llx lies past the end of the file",
 			       (unsigned long long)host);

@@ -1,0 +1,346 @@
+/* qcow2-convert: copy disks into a new image. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/common.h"
+#include "cmd/creation.h"
+#include "cmd/image_opts.h"
+#include "cmd/operand.h"
+#include "ops/convert.h"
+#include "ops/create.h"
+
+static const struct cmd_about about = {
+	.name = "convert",
+	.operands = "SRC [SRC2 ...] TGT",
+	.purpose = "Copy a disk, or several one behind the other, into a new image.",
+	.examples = "  qcow2-convert --target-format=qcow2 disk.raw disk.qcow2\n"
+		    "  qcow2-convert --target-format=qcow2 --compress disk.qcow2 small.qcow2\n"
+		    "  qcow2-convert --progress disk.qcow2 disk.raw\n",
+};
+
+/* Shortest run of zeros that is left out, unless -S says otherwise. */
+#define SPARSE_DEFAULT 4096
+#define SPARSE_MAX     (UINT64_C(16) << 20)
+
+struct choices {
+	const char *source_cache, *target_cache, *snapshot, *format, *backing, *backing_format;
+	const char *sparse, *rate, *parallel, *level;
+	const char **lists;
+	int compress, no_create, target_is_zero, target_image_opts, salvage, out_of_order, offload;
+	int bitmaps, skip_broken_bitmaps;
+};
+
+struct job {
+	struct choices ch;
+	struct creation keys;
+	struct convert_options o;
+	struct disk_options disk;
+	struct option_list snapshot_list; /* owns the strings of disk.snapshot_* */
+	struct spec target_spec;
+	struct cache_mode source_cache;
+	const char **operands;
+	unsigned operand_nr;
+};
+
+static int refuse(struct err *e, bool when, const char *why)
+{
+	return when ? err_set(e, ERR_INVALID, "%s", why) : 0;
+}
+
+/* What does not go together, before anything is opened. */
+static int combinations_check(const struct job *j, struct err *e)
+{
+	const struct choices *c = &j->ch;
+	bool raw = j->o.format == FORMAT_RAW, several = j->o.source_nr > 1;
+	bool prealloc = j->o.create.preallocation != PREALLOCATION_OFF;
+	const struct {
+		bool wrong;
+		const char *why;
+	} rules[] = {
+		{ c->compress && raw, "Compression not supported for this file format: raw" },
+		{ c->compress && prealloc, "Compression and preallocation not supported at the same time" },
+		{ c->compress && c->offload, "Cannot enable copy offloading when -c is used" },
+		{ c->compress && j->o.create.data_file, "Compression is not possible with an external data file" },
+		{ c->level && !c->compress, "--level needs --compress" },
+		{ c->sparse && c->offload, "Cannot enable copy offloading when -S is used" },
+		{ c->salvage && c->offload, "Cannot use copy offloading in salvaging mode" },
+		{ c->skip_broken_bitmaps && !c->bitmaps, "Use of --skip-broken-bitmaps requires --bitmaps" },
+		{ c->bitmaps, "--bitmaps is not supported by this version" },
+		{ c->target_is_zero && !c->no_create, "--target-is-zero requires use of -n flag" },
+		{ c->target_image_opts && !c->no_create, "--target-image-opts requires use of -n flag" },
+		{ c->target_image_opts && c->format, "--target-image-opts and -O exclude each other" },
+		{ c->no_create && c->lists, "-o has no effect when -n is used; they exclude each other" },
+		{ c->no_create && c->backing, "-B can't be used with -n: the target exists already" },
+		{ c->no_create && c->compress, "Writing compressed clusters into an existing image is not supported by this version" },
+		{ c->no_create && !raw, "Writing into an existing qcow2 image is not supported by this version" },
+		{ c->snapshot && several, "Loading a snapshot is not supported with several source images" },
+		{ j->o.create.backing_name && several, "Having a backing file for the target makes no sense when concatenating multiple input images" },
+		{ j->o.create.backing_name && raw, "Backing file not supported for file format 'raw'" },
+		{ j->o.create.backing_name && !j->o.create.backing_format,
+		  "Use of backing file requires explicit backing format" },
+		{ j->o.create.backing_name && c->target_is_zero, "Cannot use --target-is-zero when the destination image has a backing file" },
+		{ j->o.create.keep_data_file, "keep_data_file is for create only: convert writes the data file anew" },
+	};
+
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+		if (refuse(e, rules[i].wrong, rules[i].why) < 0)
+			return -1;
+	return 0;
+}
+
+static int numbers_take(struct job *j, struct err *e)
+{
+	const struct choices *c = &j->ch;
+	uint64_t workers = 0, level = 0;
+
+	j->o.sparse = SPARSE_DEFAULT;
+	if (c->sparse && size_from_text("buffer size for sparse output", c->sparse, &j->o.sparse, e) < 0)
+		return -1;
+	if (j->o.sparse % SECTOR_SIZE || j->o.sparse > SPARSE_MAX)
+		return err_set(e, ERR_INVALID,
+			       "Invalid buffer size for sparse output specified: '%s' is not a multiple of 512 up to 16M",
+			       c->sparse);
+	if (c->rate && size_from_text("rate limit", c->rate, &j->o.rate, e) < 0)
+		return -1;
+	if (c->parallel && count_from_text("number of coroutines", c->parallel, 1, 16, &workers, e) < 0)
+		return -1;
+	bool zstd = j->o.create.compression == COMPRESSION_ZSTD;
+	if (c->level && count_from_text("level", c->level, 1, zstd ? 19 : 9, &level, e) < 0)
+		return -1;
+	j->o.workers = (unsigned)workers;
+	j->o.level = (int)level;
+	return 0;
+}
+
+static int caches_take(struct job *j, struct err *e)
+{
+	const char *word = j->ch.target_cache ? j->ch.target_cache : "unsafe";
+	struct cache_mode target;
+
+	if (cache_from_text("cache", word, &target, e) < 0 ||
+	    cache_from_text("source cache", j->ch.source_cache, &j->source_cache, e) < 0)
+		return -1;
+	j->o.target_flags = (target.direct ? FILE_DIRECT : 0) |
+			    (target.sync_writes ? FILE_SYNC_WRITES : 0) |
+			    (target.no_flush ? FILE_NO_FLUSH : 0);
+	return 0;
+}
+
+/* -l ID-OR-NAME, or -l snapshot.id=..,snapshot.name=.. */
+static int snapshot_take(struct job *j, struct err *e)
+{
+	const char *text = j->ch.snapshot;
+
+	if (!text || strncmp(text, "snapshot.", 9)) {
+		j->disk.snapshot = text;
+		return 0;
+	}
+	if (option_list_parse(&j->snapshot_list, text, e) < 0)
+		return err_ctx(e, "Failed in parsing snapshot param '%s'", text);
+	j->disk.snapshot_id = option_list_take(&j->snapshot_list, "snapshot.id", NULL);
+	j->disk.snapshot_name = option_list_take(&j->snapshot_list, "snapshot.name", NULL);
+	if (option_list_unused(&j->snapshot_list))
+		return err_set(e, ERR_INVALID, "Failed in parsing snapshot param '%s': unknown key '%s'",
+			       text, option_list_unused(&j->snapshot_list));
+	return 0;
+}
+
+static int keys_take(struct job *j, struct err *e)
+{
+	const struct choices *c = &j->ch;
+
+	if ((c->backing && creation_add(&j->keys, "backing_file", c->backing, e) < 0) ||
+	    (c->backing_format && creation_add(&j->keys, "backing_fmt", c->backing_format, e) < 0) ||
+	    creation_take(&j->keys, e) < 0)
+		return -1;
+	j->o.format = j->keys.format;
+	j->o.create = j->keys.options;
+	return 0;
+}
+
+static int target_take(struct job *j, struct err *e)
+{
+	const char *operand = j->operands[j->operand_nr - 1];
+
+	if (!j->ch.target_image_opts)
+		return operand_path(operand, &j->o.target, e);
+	if (image_opts_parse(&j->target_spec, operand, e) < 0)
+		return err_ctx(e, "Could not open '%s'", operand);
+	j->o.target = j->target_spec.path;
+	j->o.format = j->target_spec.format == FORMAT_PROBE ? FORMAT_RAW : j->target_spec.format;
+	j->o.locking = j->target_spec.locking;
+	return refuse(e, j->target_spec.window_off || j->target_spec.has_window_len,
+		      "offset and size are for sources");
+}
+
+static int sources_open(struct job *j, struct err *e)
+{
+	j->disk.flags |= DISK_HOLES;
+	j->disk.listener = &cmd_listener;
+	j->o.sources = calloc(j->o.source_nr, sizeof *j->o.sources);
+	if (!j->o.sources)
+		return err_nomem(e);
+	for (unsigned i = 0; i < j->o.source_nr; i++) {
+		struct spec s = { 0 };
+
+		if (operand_spec(&s, j->operands[i], cmd_flags.format, e) == 0) {
+			s.direct |= j->source_cache.direct;
+			j->o.sources[i] = disk_open(&s, &j->disk, e);
+		}
+		spec_fini(&s);
+		if (!j->o.sources[i])
+			return -1;
+	}
+	return 0;
+}
+
+/* The backing file of the target must be there, and be another file. */
+static int backing_check(struct job *j, struct err *e)
+{
+	struct new_image n = {
+		.path = j->o.target,
+		.format = j->o.format,
+		.options = j->o.create,
+		.has_size = true,
+		.listener = &cmd_listener,
+	};
+
+	if (!j->o.create.backing_name)
+		return 0;
+	n.options.size = disk_size(j->o.sources[0]);
+	return new_image_prepare(&n, e);
+}
+
+static void warn_extension(const struct job *j)
+{
+	const char *dot = strrchr(j->o.target, '.');
+
+	if (j->o.format == FORMAT_RAW && !j->ch.format && dot && !strcmp(dot, ".qcow2") &&
+	    isatty(STDERR_FILENO))
+		cmd_warn("'%s' will be a raw image; use --target-format=qcow2 to make a qcow2 image",
+			 j->o.target);
+}
+
+static int job_run(struct job *j, struct err *e)
+{
+	if (keys_take(j, e) < 0 || target_take(j, e) < 0 || combinations_check(j, e) < 0 ||
+	    numbers_take(j, e) < 0 || caches_take(j, e) < 0 || snapshot_take(j, e) < 0)
+		return -1;
+	j->o.compress = j->ch.compress;
+	j->o.no_create = j->ch.no_create;
+	j->o.target_is_zero = j->ch.target_is_zero;
+	j->o.salvage = j->ch.salvage;
+	j->o.count = UINT64_MAX;
+	j->o.listener = &cmd_listener;
+	if (sources_open(j, e) < 0 || backing_check(j, e) < 0)
+		return -1;
+	warn_extension(j);
+	j->o.watch = cmd_watch(1);
+	if (convert(&j->o, e) < 0)
+		return err_ctx(e, "%s", j->o.target);
+	return 0;
+}
+
+static void job_fini(struct job *j)
+{
+	for (unsigned i = 0; j->o.sources && i < j->o.source_nr; i++)
+		disk_close(j->o.sources[i]);
+	free(j->o.sources);
+	spec_fini(&j->target_spec);
+	option_list_fini(&j->snapshot_list);
+	creation_fini(&j->keys);
+}
+
+static int keys_begin(struct job *j, struct err *e)
+{
+	enum image_format format = FORMAT_RAW;
+
+	creation_init(&j->keys, FORMAT_RAW);
+	if (j->ch.format && !format_by_name(j->ch.format, &format))
+		return err_set(e, ERR_INVALID, "Unknown file format '%s'", j->ch.format);
+	creation_init(&j->keys, format);
+	return creation_add_lists(&j->keys, j->ch.lists, e);
+}
+
+static void operands_take(struct cmd *c, struct job *j)
+{
+	j->operands = cmd_rest(c);
+	while (j->operands && j->operands[j->operand_nr])
+		j->operand_nr++;
+	if (j->operand_nr < 2)
+		cmd_usage(c, "Must specify image file name");
+	j->o.source_nr = j->operand_nr - 1;
+}
+
+static struct job job;
+
+static struct poptOption options[] = {
+	{ "source-format", 'f', POPT_ARG_STRING, &cmd_flags.format, 0,
+	  "format of the sources: raw or qcow2 (default: found by looking)", "FMT" },
+	{ "format", 0, POPT_ARG_STRING | POPT_ARGFLAG_DOC_HIDDEN, &cmd_flags.format, 0, NULL, NULL },
+	OPTION_IMAGE_OPTS,
+	{ "source-cache", 'T', POPT_ARG_STRING, &job.ch.source_cache, 0,
+	  "cache mode of the sources (default: writeback)", "MODE" },
+	{ "snapshot", 'l', POPT_ARG_STRING, &job.ch.snapshot, 0,
+	  "read this internal snapshot of the source: its id, or else its name", "SNAPSHOT" },
+	{ "bitmaps", 0, POPT_ARG_NONE, &job.ch.bitmaps, 0, "copy persistent bitmaps (not in this version)", NULL },
+	{ "skip-broken-bitmaps", 0, POPT_ARG_NONE, &job.ch.skip_broken_bitmaps, 0,
+	  "with --bitmaps: leave out inconsistent ones", NULL },
+	{ "salvage", 0, POPT_ARG_NONE, &job.ch.salvage, 0,
+	  "turn what can't be read into zeros, with a warning", NULL },
+	{ "target-format", 'O', POPT_ARG_STRING, &job.ch.format, 0,
+	  "format of the target: raw (the default) or qcow2", "FMT" },
+	{ "target-format-options", 'o', POPT_ARG_ARGV, &job.ch.lists, 0,
+	  "creation keys, KEY=VALUE,...; \"help\" lists them", "LIST" },
+	{ "target-cache", 't', POPT_ARG_STRING, &job.ch.target_cache, 0,
+	  "cache mode of the target (default: unsafe, that is without a final flush)", "MODE" },
+	{ "backing", 'B', POPT_ARG_STRING, &job.ch.backing, 0,
+	  "make the target an overlay of this image: copy only what SRC itself holds", "NAME" },
+	{ NULL, 'b', POPT_ARG_STRING, &job.ch.backing, 0, "the same as -B", "NAME" },
+	{ "backing-format", 'F', POPT_ARG_STRING, &job.ch.backing_format, 0,
+	  "format of the backing file: raw or qcow2", "FMT" },
+	{ "sparse-size", 'S', POPT_ARG_STRING, &job.ch.sparse, 0,
+	  "leave out runs of zeros from this length on (default 4k; 0: write everything)", "SIZE" },
+	{ "no-create", 'n', POPT_ARG_NONE, &job.ch.no_create, 0,
+	  "write into the existing TGT instead of making it", NULL },
+	{ "target-is-zero", 0, POPT_ARG_NONE, &job.ch.target_is_zero, 0,
+	  "with -n: TGT reads as zeros already", NULL },
+	{ "target-image-opts", 0, POPT_ARG_NONE, &job.ch.target_image_opts, 0,
+	  "with -n: TGT is a list such as driver=raw,file.filename=x", NULL },
+	{ "compress", 'c', POPT_ARG_NONE, &job.ch.compress, 0, "write compressed clusters", NULL },
+	{ "level", 0, POPT_ARG_STRING, &job.ch.level, 0,
+	  "how hard to compress: 1-9 for zlib, 1-19 for zstd", "N" },
+	{ "rate-limit", 'r', POPT_ARG_STRING, &job.ch.rate, 0, "copy at most this many bytes a second", "SIZE" },
+	{ "parallel", 'm', POPT_ARG_STRING, &job.ch.parallel, 0,
+	  "workers, 1-16 (default: one for each processor)", "N" },
+	{ "oob-writes", 'W', POPT_ARG_NONE, &job.ch.out_of_order, 0,
+	  "accepted: writes are out of order anyway, and the result is always the same", NULL },
+	{ "copy-range-offloading", 'C', POPT_ARG_NONE, &job.ch.offload, 0,
+	  "accepted: a hint that is not needed", NULL },
+	OPTION_FORCE_SHARE,
+	OPTION_PROGRESS,
+	OPTION_QUIET,
+	OPTIONS_COMMON,
+	POPT_TABLEEND
+};
+
+int main(int argc, const char **argv)
+{
+	struct cmd c = cmd_start(argc, argv, &about, options);
+	struct err e = ERR_INIT;
+	int ret = keys_begin(&job, &e);
+
+	if (ret == 0 && job.keys.list.help) {
+		const char **operands = cmd_rest(&c);
+
+		creation_print_help(job.keys.format, operands != NULL);
+	} else if (ret == 0) {
+		operands_take(&c, &job);
+		ret = job_run(&job, &e);
+	}
+	int status = cmd_finish(&c, ret, &e);
+
+	job_fini(&job);
+	return status;
+}

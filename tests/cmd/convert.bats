@@ -1,0 +1,199 @@
+# convert: what is accepted, what is refused, what comes out.
+
+load ../helpers
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+	truncate -s 5M src.raw
+	yes "some text that compresses" | head -c 1M | dd of=src.raw conv=notrunc status=none
+	head -c 200000 /dev/urandom | dd of=src.raw bs=1000 seek=3000 conv=notrunc status=none
+}
+
+# refused MESSAGE ARGS...: exit 1, one line on stderr that contains MESSAGE, no target
+refused() {
+	local message=$1
+	shift
+	run --separate-stderr qcow2-convert "$@"
+	[ "$status" -eq 1 ] && [ -z "$output" ] && [[ $stderr == *"$message"* ]] || {
+		printf 'status %s\nstdout %s\nstderr %s\n' "$status" "$output" "$stderr"
+		return 1
+	}
+	[ ! -e t ] && [ "$(wc -l <<<"$stderr")" -le 2 ]
+}
+
+@test "the round trip keeps every byte, and success is silent" {
+	for options in "" "-c" "-c -o compression_type=zstd" "-o cluster_size=512" \
+		"-o cluster_size=2M" "-o extended_l2=on,cluster_size=16k" "-o compat=0.10" \
+		"-o refcount_bits=1" "-o refcount_bits=1 -c" "-o refcount_bits=2,cluster_size=4k -c" \
+		"-o refcount_bits=64" "-o preallocation=metadata" "-o preallocation=falloc" \
+		"-o preallocation=full" "-o extended_l2=on,cluster_size=128k -c" "-S 0" "-S 64k" "-S 512"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr qcow2-convert -O qcow2 $options src.raw t.qcow2
+		[ "$status" -eq 0 ] && [ -z "$output$stderr" ]
+		qcow2-convert t.qcow2 back.raw
+		cmp src.raw back.raw
+		rm t.qcow2 back.raw
+	done
+}
+
+@test "the target does not depend on the number of workers" {
+	for options in "" "-c" "-c -o compression_type=zstd" "-o cluster_size=4k"; do
+		for workers in 1 2 8; do
+			# shellcheck disable=SC2086
+			qcow2-convert -m $workers -O qcow2 $options src.raw t$workers
+		done
+		cmp t1 t2 && cmp t1 t8
+	done
+}
+
+@test "sources are put one behind the other" {
+	head -c 1000 src.raw > a
+	head -c 3000 src.raw > b
+	qcow2-convert a b src.raw t
+	[ "$(stat -c %s t)" -eq $((1024 + 3072 + 5242880)) ]
+	cmp -n 1000 a t
+	dd if=t bs=1024 skip=1 status=none | cmp -n 3000 b -
+	dd if=t bs=1024 skip=4 status=none | cmp src.raw -
+	qcow2-convert -O qcow2 a b src.raw t.qcow2
+	qcow2-convert t.qcow2 u
+	cmp t u
+}
+
+@test "holes stay holes" {
+	truncate -s 1G sparse
+	dd if=src.raw of=sparse bs=64k count=1 seek=1000 conv=notrunc status=none
+	qcow2-convert sparse t
+	[ "$(stat -c %b t)" -lt 1000 ]
+	cmp sparse t
+}
+
+@test "-S 0 writes everything" {
+	truncate -s 1M empty
+	qcow2-convert -S 0 empty t
+	[ "$(stat -c %b t)" -ge 2048 ]
+}
+
+@test "-B copies only what the top layer holds" {
+	requires qemu-img qemu-io
+	cp src.raw base.raw
+	qemu-img create -q -f qcow2 -b base.raw -F raw top.qcow2 6M
+	qemu-io -f qcow2 -c "write -P 7 100k 5k" -c "write -z 1M 128k" -c "write -P 0 3M 64k" \
+		top.qcow2 >/dev/null
+	for options in "cluster_size=64k" "cluster_size=4k" "cluster_size=512" "compat=0.10" \
+		"extended_l2=on,cluster_size=64k"; do
+		qcow2-convert -O qcow2 -o "$options" -B base.raw -F raw top.qcow2 t.qcow2
+		qemu-img check -q t.qcow2
+		qemu-img compare -q top.qcow2 t.qcow2
+		[ "$(stat -c %s t.qcow2)" -lt 1000000 ]
+	done
+	qcow2-convert -c -O qcow2 -B base.raw -F raw top.qcow2 t.qcow2
+	qemu-img compare -q top.qcow2 t.qcow2
+}
+
+@test "-l reads a snapshot at its own size" {
+	requires qemu-img qemu-io
+	qemu-img convert -O qcow2 src.raw s.qcow2
+	qemu-img snapshot -c monday s.qcow2
+	qemu-img resize -q s.qcow2 7M
+	qemu-io -f qcow2 -c "write -P 9 0 2M" s.qcow2 >/dev/null
+	qcow2-convert -l monday s.qcow2 t && cmp src.raw t
+	qcow2-convert -l 1 s.qcow2 t && cmp src.raw t
+	qcow2-convert -l snapshot.name=monday s.qcow2 t && cmp src.raw t
+	rm t
+	refused "Failed to load snapshot" -l tuesday s.qcow2 t
+	refused "unknown key" -l snapshot.colour=red s.qcow2 t
+}
+
+@test "-n writes into what is there and leaves a larger tail alone" {
+	yes x | head -c 6M > t.raw
+	qcow2-convert -n -O raw src.raw t.raw
+	[ "$(stat -c %s t.raw)" -eq 6291456 ]
+	cmp -n 5242880 src.raw t.raw
+	[ "$(tail -c 1M t.raw | sort -u)" = x ]
+	truncate -s 4M small.raw
+	run --separate-stderr qcow2-convert -n -O raw src.raw small.raw
+	[ "$status" -eq 1 ] && [[ $stderr == *"does not fit"* ]] && [ -e small.raw ]
+	refused "" -n -O raw src.raw t
+}
+
+@test "-n --target-is-zero writes no zeros" {
+	yes x | head -c 5M > t.raw
+	qcow2-convert -n --target-is-zero -O raw src.raw t.raw
+	[ "$(tail -c 1M t.raw | sort -u)" = x ]
+	qcow2-convert -n --target-image-opts src.raw driver=raw,file.filename=t.raw
+	cmp src.raw t.raw
+}
+
+@test "what does not go together is refused before anything is written" {
+	refused "not supported" -c src.raw t
+	refused "preallocation" -c -O qcow2 -o preallocation=metadata src.raw t
+	refused "offload" -c -C -O qcow2 src.raw t
+	refused "offload" -S 4k -C src.raw t
+	refused "offload" --salvage -C src.raw t
+	refused "requires --bitmaps" --skip-broken-bitmaps -O qcow2 src.raw t
+	refused "-n" --target-is-zero src.raw t
+	refused "-n" --target-image-opts src.raw driver=raw,file.filename=t
+	refused "explicit backing format" -O qcow2 -B src.raw src.raw t
+	refused "Backing file not supported" -O raw -B src.raw -F raw src.raw t
+	refused "backing file" -O qcow2 -B src.raw -F raw src.raw src.raw t
+	refused "" -O qcow2 -B missing -F raw src.raw t
+	refused "several" -l a src.raw src.raw t
+	refused "" -m 0 src.raw t
+	refused "" -m 17 src.raw t
+	refused "Invalid" -S 1000 src.raw t
+	refused "Invalid" -S 17M src.raw t
+	refused "--compress" --level 3 -O qcow2 src.raw t
+	refused "" -c --level 10 -O qcow2 src.raw t
+	refused "" -c --level 20 -O qcow2 -o compression_type=zstd src.raw t
+	refused "Unknown file format" -O nonsense src.raw t
+	refused "cache option" -t sometimes src.raw t
+	refused "source cache option" -T sometimes src.raw t
+	refused "image file name" src.raw
+	refused "Could not open 'missing'" missing t
+}
+
+@test "a source is never overwritten" {
+	cp src.raw copy
+	ln copy other
+	for target in copy ./copy other; do
+		run --separate-stderr qcow2-convert -O qcow2 copy $target
+		[ "$status" -eq 1 ]
+		cmp src.raw copy
+	done
+	run --separate-stderr qcow2-convert -O qcow2 -o data_file=copy copy t
+	[ "$status" -eq 1 ] && [ ! -e t ]
+	cmp src.raw copy
+}
+
+@test "every level packs and unpacks" {
+	for level in 1 6 9; do
+		qcow2-convert -c --level $level -O qcow2 src.raw t.qcow2
+		qcow2-convert t.qcow2 back.raw && cmp src.raw back.raw
+	done
+	for level in 1 3 19; do
+		qcow2-convert -c --level $level -O qcow2 -o compression_type=zstd src.raw t.qcow2
+		qcow2-convert t.qcow2 back.raw && cmp src.raw back.raw
+	done
+}
+
+@test "-p counts from 0.00 to 100.00 on stdout, -q silences it" {
+	run --separate-stderr qcow2-convert -p src.raw t
+	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[[ $output == "    (0.00/100%)"* ]]
+	[[ $output == *"    (100.00/100%)"* ]]
+	[ -z "$(qcow2-convert -q -p src.raw t)" ]
+}
+
+@test "--salvage keeps what can be read" {
+	requires qemu-img
+	qemu-img convert -O qcow2 src.raw s.qcow2
+	# the first data cluster points far behind the end of the file
+	l2=$((16#$(peek s.qcow2 "$(peek_be s.qcow2 40 8)" 8 | sed 's/^80/00/')))
+	poke s.qcow2 "$l2" 80000fff00000000
+	run --separate-stderr qcow2-convert s.qcow2 t
+	[ "$status" -eq 1 ] && [ ! -e t ] && [[ $stderr == *"byte 0"* ]]
+	run --separate-stderr qcow2-convert --salvage s.qcow2 t
+	[ "$status" -eq 0 ] && [[ $stderr == *warning* ]]
+	cmp -i 65536 src.raw t
+	cmp -n 65536 t /dev/zero
+}
