@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# The images that the benchmark works on. Each is made once, under a temporary name, so that a
+# file that is there is complete. Needs: mke2fs, qemu-img, qemu-io.
+#
+#	disk.raw         ext4 with DATA_MIB of real files from DATA_TREE, else holes
+#	disk.qcow2       the same as qcow2; disk-zlib.qcow2, disk-zstd.qcow2 compressed
+#	mapped.qcow2     MAPPED_SIZE with preallocation=metadata
+#	mapped-4k.qcow2  MAPPED_4K_SIZE with 4k clusters, preallocation=metadata
+#	scattered.qcow2  64 GiB with SCATTERED_NR clusters written in random order
+
+data_make() {	# FILE: makes it unless it is there
+	[ -e "$DATA_DIR/$1" ] && return
+	[[ $1 != disk*.qcow2 ]] || data_make disk.raw || return
+	echo "making $1" >&2
+	mkdir -p "$DATA_DIR/tmp" || return
+	case $1 in
+	disk.raw)        data_disk "$DATA_DIR/tmp/$1" ;;
+	disk.qcow2)      data_converted "$DATA_DIR/tmp/$1" ;;
+	disk-zlib.qcow2) data_converted "$DATA_DIR/tmp/$1" -c -o compression_type=zlib ;;
+	disk-zstd.qcow2) data_converted "$DATA_DIR/tmp/$1" -c -o compression_type=zstd ;;
+	mapped.qcow2)    data_mapped "$DATA_DIR/tmp/$1" "$MAPPED_SIZE" 64k ;;
+	mapped-4k.qcow2) data_mapped "$DATA_DIR/tmp/$1" "$MAPPED_4K_SIZE" 4k ;;
+	scattered.qcow2) data_scattered "$DATA_DIR/tmp/$1" ;;
+	*)               echo "no recipe for $1" >&2; false ;;
+	esac || { rm -rf "$DATA_DIR/tmp"; return 1; }
+	sync -f "$DATA_DIR/tmp"
+	mv "$DATA_DIR/tmp/$1" "$DATA_DIR/$1" && rm -rf "$DATA_DIR/tmp"
+}
+
+# Every k-th file of the tree, so that the mixture stays that of a real machine.
+data_tree_sample() {
+	find "$DATA_TREE" -xdev -type f -readable -size -200M -printf '%p\t%s\n' 2>/dev/null |
+		LC_ALL=C sort |
+		awk -F '\t' -v want="$((DATA_MIB << 20))" '
+			{ name[NR] = $1; size[NR] = $2; all += $2 }
+			END {
+				for (i = 1; i <= NR; i++) {
+					seen += size[i]
+					if (taken * all <= seen * want) {
+						taken += size[i]
+						print name[i]
+					}
+				}
+			}'
+}
+
+data_disk() {
+	local stage=$DATA_DIR/tmp/stage
+
+	mkdir -p "$stage" &&
+		data_tree_sample > "$DATA_DIR/tmp/list" &&
+		tar -C / --ignore-failed-read -cf - -T "$DATA_DIR/tmp/list" 2>/dev/null |
+			tar -C "$stage" --no-same-owner -xf - &&
+		truncate -s "$((DATA_MIB * 8 / 3))M" "$1" &&
+		mke2fs -q -F -t ext4 -d "$stage" "$1"
+}
+
+data_converted() {
+	local target=$1
+
+	shift
+	qemu-img convert -f raw -O qcow2 "$@" "$DATA_DIR/disk.raw" "$target"
+}
+
+data_mapped() {
+	qemu-img create -q -f qcow2 -o preallocation=metadata,cluster_size="$3" "$1" "$2"
+}
+
+data_scattered() {
+	qemu-img create -q -f qcow2 "$1" 64G &&
+		awk -v nr="$SCATTERED_NR" 'BEGIN {
+			for (x = 1; n < nr; ) {
+				x = (x * 1664525 + 1013904223) % 4294967296
+				at = int(x / 4096)
+				if (at in seen)
+					continue
+				seen[at] = 1
+				printf "write -q -P %d %d 4k\n", 1 + n++ % 255, at * 65536
+			}
+		}' | qemu-io --cache unsafe -f qcow2 "$1" > /dev/null
+}
+
+data_sizes() {	# quick|full
+	DATA_TREE=${BENCH_TREE:-/usr}
+	case $1 in
+	quick)
+		DATA_MIB=${BENCH_MIB:-192}
+		MAPPED_SIZE=128G MAPPED_4K_SIZE=4G SCATTERED_NR=6000
+		;;
+	full)
+		DATA_MIB=${BENCH_MIB:-1536}
+		MAPPED_SIZE=2T MAPPED_4K_SIZE=64G SCATTERED_NR=60000
+		;;
+	esac
+}
