@@ -44,6 +44,7 @@ const char *cmd_program(void)
 
 /* One write per message, so that lines of several processes do not mix. A newline inside a
  * message is ours (the second line of a locking message) and stays. */
+PRINTF_LIKE(3, 0)
 static void print_escaped(const char *lead, const char *word, const char *fmt, va_list ap)
 {
 	char text[2048], piece[4096], out[8192];

@@ -18,7 +18,7 @@ struct info_bitmap {
 
 struct info_luks {
 	struct luks_header header;
-	char cipher[40];  /* "aes-256" */
+	char cipher[48];  /* "aes-256" */
 	char mode[32];	  /* "xts" */
 	char ivgen[32];	  /* "plain64" */
 	char ivgen_hash[32]; /* "" if the generator needs none */
