@@ -106,7 +106,7 @@ static struct snapshot_entry encode_decode(const struct snapshot_entry *s, size_
 {
 	static uint8_t out[4096];
 	struct wr w = wr_over(out, sizeof out);
-	struct snapshot_entry t;
+	struct snapshot_entry t = { 0 };
 	struct err e = ERR_INIT;
 	struct rd r;
 
