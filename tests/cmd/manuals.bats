@@ -1,0 +1,87 @@
+# The manual pages say what the commands do.
+#
+# Examples: in the EXAMPLES section of a page, the blocks of one page are run in order in one
+# directory. A line that begins with "$ " is a command, one that begins with "> " continues
+# it, all others are its output, where "..." stands for anything. Blocks may use disk.raw,
+# a raw image of 8 MiB with some data.
+load ../helpers
+
+MAN=$TESTS_DIR/../man
+
+# options_of_help NAME FROM TO: every option that the help shows between two lines
+options_of_help() {
+	"qcow2-$1" --help | sed -n "/^$2/,/^$3/p" |
+		grep -oE '^  +(-[A-Za-z],? ?)?(--[a-z0-9-]+)?' |
+		grep -oE -- '-(-[a-z0-9-]+|[A-Za-z])' | sort -u
+}
+
+# options_of_page PAGE: every option that has an item in the page
+options_of_page() {
+	grep -E '^\.It Fl ' "$MAN/$1" | grep -oE 'Fl [^ ]+' | sed 's/^Fl /-/; s/,$//' | sort -u
+}
+
+@test "help and manual page list the same options" {
+	local path name
+	for path in "$QCOW2_BUILD"/cmd/qcow2-*; do
+		[ -x "$path" ] && [ -f "$path" ] || continue
+		name=${path##*/qcow2-}
+		echo "$name"
+		[ "$(options_of_help "$name" Usage Common | wc -l)" -ge 3 ]
+		diff <(options_of_help "$name" Usage Common) <(options_of_page "qcow2-$name.1")
+		diff <(options_of_help "$name" Common Examples) <(options_of_page qcow2-tools.7 |
+			grep -vx -- --image-opts)
+	done
+}
+
+# example_run COMMAND EXPECTED
+example_run() {
+	local got pattern
+	got=$(bash -c "$1" 2>&1) || { echo "failed: $1"; echo "$got"; return 1; }
+	pattern=${2//\\/\\\\}
+	pattern=${pattern//[/\\[}
+	pattern=${pattern//\*/\\*}
+	pattern=${pattern//\?/\\?}
+	pattern=${pattern//.../*}
+	# shellcheck disable=SC2053 # the right side is a pattern
+	[[ $got == $pattern ]] || { printf 'of: %s\nwant: %s\ngot: %s\n' "$1" "$2" "$got"; return 1; }
+}
+
+# page_run PAGE: all examples of it
+page_run() {
+	local line command="" expected="" nr=0
+	while IFS= read -r line; do
+		case $line in
+		'$ '*)
+			[ -z "$command" ] || example_run "$command" "$expected" || return 1
+			command=${line#'$ '} expected="" nr=$((nr + 1))
+			;;
+		'> '*) command+=$'\n'${line#'> '} ;;
+		*) expected+=${expected:+$'\n'}$line ;;
+		esac
+	done < <(sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' "$1" |
+		sed -n '/^\.Bd -literal/,/^\.Ed/{/^\.Bd/d; /^\.Ed/d; s/^\\&//; s/\\e/\\/g; p}')
+	[ -z "$command" ] || example_run "$command" "$expected" || return 1
+	[ "$nr" -gt 0 ]
+}
+
+@test "the examples of the manual pages work as shown" {
+	requires jq
+	local page
+	for page in "$MAN"/*.1; do
+		[ "${page##*/}" = qcow2.1 ] || [ -x "$QCOW2_BUILD/cmd/$(basename "$page" .1)" ] ||
+			continue
+		echo "${page##*/}"
+		mkdir "$BATS_TEST_TMPDIR/${page##*/}"
+		cd "$BATS_TEST_TMPDIR/${page##*/}"
+		truncate -s 8M disk.raw
+		seq 1 40000 | dd of=disk.raw conv=notrunc bs=64k seek=3 status=none
+		page_run "$page"
+	done
+}
+
+@test "every deliberate option of our own is a long one and is in the common page" {
+	local option
+	for option in no-clobber level details; do
+		grep -q -- "Fl -$option" "$MAN/qcow2-tools.7"
+	done
+}

@@ -1,0 +1,139 @@
+# Sizes as people type them, through every door that takes one.
+load ../helpers
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+}
+
+# disk_size FILE: the size of the disk in bytes.
+disk_size() {
+	qcow2-info --output=json "$1" | jq '."virtual-size"'
+}
+
+# accepted TEXT BYTES: as operand and as key; the Formatting line shows the bytes as asked for.
+accepted() {
+	rm -f x.qcow2
+	run --separate-stderr -0 qcow2-create -f qcow2 x.qcow2 "$1"
+	[[ $output == *" size=$2 "* ]]
+	[ "$(disk_size x.qcow2)" -eq $((($2 + 511) / 512 * 512)) ]
+	rm -f x.qcow2
+	run --separate-stderr -0 qcow2-create -f qcow2 -o "size=$1" x.qcow2
+	[[ $output == *" size=$2 "* ]]
+	[ "$(disk_size x.qcow2)" -eq $((($2 + 511) / 512 * 512)) ]
+}
+
+# rejected TEXT PATTERN-OF-OPERAND-MESSAGE PATTERN-OF-KEY-MESSAGE
+rejected() {
+	rm -f x.qcow2
+	run --separate-stderr -1 qcow2-create -f qcow2 x.qcow2 -- "$1"
+	[ "$output" = "" ]
+	[[ $stderr == "qcow2-create: Invalid image size specified"*$2* ]]
+	run --separate-stderr -1 qcow2-create -f qcow2 -o "size=$1" x.qcow2
+	[ "$output" = "" ]
+	[[ $stderr == "qcow2-create: "*"'size'"*$3* ]]
+	[ ! -e x.qcow2 ]
+}
+
+malformed() {
+	rejected "$1" "not a size" "expects a size"
+}
+
+out_of_range() {
+	rejected "$1" "between 0 and 9223372036854775807" "out of range"
+}
+
+@test "suffixes are powers of 1024, in either case" {
+	accepted 1k 1024
+	accepted 1K 1024
+	accepted 1b 1
+	accepted 1B 1
+	accepted 512b 512
+	accepted 3m 3145728
+	accepted 2G 2147483648
+	accepted 1T 1099511627776
+}
+
+@test "a fraction needs a scaling suffix and is rounded to nearest" {
+	accepted 1.5M 1572864
+	accepted 0.1k 102
+	accepted 0.5k 512
+	accepted 5.M 5242880
+	accepted 0.00048828125k 1
+	malformed .5M
+	malformed 1.5
+	malformed 1.5b
+}
+
+@test "hexadecimal numbers: digits win over suffixes" {
+	accepted 0x1000 4096
+	accepted 0X1000 4096
+	accepted 0x1E 30
+	accepted 0x1b 27
+	malformed 0x
+	malformed 0x1.8M
+	malformed 0x1p10
+}
+
+@test "a hexadecimal number with a suffix is accepted with a warning" {
+	run --separate-stderr -0 qcow2-create -f qcow2 x.qcow2 0x10k
+	[[ $output == *" size=16384 "* ]]
+	[[ $stderr == "qcow2-create: warning: "*0x10k* ]]
+}
+
+@test "a leading zero is not octal; a plus and leading blanks are fine" {
+	accepted 010 10
+	accepted +1M 1048576
+	accepted "  1M" 1048576
+	malformed "1M "
+	malformed "++1M"
+}
+
+@test "what is not a size is called so" {
+	local text
+	for text in 1Mi 1MB 1KiB 1M5 1e3 1e3k "" abc nan inf M " " 1-2; do
+		malformed "$text"
+	done
+	run -1 qcow2-create -f qcow2 -o size=1,5M x.qcow2
+	run -1 qcow2-create -f qcow2 x.qcow2 1,5M
+	[ ! -e x.qcow2 ]
+}
+
+@test "a negative number is an option, and not a size either" {
+	run --separate-stderr -1 qcow2-create -f qcow2 x.qcow2 -1
+	[[ ${stderr_lines[1]} == "Try "* ]]
+	malformed -1
+	malformed -1M
+}
+
+@test "sizes above 2^63-1 are out of range, without wrapping" {
+	out_of_range 8E
+	out_of_range 9223372036854775808
+	out_of_range 16E
+	out_of_range 99999999999999999999
+	out_of_range 0x10000000000000000
+	out_of_range 99999999999999999999999999999999999999999k
+}
+
+@test "7E is a size, and too large for the format" {
+	run --separate-stderr -1 qcow2-create -f qcow2 x.qcow2 7E
+	[[ $stderr == *"larger clusters"* ]]
+	[ ! -e x.qcow2 ]
+}
+
+@test "size 0 is legal; sizes are rounded up to 512" {
+	accepted 0 0
+	accepted 1 1
+	accepted 513 513
+	run -0 qcow2-create -q x.raw 513
+	[ "$(stat -c %s x.raw)" -eq 1024 ]
+}
+
+@test "cluster_size takes sizes, refcount_bits plain numbers" {
+	run -0 qcow2-create -q -f qcow2 -o cluster_size=0.5k,refcount_bits=0x10 x.qcow2 1M
+	[ "$(qcow2-info --output=json x.qcow2 | jq '."cluster-size"')" -eq 512 ]
+	rm x.qcow2
+	run -1 qcow2-create -q -f qcow2 -o refcount_bits=16b x.qcow2 1M
+	run -1 qcow2-create -q -f qcow2 -o cluster_size=64kB x.qcow2 1M
+	[[ $output == *"'cluster_size'"* ]]
+	[ ! -e x.qcow2 ]
+}
