@@ -68,6 +68,11 @@ static void unknown_features_are_named_by_the_image(void)
 	put(36, 4, 0xffffffff);
 	put(96, 4, 99);
 	CHECK(refused(ERR_UNSUPPORTED, "warp"));
+	put(8, 8, 50); /* a name inside the fields leaves no room for a list */
+	CHECK(refused(ERR_UNSUPPORTED, "features: unknown incompatible bits 0xffffffffffffffe0"));
+	put(8, 8, 0);
+	put(112, 4, 0x12345678); /* not a feature table */
+	CHECK(refused(ERR_UNSUPPORTED, "features: unknown incompatible bits 0xffffffffffffffe0"));
 }
 
 static void hostile_feature_names_are_harmless(void)

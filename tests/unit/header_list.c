@@ -110,6 +110,8 @@ static void the_crypto_extension_goes_with_method_2_only(void)
 	CHECK(got.crypto.header_len == 0x1f9000);
 	put(120, 8, 0x40200);
 	CHECK(refused(ERR_CORRUPT, "crypto header at 0x40200 is not cluster aligned"));
+	put(116, 4, 8);
+	CHECK(refused(ERR_CORRUPT, "crypto header extension of 8 bytes"));
 }
 
 static void bitmaps_count_only_with_their_autoclear_bit(void)
@@ -170,6 +172,15 @@ static void unknown_extensions_keep_their_order_and_bytes(void)
 	CHECK(header_ext_next(&r, &x, &e) == 1 && x.type == 0x22222222 && !x.data.n);
 	CHECK(header_ext_next(&r, &x, &e) == 1 && bytes_are(x.data, "aaaaaaaaa"));
 	CHECK(header_ext_next(&r, &x, &e) == 0 && !err_is(&e));
+}
+
+static void a_torn_list_is_not_written(void)
+{
+	struct header h = sound();
+	struct err e = ERR_INIT;
+
+	h.extensions = text("torn");
+	CHECK(header_encode(again, &h, &e) == -1 && err_says(&e, ERR_CORRUPT, "cut short"));
 }
 
 static void the_feature_table_is_only_for_roomy_version_3_headers(void)
@@ -301,6 +312,7 @@ int main(void)
 	RUN(bitmaps_count_only_with_their_autoclear_bit);
 	RUN(an_empty_data_file_name_is_not_none);
 	RUN(unknown_extensions_keep_their_order_and_bytes);
+	RUN(a_torn_list_is_not_written);
 	RUN(the_feature_table_is_only_for_roomy_version_3_headers);
 	RUN(a_backing_name_must_lie_in_the_first_cluster);
 	RUN(extensions_end_where_the_backing_name_begins);

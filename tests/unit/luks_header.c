@@ -227,6 +227,11 @@ static void slots_may_touch_but_not_overlap(void)
 	h.slots[7].key_sector = 4040;
 	lay(&h);
 	CHECK(decodes(sizeof buf, 5000 * 512, &got, &e) == 0);
+	h.slots[7].key_sector = h.slots[6].key_sector; /* in any order */
+	h.slots[6].key_sector += 504;
+	lay(&h);
+	CHECK(decodes(sizeof buf, 5000 * 512, &got, &e) == 0);
+	h.slots[6].key_sector -= 504;
 	h.slots[7].key_sector = h.slots[2].key_sector;
 	lay(&h);
 	CHECK(decodes(sizeof buf, 5000 * 512, &got, &e) == -1);
