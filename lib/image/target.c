@@ -34,7 +34,9 @@ int target_lock(struct target *t, enum file_locking how, const struct listener *
 int target_empty(struct target *t, struct err *e)
 {
 	t->emptied = true;
-	return file_truncate(t->file, 0, e);
+	/* Some file systems write a file out as soon as it is closed if it was cut to nothing
+	 * before: a file that is empty is left alone. */
+	return file_size(t->file) ? file_truncate(t->file, 0, e) : 0;
 }
 
 uint64_t target_size(const struct target *t)
