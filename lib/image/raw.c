@@ -27,7 +27,9 @@ static int raw_next(struct disk *d, uint64_t guest, uint64_t max_len, struct ext
 	bool is_data = true;
 	uint64_t len = max_len;
 
-	if (d->flags & DISK_HOLES)
+	if (d->flags & DISK_HOLES_IF_SPARSE)
+		hole_map_next(&d->holes, d->window_off + guest, max_len, &is_data, &len);
+	else if (d->flags & DISK_HOLES)
 		disk_hole_next(d, d->window_off + guest, max_len, &is_data, &len);
 	*x = (struct extent){
 		.guest = guest,

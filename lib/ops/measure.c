@@ -78,17 +78,12 @@ static int count_bitmaps(struct disk *d, struct image *img, uint64_t cluster_siz
 	return 0;
 }
 
-static int measure_qcow2(const struct measure_target *t, uint64_t size, uint64_t data_len,
-			 struct measure *m, struct err *e)
+static int measure_qcow2(const struct create_options *o, uint64_t luks_len,
+			 uint64_t data_len, struct measure *m, struct err *e)
 {
-	struct create_options o = t->create;
 	struct create_measure file;
 
-	o.size = size;
-	if (o.backing_name || o.preallocation == PREALLOCATION_FALLOC ||
-	    o.preallocation == PREALLOCATION_FULL)
-		data_len = align_up(size, UINT64_C(1) << o.cluster_bits);
-	if (create_measure(&o, data_len, t->luks_len, &file, e) < 0)
+	if (create_measure(o, data_len, luks_len, &file, e) < 0)
 		return -1;
 	m->required = file.required;
 	m->fully_allocated = file.fully_allocated;
@@ -97,37 +92,43 @@ static int measure_qcow2(const struct measure_target *t, uint64_t size, uint64_t
 
 int measure_new(const struct measure_target *t, struct measure *m, struct err *e)
 {
-	uint64_t size;
+	struct create_options o = t->create;
 
 	*m = (struct measure){ 0 };
-	if (size_round(t->create.size, &size, e) < 0)
+	if (size_round(t->create.size, &o.size, e) < 0)
 		return -1;
-	if (t->format == FORMAT_QCOW2)
-		return measure_qcow2(t, size, 0, m, e);
-	m->required = m->fully_allocated = size;
-	return 0;
+	m->required = m->fully_allocated = o.size;
+	if (t->format != FORMAT_QCOW2)
+		return 0;
+	if (create_check(&o, e) < 0)
+		return -1;
+	/* The formula takes a backing file for something that will be copied in part; a new
+	 * overlay holds nothing at all. */
+	o.backing_name = o.backing_format = NULL;
+	return measure_qcow2(&o, t->luks_len, 0, m, e);
 }
 
 int measure_copy(struct disk *d, const struct measure_target *t, const struct watch *w,
 		 struct measure *m, struct err *e)
 {
-	uint64_t size = disk_size(d), data_len = 0;
-	uint64_t cluster_size = UINT64_C(1) << t->create.cluster_bits;
+	struct create_options o = t->create;
+	uint64_t cluster_size = UINT64_C(1) << o.cluster_bits, data_len = 0;
 	struct image *img = disk_image(d, 0);
 
-	*m = (struct measure){ .required = size, .fully_allocated = size };
+	o.size = disk_size(d);
+	*m = (struct measure){ .required = o.size, .fully_allocated = o.size };
 	if (t->format != FORMAT_QCOW2)
 		return 0;
 	/* First without any data: a target that cannot be is refused before the source is
 	 * walked. */
-	if (measure_qcow2(t, size, 0, m, e) < 0)
+	if (measure_qcow2(&o, t->luks_len, 0, m, e) < 0)
 		return -1;
-	if (!t->create.backing_name && count_data(d, cluster_size, w, &data_len, e) < 0)
+	if (!o.backing_name && count_data(d, cluster_size, w, &data_len, e) < 0)
 		return -1;
-	if (measure_qcow2(t, size, data_len, m, e) < 0)
+	if (measure_qcow2(&o, t->luks_len, data_len, m, e) < 0)
 		return -1;
 
 	/* Version 2 has no room to say that bitmaps are valid. */
-	m->has_bitmaps = img && image_header(img)->version >= 3 && t->create.version >= 3;
+	m->has_bitmaps = img && image_header(img)->version >= 3 && o.version >= 3;
 	return m->has_bitmaps ? count_bitmaps(d, img, cluster_size, &m->bitmaps, e) : 0;
 }
