@@ -16,11 +16,11 @@
  * answer independent of timing. */
 
 #define SIDES 2
+/* Large enough that handing a job to a worker costs little. A compressed cluster is inflated as
+ * a whole, so jobs must not cut through one: multiples of the largest cluster size never do. */
+#define JOB_BYTES CLUSTER_SIZE_MAX
 /* Two buffers of this size stay in a core's cache: bytes are compared while they are hot. */
-#define JOB_BYTES (UINT64_C(256) << 10)
-/* A compressed cluster is inflated as a whole, so jobs must not cut through one. Multiples of
- * the largest cluster size never do. */
-#define PACKED_JOB_BYTES CLUSTER_SIZE_MAX
+#define PIECE_BYTES (UINT64_C(512) << 10)
 #define BUFFER_ALIGN	 4096
 #define WORKERS_MAX	 16
 #define SLOTS_A_WORKER	 4
@@ -78,8 +78,11 @@ static int side_extent(struct compare *c, int side, struct err *e)
 
 	if (c->at < x->guest + x->len)
 		return 0;
-	if (c->at < size)
-		return disk_next(c->disk[side], c->at, size - c->at, x, e);
+	if (c->at < size) {
+		if (disk_next(c->disk[side], c->at, size - c->at, x, e) < 0)
+			return err_ctx(e, "the map of '%s'", disk_name(c->disk[side]));
+		return 0;
+	}
 	*x = (struct extent){ .guest = c->at, .len = c->size - c->at,
 			      .kind = EXTENT_ABSENT, .reads_zero = true };
 	return 0;
@@ -100,12 +103,10 @@ static struct extent extent_from(const struct extent *x, uint64_t guest, uint64_
 static void job_cut(struct compare *c, struct job *j)
 {
 	const struct extent *x = c->x;
-	bool packed = x[0].kind == EXTENT_PACKED || x[1].kind == EXTENT_PACKED;
-	uint64_t step = packed ? PACKED_JOB_BYTES : JOB_BYTES;
 	uint64_t end = MIN(x[0].guest + x[0].len, x[1].guest + x[1].len);
 
 	if (!x[0].reads_zero || !x[1].reads_zero)
-		end = MIN(end, align_down(c->at, step) + step);
+		end = MIN(end, align_down(c->at, JOB_BYTES) + JOB_BYTES);
 	j->guest = c->at;
 	j->len = end - c->at;
 	for (int side = 0; side < SIDES; side++)
@@ -165,41 +166,58 @@ static uint64_t first_difference(uint64_t guest, const uint8_t *a, const uint8_t
 	return align_down(guest, SECTOR_SIZE);
 }
 
-static int job_read(const struct compare *c, struct reader *r, struct job *j)
+static int piece_read(const struct compare *c, struct reader *r, struct job *j,
+		      uint64_t guest, uint64_t len)
 {
 	for (int side = 0; side < SIDES; side++) {
-		if (j->x[side].reads_zero)
+		struct extent x = extent_from(&j->x[side], guest, len);
+
+		if (x.reads_zero)
 			continue;
-		if (disk_read_extent(r->disk[side], &j->x[side], r->buf[side], &j->e) < 0)
+		if (disk_read_extent(r->disk[side], &x, r->buf[side], &j->e) < 0)
 			return err_ctx(&j->e, "reading %llu bytes at offset %llu of '%s'",
-				       (unsigned long long)j->len,
-				       (unsigned long long)j->guest,
+				       (unsigned long long)len, (unsigned long long)guest,
 				       disk_name(c->disk[side]));
 	}
 	return 0;
 }
 
+static bool is_packed(const struct job *j)
+{
+	return j->x[0].kind == EXTENT_PACKED || j->x[1].kind == EXTENT_PACKED;
+}
+
+/* Reads and compares one side with the other, or the only one that may hold something with
+ * zeros. */
+static void job_compare(const struct compare *c, struct reader *r, struct job *j)
+{
+	bool zero[SIDES] = { j->x[0].reads_zero, j->x[1].reads_zero };
+	const uint8_t *a = r->buf[zero[0] ? 1 : 0];
+	const uint8_t *b = zero[0] || zero[1] ? NULL : r->buf[1];
+	uint64_t end = j->guest + j->len, step = is_packed(j) ? j->len : PIECE_BYTES, len;
+
+	for (uint64_t at = j->guest; at < end; at += len) {
+		len = MIN(step, end - at);
+		if (piece_read(c, r, j, at, len) < 0)
+			return;
+		if (b ? memcmp(a, b, len) == 0 : bytes_are_zero(a, len))
+			continue;
+		j->answer = COMPARE_CONTENT;
+		j->offset = first_difference(at, a, b, len);
+		return;
+	}
+}
+
 static int job_work(void *ctx, void *worker, void *slot, struct err *e)
 {
-	struct compare *c = ctx;
-	struct reader *r = worker;
+	const struct compare *c = ctx;
 	struct job *j = slot;
-	bool zero[SIDES] = { j->x[0].reads_zero, j->x[1].reads_zero };
 
 	(void)e;
 	if (err_is(&j->e) || j->answer != COMPARE_SAME || atomic_load(&c->decided))
 		return 0;
 	j->step = COMPARE_READING;
-	if (job_read(c, r, j) < 0)
-		return 0;
-
-	const uint8_t *a = r->buf[zero[0] ? 1 : 0];
-	const uint8_t *b = zero[0] || zero[1] ? NULL : r->buf[1];
-
-	if (b ? memcmp(a, b, j->len) == 0 : bytes_are_zero(a, j->len))
-		return 0;
-	j->answer = COMPARE_CONTENT;
-	j->offset = first_difference(j->guest, a, b, j->len);
+	job_compare(c, worker, j);
 	return 0;
 }
 
@@ -241,7 +259,7 @@ static struct reader *reader_new(const struct compare *c, struct err *e)
 	}
 	for (int side = 0; side < SIDES; side++) {
 		r->disk[side] = disk_reader_new(c->disk[side], e);
-		r->buf[side] = aligned_alloc(BUFFER_ALIGN, PACKED_JOB_BYTES);
+		r->buf[side] = aligned_alloc(BUFFER_ALIGN, JOB_BYTES);
 		if (r->disk[side] && r->buf[side])
 			continue;
 		err_nomem(e);
@@ -285,7 +303,7 @@ out:
 /* Threads for a disk that is read in one go would cost more than they save. */
 static unsigned worker_count(const struct compare *c, unsigned wanted)
 {
-	uint64_t useful = div_up(c->size, 4 * JOB_BYTES);
+	uint64_t useful = div_up(c->size, JOB_BYTES);
 	uint64_t nr = wanted ? wanted : ring_processors();
 
 	nr = MIN(nr, MIN(useful, WORKERS_MAX));

@@ -36,8 +36,10 @@ int map_disk(struct disk *d, uint64_t start, uint64_t len, map_row_fn *row, void
 	for (uint64_t at = start; at < end; at = pending.start + pending.length) {
 		struct extent x;
 
-		if (watch_stopped(w, e) < 0 || disk_next(d, at, end - at, &x, e) < 0)
+		if (watch_stopped(w, e) < 0)
 			return -1;
+		if (disk_next(d, at, end - at, &x, e) < 0)
+			return err_ctx(e, "the map of '%s'", disk_name(d));
 		watch_progress(w, at - start, end - start);
 		struct map_row next = row_of(d, &x);
 

@@ -27,8 +27,10 @@ static int count_data(struct disk *d, uint64_t cluster_size, const struct watch 
 	for (uint64_t at = 0; at < size;) {
 		struct extent x;
 
-		if (watch_stopped(w, e) < 0 || disk_next(d, at, size - at, &x, e) < 0)
+		if (watch_stopped(w, e) < 0)
 			return -1;
+		if (disk_next(d, at, size - at, &x, e) < 0)
+			return err_ctx(e, "the map of '%s'", disk_name(d));
 		watch_progress(w, at, size);
 		at += x.len;
 		if (x.reads_zero || at <= paid)
