@@ -83,6 +83,9 @@ int header_probe(const void *start, size_t n, uint64_t *cluster_size, struct err
  * extension that is not in force and makes no sense is dropped. An extension list may end
  * with the file. */
 int header_decode(const void *buf, size_t n, struct header *h, struct err *e) MUST_CHECK;
+/* The number of snapshots and the place of their table. header_decode() leaves this one table to
+ * its caller: the disk can be checked without it, and the check should say more than "no". */
+int header_snapshots_check(const struct header *h, struct err *e) MUST_CHECK;
 
 /* The arithmetic of a header that header_decode() accepted. */
 struct geom header_geom(const struct header *h);

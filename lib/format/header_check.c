@@ -49,6 +49,15 @@ int header_table_check(const struct header *h, const char *what, uint64_t offset
 	return 0;
 }
 
+int header_snapshots_check(const struct header *h, struct err *e)
+{
+	if (h->nb_snapshots > SNAPSHOTS_MAX)
+		return err_set(e, ERR_CORRUPT,
+			       "snapshot table is too large: %" PRIu32 " entries",
+			       h->nb_snapshots);
+	return header_table_check(h, "snapshot table", h->snapshots_off, 0, 0, e);
+}
+
 static int tables_check(const struct header *h, struct err *e)
 {
 	struct geom g;
@@ -57,16 +66,11 @@ static int tables_check(const struct header *h, struct err *e)
 	if (h->size > FILE_OFFSET_MAX)
 		return err_set(e, ERR_CORRUPT, "image is too big: %" PRIu64 " bytes",
 			       h->size);
-	if (h->nb_snapshots > SNAPSHOTS_MAX)
-		return err_set(e, ERR_CORRUPT,
-			       "snapshot table is too large: %" PRIu32 " entries",
-			       h->nb_snapshots);
 	if (header_table_check(h, "L1 table", h->l1_table_off, h->l1_size * UINT64_C(8),
 			       L1_BYTES_MAX, e) < 0 ||
 	    header_table_check(h, "refcount table", h->refcount_table_off,
 			       (uint64_t)h->refcount_table_clusters << h->cluster_bits,
-			       REFCOUNT_TABLE_BYTES_MAX, e) < 0 ||
-	    header_table_check(h, "snapshot table", h->snapshots_off, 0, 0, e) < 0)
+			       REFCOUNT_TABLE_BYTES_MAX, e) < 0)
 		return -1;
 	g = header_geom(h);
 	need = geom_l1_entries(&g, g.disk_size);

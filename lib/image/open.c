@@ -92,10 +92,7 @@ static int use_check(const struct image *img, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "the image is encrypted, and encrypted images can't be read yet "
 			       "(encrypt.key-secret is not used)");
-	if (img->header.nb_snapshots > SNAPSHOTS_MAX)
-		return err_set(e, ERR_CORRUPT, "the header claims %u snapshots; the most is %u",
-			       img->header.nb_snapshots, SNAPSHOTS_MAX);
-	return 0;
+	return header_snapshots_check(&img->header, e);
 }
 
 struct image *image_open(struct file *f, const struct spec *s, unsigned flags,

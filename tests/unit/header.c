@@ -127,9 +127,6 @@ static const struct bend BAD[] = {
 	{ 48, 8, 0x7fffffffffff0000, ERR_CORRUPT, "refcount table at 0x7fffffffffff0000 is out" },
 	{ 56, 4, 129, ERR_CORRUPT, "refcount table is too large" },
 	{ 56, 4, 0xffffffff, ERR_CORRUPT, "refcount table is too large" },
-	{ 60, 4, 65537, ERR_CORRUPT, "snapshot table is too large: 65537" },
-	{ 64, 8, 8, ERR_CORRUPT, "snapshot table at 0x8 is not cluster" },
-	{ 64, 8, UINT64_C(1) << 63, ERR_CORRUPT, "snapshot table" },
 	{ 88, 8, 2, ERR_CORRUPT, "autoclear feature bit 1" },
 	{ 96, 4, 7, ERR_UNSUPPORTED, "refcount width" },
 	{ 96, 4, 0xffffffff, ERR_UNSUPPORTED, "refcount width" },
@@ -147,6 +144,28 @@ static void every_field_out_of_range_is_refused(void)
 		lay(&h);
 		put(BAD[i].at, BAD[i].width, BAD[i].value);
 		CHECK(refused(BAD[i].code, BAD[i].says));
+	}
+}
+
+static const struct bend BAD_SNAPSHOTS[] = {
+	{ 60, 4, 65537, ERR_CORRUPT, "snapshot table is too large: 65537" },
+	{ 64, 8, 8, ERR_CORRUPT, "snapshot table at 0x8 is not cluster" },
+	{ 64, 8, UINT64_C(1) << 63, ERR_CORRUPT, "snapshot table" },
+};
+
+static void a_snapshot_table_out_of_range_is_for_the_caller_to_refuse(void)
+{
+	struct header h = sound(), got;
+
+	CHECK(header_snapshots_check(&h, &(struct err){ 0 }) == 0);
+	for (size_t i = 0; i < sizeof BAD_SNAPSHOTS / sizeof *BAD_SNAPSHOTS; i++) {
+		struct err e = ERR_INIT;
+
+		lay(&h);
+		put(BAD_SNAPSHOTS[i].at, BAD_SNAPSHOTS[i].width, BAD_SNAPSHOTS[i].value);
+		CHECK(header_decode(cluster, sizeof cluster, &got, &e) == 0);
+		CHECK(header_snapshots_check(&got, &e) == -1 && e.code == ERR_CORRUPT);
+		CHECK(strstr(e.text, BAD_SNAPSHOTS[i].says));
 	}
 }
 
@@ -217,6 +236,7 @@ int main(void)
 	RUN(any_cut_is_refused);
 	RUN(what_is_no_qcow2_image_is_told_in_the_words_that_scripts_match);
 	RUN(every_field_out_of_range_is_refused);
+	RUN(a_snapshot_table_out_of_range_is_for_the_caller_to_refuse);
 	RUN(what_a_reader_or_a_checker_can_live_with_is_accepted);
 	RUN(the_disk_ends_at_a_sector);
 	RUN(the_largest_disk_of_each_cluster_size_fits_and_no_more);
