@@ -1,0 +1,80 @@
+#pragma once
+#include "meta/walk.h"
+
+/* An L1 table to walk. */
+struct walk_tree {
+	struct walk_owner owner;
+	uint64_t l1_off;
+	uint32_t l1_nr;
+	uint64_t times; /* owners with this very table */
+	bool active;    /* the active disk is one of them */
+};
+
+/* An L2 table that some L1 entry leads to. */
+struct walk_l2_ref {
+	uint64_t host, times, active_times;
+	uint32_t l1_idx, tree;
+};
+
+struct walk {
+	struct walk_source src;
+	const struct walk_ops *ops;
+	void *arg;
+	const struct watch *watch;
+	uint64_t end; /* first byte that no referenced range may reach */
+
+	struct walk_snapshot *snapshots;
+	uint32_t snapshot_nr;
+	size_t snapshot_room;
+
+	struct walk_tree *trees;
+	size_t tree_nr, tree_room;
+
+	struct walk_l2_ref *refs;
+	size_t ref_nr, ref_room;
+	uint64_t from, until; /* host offsets of L2 tables of the present pass */
+
+	uint8_t *buf; /* WALK_BUFFER bytes, or a cluster if that is more */
+	size_t buf_len;
+	struct hole_map holes;
+	bool ask_holes; /* the last table was empty: the next may be a hole */
+};
+
+#define WALK_BUFFER ((size_t)256 << 10)
+
+/* Reads a piece of a table; what the file lacks reads as zeros. *empty: all of it is zero,
+ * and buf may not have been filled. Holes are not read once empty tables have been met. A
+ * read error becomes a fault of the kind given in `f`, and *empty is set; this fails only
+ * when the user does not accept the fault. */
+int walk_read(struct walk *w, uint64_t off, uint8_t *buf, size_t n,
+	      const struct walk_fault *f, bool *empty, struct err *e);
+
+int walk_report(struct walk *w, const struct walk_fault *f, struct err *e);
+/* Hands over an area, or the fault that says that it leaves the file: *in_file tells. `f`
+ * names the pointer. len 0: nothing happens, *in_file is true. */
+int walk_claim(struct walk *w, const struct walk_area *a, const struct walk_fault *f,
+	       bool *in_file, struct err *e);
+
+int walk_refcounts(struct walk *w, struct err *e);
+int walk_snapshot_table(struct walk *w, struct err *e);
+int walk_bitmaps(struct walk *w, struct err *e);
+/* The L2 tables that L1 entries lead to, into w->refs; the first of possibly several passes
+ * also hands over the parts. */
+int walk_l1_pass(struct walk *w, bool first_pass, struct err *e);
+/* The L2 tables of w->refs. */
+int walk_l2_tables(struct walk *w, struct err *e);
+
+/* --- records of variable length, through a window over a table in the file --- */
+struct walk_window {
+	struct walk *walk;
+	uint64_t off, len; /* the table */
+	uint64_t start;    /* position in the table of the window, a multiple of 8 */
+	uint8_t *bytes;
+	size_t n, room;
+};
+
+/* A cursor over the bytes from position pos (a multiple of 8) on: at least `want` of them,
+ * or what is left of the table. Good until the next call. */
+int window_at(struct walk_window *v, uint64_t pos, size_t want, struct rd *r,
+	      struct err *e);
+void window_fini(struct walk_window *v);

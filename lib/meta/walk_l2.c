@@ -1,0 +1,72 @@
+/* L2 tables of one pass: sorted, neighbours fetched together. */
+#include "meta/walk_internal.h"
+
+#include "base/align.h"
+#include "base/bits.h"
+
+static int table_give(struct walk *w, const struct walk_l2_ref *r, const uint8_t *bytes,
+		      struct err *e)
+{
+	const struct walk_tree *t = &w->trees[r->tree];
+	struct walk_l2_table x = {
+		.host = r->host,
+		.bytes = bytes,
+		.times = r->times,
+		.active_times = r->active_times,
+		.owner = t->owner,
+		.l1_idx = r->l1_idx,
+	};
+
+	return w->ops->l2_table ? w->ops->l2_table(w->arg, &x, e) : 0;
+}
+
+/* Tables from refs[i] on that lie together closely enough to be read at once. */
+static size_t batch_length(const struct walk *w, size_t i)
+{
+	uint64_t size = geom_cluster_size(w->src.geom), gap = 4096;
+	size_t n = 1;
+
+	while (i + n < w->ref_nr &&
+	       w->refs[i + n].host - w->refs[i + n - 1].host <= size + gap &&
+	       w->refs[i + n].host + size - w->refs[i].host <= w->buf_len)
+		n++;
+	return n;
+}
+
+static int batch_walk(struct walk *w, size_t i, size_t n, struct err *e)
+{
+	const struct walk_l2_ref *r = &w->refs[i];
+	uint64_t size = geom_cluster_size(w->src.geom), start = r->host;
+	unsigned span = geom_l2_span_bits(w->src.geom);
+	struct walk_fault f = { .what = WALK_L2_TABLE,
+				.owner = w->trees[r->tree].owner,
+				.place = start,
+				.value = start,
+				.guest = (uint64_t)r->l1_idx << span,
+				.guest_len = UINT64_C(1) << span };
+	bool empty;
+
+	if (walk_read(w, start, w->buf, (size_t)(r[n - 1].host + size - start), &f, &empty,
+		      e) < 0)
+		return -1;
+	for (size_t k = 0; !empty && k < n; k++) {
+		const uint8_t *bytes = w->buf + (r[k].host - start);
+
+		if ((n == 1 || !bytes_are_zero(bytes, size)) &&
+		    table_give(w, &r[k], bytes, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int walk_l2_tables(struct walk *w, struct err *e)
+{
+	for (size_t i = 0, n; i < w->ref_nr; i += n) {
+		n = batch_length(w, i);
+		watch_progress(w->watch, MIN(w->refs[i].host, file_size(w->src.file)),
+			       file_size(w->src.file));
+		if (batch_walk(w, i, n, e) < 0)
+			return -1;
+	}
+	return 0;
+}
