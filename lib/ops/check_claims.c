@@ -1,0 +1,136 @@
+/* Which clusters metadata structures use, and where two of them meet. */
+#include "ops/check_internal.h"
+
+#include <stdlib.h>
+
+#include "base/align.h"
+#include "base/vec.h"
+
+const char *check_what_text(enum walk_what what)
+{
+	static const char *const text[WALK_WHATS] = {
+		[WALK_HEADER] = "header",
+		[WALK_REFCOUNT_TABLE] = "refcount table",
+		[WALK_REFCOUNT_BLOCK] = "refcount block",
+		[WALK_CRYPTO_HEADER] = "crypto header",
+		[WALK_SNAPSHOT_TABLE] = "snapshot table",
+		[WALK_BITMAP_DIRECTORY] = "bitmap directory",
+		[WALK_BITMAP_TABLE] = "bitmap table",
+		[WALK_BITMAP_DATA] = "bitmap data",
+		[WALK_L1_TABLE] = "L1 table",
+		[WALK_L2_TABLE] = "L2 table",
+		[WALK_GUEST_DATA] = "guest data",
+	};
+
+	return text[what];
+}
+
+bool check_any_metadata(const struct check *c, uint64_t first, uint64_t nr)
+{
+	uint64_t i = first, end = MIN(first + nr, c->clusters);
+
+	for (; i < end && i % 8; i++)
+		if (bit_at(c->metadata, i))
+			return true;
+	for (; i + 8 <= end; i += 8)
+		if (c->metadata[i / 8])
+			return true;
+	for (; i < end; i++)
+		if (bit_at(c->metadata, i))
+			return true;
+	return false;
+}
+
+static int claim_order(const void *a, const void *b)
+{
+	const struct check_claim *x = a, *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* L2 tables are too many to be listed: what no claim covers is one. */
+enum walk_what check_claimed_by(struct check *c, uint64_t cluster)
+{
+	if (!c->claims_sorted && c->claim_nr > 1)
+		qsort(c->claims, c->claim_nr, sizeof *c->claims, claim_order);
+	c->claims_sorted = true;
+	size_t low = 0, high = c->claim_nr;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct check_claim *x = &c->claims[mid];
+
+		if (cluster < x->first)
+			high = mid;
+		else if (cluster - x->first >= x->nr)
+			low = mid + 1;
+		else
+			return x->what;
+	}
+	return WALK_L2_TABLE;
+}
+
+/* Claims don't overlap: a cluster belongs to the first structure that came for it. */
+static int claim_add(struct check *c, uint64_t cluster, enum walk_what what, struct err *e)
+{
+	struct check_claim *last = c->claim_nr ? &c->claims[c->claim_nr - 1] : NULL;
+
+	bit_set(c->metadata, cluster);
+	if (last && last->what == what && last->first + last->nr == cluster) {
+		last->nr++;
+		return 0;
+	}
+	if (!vec_grow(&c->claims, c->claim_nr, &c->claim_room))
+		return err_nomem(e);
+	c->claims[c->claim_nr++] = (struct check_claim) { cluster, 1, what };
+	c->claims_sorted = false;
+	return 0;
+}
+
+int check_cross(struct check *c, uint64_t cluster, struct err *e)
+{
+	if (!c->crossed)
+		c->crossed = calloc(c->clusters / 8 + 1, 1);
+	if (!c->crossed)
+		return err_nomem(e);
+	bit_set(c->crossed, cluster);
+	return 0;
+}
+
+bool check_is_crossed(const struct check *c, uint64_t cluster)
+{
+	return c->crossed && bit_at(c->crossed, cluster);
+}
+
+int check_on_area(void *arg, const struct walk_area *a, struct err *e)
+{
+	struct check *c = arg;
+	uint64_t first = check_cluster(c, a->host);
+	uint64_t end = MIN(check_cluster(c, a->host + a->len - 1) + 1, c->clusters);
+	bool met = false;
+
+	if (first >= end)
+		return 0;
+	if (counts_add(&c->expected, first, end - first, a->times, e) < 0)
+		return -1;
+	for (uint64_t i = first; i < end; i++) {
+		if (!bit_at(c->metadata, i)) {
+			if (claim_add(c, i, a->what, e) < 0)
+				return -1;
+			continue;
+		}
+		if (check_cross(c, i, e) < 0)
+			return -1;
+		if (!met) {
+			struct finding f = { .kind = PROBLEM_METADATA_OVERLAP,
+					     .has_host = true,
+					     .host = i << c->geom->cluster_bits,
+					     .text = check_what_text(a->what) };
+
+			finding_set_owner(c, &f, a->owner);
+			check_found(c, &f);
+		}
+		met = true;
+	}
+	return 0;
+}

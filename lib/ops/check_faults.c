@@ -1,0 +1,111 @@
+/* What the walk could not follow, as findings. */
+#include "ops/check_internal.h"
+
+/* Refcount mismatches are no faults of the walk, so the first kind can stand for "reported
+ * in another way": tables that lie across each other meet as areas too. */
+#define NONE PROBLEM_LEAKED_CLUSTER
+
+static const uint8_t kinds[WALK_WHATS][WALK_BADS] = {
+	[WALK_REFCOUNT_TABLE] = {
+		[WALK_BAD_EMPTY] = PROBLEM_REFCOUNT_TABLE_EMPTY,
+		[WALK_BAD_RANGE] = PROBLEM_REFCOUNT_TABLE_OUT_OF_FILE,
+	},
+	[WALK_REFCOUNT_BLOCK] = {
+		[WALK_BAD_RESERVED] = PROBLEM_REFCOUNT_ENTRY_RESERVED,
+		[WALK_BAD_ALIGNMENT] = PROBLEM_REFCOUNT_BLOCK_UNALIGNED,
+		[WALK_BAD_RANGE] = PROBLEM_REFCOUNT_BLOCK_OUT_OF_FILE,
+	},
+	[WALK_CRYPTO_HEADER] = {
+		[WALK_BAD_RANGE] = PROBLEM_CRYPTO_HEADER_OUT_OF_FILE,
+	},
+	[WALK_SNAPSHOT_TABLE] = {
+		[WALK_BAD_ALIGNMENT] = PROBLEM_SNAPSHOT_TABLE_UNALIGNED,
+		[WALK_BAD_RANGE] = PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE,
+		[WALK_BAD_SIZE] = PROBLEM_SNAPSHOT_TABLE_SIZE,
+		[WALK_BAD_COUNT] = PROBLEM_SNAPSHOT_COUNT,
+		[WALK_BAD_RECORD] = PROBLEM_SNAPSHOT_ENTRY,
+		[WALK_BAD_EXTRA] = PROBLEM_SNAPSHOT_EXTRA_LARGE,
+		[WALK_BAD_SHORT] = PROBLEM_SNAPSHOT_EXTRA_SHORT,
+		[WALK_BAD_FORBIDDEN] = PROBLEM_SNAPSHOT_DATA_FILE,
+	},
+	[WALK_BITMAP_DIRECTORY] = {
+		[WALK_BAD_MISSING] = PROBLEM_BITMAPS_MISSING,
+		[WALK_BAD_RANGE] = PROBLEM_BITMAP_DIRECTORY_OUT_OF_FILE,
+		[WALK_BAD_RECORD] = PROBLEM_BITMAP_ENTRY,
+		[WALK_BAD_FLAGS] = PROBLEM_BITMAP_FLAGS,
+		[WALK_BAD_NAME] = PROBLEM_BITMAP_NAME,
+	},
+	[WALK_BITMAP_TABLE] = {
+		[WALK_BAD_ALIGNMENT] = PROBLEM_BITMAP_TABLE_UNALIGNED,
+		[WALK_BAD_RANGE] = PROBLEM_BITMAP_TABLE_OUT_OF_FILE,
+		[WALK_BAD_SIZE] = PROBLEM_BITMAP_TABLE_SIZE,
+		[WALK_BAD_SHORT] = PROBLEM_BITMAP_TABLE_SHORT,
+	},
+	[WALK_BITMAP_DATA] = {
+		[WALK_BAD_RESERVED] = PROBLEM_BITMAP_ENTRY_RESERVED,
+		[WALK_BAD_ALIGNMENT] = PROBLEM_BITMAP_DATA_UNALIGNED,
+		[WALK_BAD_RANGE] = PROBLEM_BITMAP_DATA_OUT_OF_FILE,
+	},
+	[WALK_L1_TABLE] = {
+		[WALK_BAD_ALIGNMENT] = PROBLEM_SNAPSHOT_L1_UNALIGNED,
+		[WALK_BAD_RANGE] = PROBLEM_L1_TABLE_OUT_OF_FILE,
+		[WALK_BAD_SIZE] = PROBLEM_SNAPSHOT_L1_SIZE,
+	},
+	[WALK_L2_TABLE] = {
+		[WALK_BAD_RESERVED] = PROBLEM_L1_ENTRY_RESERVED,
+		[WALK_BAD_ALIGNMENT] = PROBLEM_L1_ENTRY_UNALIGNED,
+		[WALK_BAD_RANGE] = PROBLEM_L1_ENTRY_OUT_OF_FILE,
+	},
+};
+
+static enum problem_kind kind_of(const struct walk_fault *f)
+{
+	enum problem_kind kind =
+	    f->bad == WALK_BAD_READ ? PROBLEM_READ_FAILED : kinds[f->what][f->bad];
+
+	if (kind == PROBLEM_L1_TABLE_OUT_OF_FILE && f->owner.kind == WALK_SNAPSHOT)
+		return PROBLEM_SNAPSHOT_L1_OUT_OF_FILE;
+	return kind;
+}
+
+/* Whether clusters that nobody else knows of will now look leaked. */
+static bool loses_root(const struct walk_fault *f)
+{
+	switch (f->bad) {
+	case WALK_BAD_RESERVED:
+	case WALK_BAD_SHORT:
+	case WALK_BAD_NAME:
+	case WALK_BAD_FLAGS:
+	case WALK_BAD_EMPTY:
+	case WALK_BAD_FORBIDDEN:
+		return false;
+	default:
+		return f->what != WALK_REFCOUNT_TABLE && f->what != WALK_REFCOUNT_BLOCK &&
+		       f->what != WALK_BITMAP_DATA;
+	}
+}
+
+int check_on_fault(void *arg, const struct walk_fault *w, struct err *e)
+{
+	struct check *c = arg;
+	struct finding f = {
+		.kind = kind_of(w),
+		.place = w->place,
+		.has_place = w->place,
+		.value = w->value,
+		.has_value = w->value,
+		.host = w->host,
+		.has_host = w->host,
+		.guest = w->guest,
+		.guest_len = w->guest_len,
+		.text = w->text,
+	};
+
+	if (loses_root(w))
+		c->result->roots_lost = true;
+	if (f.kind == NONE)
+		return 0;
+	finding_set_owner(c, &f, w->owner);
+	check_found(c, &f);
+	return 0;
+}

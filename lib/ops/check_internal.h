@@ -1,0 +1,78 @@
+#pragma once
+#include "meta/counts.h"
+#include "meta/l2_run.h"
+#include "meta/walk.h"
+#include "ops/check.h"
+
+/* Host clusters first .. first+nr-1 that a metadata structure other than an L2 table uses.
+ */
+struct check_claim {
+	uint64_t first, nr;
+	enum walk_what what;
+};
+
+/* Memory: the counts, a byte each, and one bit per cluster for metadata. */
+struct check {
+	const struct geom *geom;
+	const struct header *header;
+	struct file *file;
+	struct walk *walk;
+	const struct check_options *options;
+	struct check_result *result;
+	struct l2_scan scan;
+
+	uint64_t clusters;      /* host clusters of the file */
+	struct counts expected; /* references found */
+	struct counts stored; /* as in the refcount blocks; COUNTS_BIG means that or more */
+	uint64_t *blocks; /* host offset of the refcount block for each range, 0: none */
+	uint8_t *block;   /* the one last read, for counts of COUNTS_BIG and more */
+	uint64_t block_host;
+
+	uint8_t *metadata; /* bit per cluster: some metadata structure uses it */
+	uint8_t *crossed;  /* bit per cluster: a finding about two uses was made; or NULL */
+	struct check_claim *claims;
+	size_t claim_nr, claim_room;
+	bool claims_sorted;
+};
+
+/* Counts a finding and passes it on. */
+void check_found(struct check *c, const struct finding *f);
+void finding_set_owner(const struct check *c, struct finding *f, struct walk_owner owner);
+
+static inline uint64_t check_cluster(const struct check *c, uint64_t host)
+{
+	return host >> c->geom->cluster_bits;
+}
+
+/* Consumers of the walk. */
+int check_on_area(void *arg, const struct walk_area *a, struct err *e);
+int check_on_fault(void *arg, const struct walk_fault *f, struct err *e);
+int check_on_refcount_block(void *arg, const struct walk_refcount_block *b, struct err *e);
+int check_on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e);
+int check_on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e);
+
+/* --- check_claims.c --- */
+static inline bool bit_at(const uint8_t *bits, uint64_t i)
+{
+	return bits[i >> 3] >> (i & 7) & 1;
+}
+
+static inline void bit_set(uint8_t *bits, uint64_t i)
+{
+	bits[i >> 3] |= (uint8_t)(1u << (i & 7));
+}
+
+/* Whether some metadata structure uses one of these clusters. */
+bool check_any_metadata(const struct check *c, uint64_t first, uint64_t nr);
+/* What uses a cluster whose metadata bit is set. */
+enum walk_what check_claimed_by(struct check *c, uint64_t cluster);
+/* Remembers that this cluster has two uses that don't go together. */
+int check_cross(struct check *c, uint64_t cluster, struct err *e);
+bool check_is_crossed(const struct check *c, uint64_t cluster);
+const char *check_what_text(enum walk_what what);
+
+/* --- check_compare.c --- */
+/* The count in the file of a cluster below c->clusters, exact. */
+uint64_t check_stored(struct check *c, uint64_t cluster);
+/* Compares counts and references of the whole file. */
+int check_compare(struct check *c, struct err *e);

@@ -1,0 +1,268 @@
+/* L2 tables: what they map is counted, their entries are judged. */
+#include "ops/check_internal.h"
+
+#include "base/align.h"
+
+/* The table at hand. */
+struct table {
+	struct check *check;
+	const struct walk_l2_table *at;
+	uint64_t guest;    /* that its first entry maps */
+	uint64_t expected; /* where the next standard cluster would be if nothing were
+			    * fragmented; 0: no cluster met yet */
+};
+
+static struct finding entry_finding(const struct table *t, uint32_t idx,
+				    enum problem_kind kind, uint64_t host)
+{
+	const struct geom *g = t->check->geom;
+	uint64_t within = (uint64_t)idx << g->l2_entry_bits;
+	struct finding f = {
+		.kind = kind,
+		.host = host,
+		.has_host = host,
+		.has_place = true,
+		.place = t->at->host + within,
+		.has_value = true,
+		.value = be64_get(t->at->bytes + within),
+		.idx = idx,
+		.guest = t->guest + ((uint64_t)idx << g->cluster_bits),
+		.guest_len = geom_cluster_size(g),
+	};
+
+	finding_set_owner(t->check, &f, t->at->owner);
+	return f;
+}
+
+static void entry_found(const struct table *t, uint32_t idx, enum problem_kind kind,
+			uint64_t host)
+{
+	struct finding f = entry_finding(t, idx, kind, host);
+
+	check_found(t->check, &f);
+}
+
+/* Guest data in clusters first .. first+nr-1, of entry idx: none of them may be metadata.
+ */
+static int cross_judge(struct table *t, uint32_t idx, uint64_t first, uint64_t nr,
+		       struct err *e)
+{
+	struct check *c = t->check;
+
+	for (uint64_t i = first; i < first + nr && i < c->clusters; i++) {
+		if (!bit_at(c->metadata, i))
+			continue;
+		struct finding f =
+		    entry_finding(t, idx, PROBLEM_CROSS_LINK, i << c->geom->cluster_bits);
+
+		f.text = check_what_text(check_claimed_by(c, i));
+		check_found(c, &f);
+		if (check_cross(c, i, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Whether all of n stored counts are 1 (claim), or none is. */
+static bool counts_agree(const uint8_t *low, uint32_t n, bool claim)
+{
+	uint8_t bad = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		bad |= (uint8_t)((low[i] == 1) != claim);
+	return !bad;
+}
+
+/* COPIED says: this cluster has one owner. With a data file that is always so (5.5). */
+static void copied_judge(struct table *t, const struct l2_run *r, uint32_t n)
+{
+	struct check *c = t->check;
+	uint64_t first = check_cluster(c, r->host), size = geom_cluster_size(c->geom);
+
+	if (!t->at->active_times)
+		return;
+	if (c->geom->data_file) {
+		for (uint32_t i = 0; !r->copied && i < n; i++)
+			entry_found(t, r->idx + i, PROBLEM_COPIED_DATA, r->host + i * size);
+		return;
+	}
+	if (counts_agree(c->stored.low + first, n, r->copied))
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		if ((c->stored.low[first + i] == 1) == r->copied)
+			continue;
+		struct finding f =
+		    entry_finding(t, r->idx + i, PROBLEM_COPIED_DATA, r->host + i * size);
+
+		f.refcount = check_stored(c, first + i);
+		check_found(c, &f);
+	}
+}
+
+static inline void statistics(struct table *t, const struct l2_run *r)
+{
+	struct check_result *s = t->check->result;
+
+	s->allocated_clusters += r->nr * t->at->active_times;
+	if (t->expected && r->host != t->expected)
+		s->fragmented_clusters += t->at->active_times;
+	t->expected = r->host + r->nr * geom_cluster_size(t->check->geom);
+}
+
+/* Standard clusters in the data file: each belongs where the guest has it (10). */
+static void data_file_run(struct table *t, const struct l2_run *r)
+{
+	uint64_t size = geom_cluster_size(t->check->geom);
+	uint64_t guest = t->guest + r->idx * size;
+
+	for (uint32_t i = 0; r->host != guest && i < r->nr; i++)
+		entry_found(t, r->idx + i, PROBLEM_DATA_FILE_OFFSET, r->host + i * size);
+	copied_judge(t, r, r->nr);
+}
+
+/* Nothing is counted out there, so a claim to be the only owner is wrong in itself. */
+static void outside_found(const struct table *t, uint32_t idx, uint64_t host, bool copied)
+{
+	entry_found(t, idx, PROBLEM_L2_ENTRY_OUT_OF_FILE, host);
+	if (copied && t->at->active_times)
+		entry_found(t, idx, PROBLEM_COPIED_DATA, host);
+}
+
+static int plain_run(struct table *t, const struct l2_run *r, struct err *e)
+{
+	struct check *c = t->check;
+	uint64_t size = geom_cluster_size(c->geom), first = check_cluster(c, r->host);
+	uint64_t room = first < c->clusters ? c->clusters - first : 0;
+	uint32_t n = (uint32_t)MIN(r->nr, room);
+
+	statistics(t, r);
+	if (c->geom->data_file) {
+		data_file_run(t, r);
+		return 0;
+	}
+	for (uint32_t i = n; i < r->nr; i++)
+		outside_found(t, r->idx + i, r->host + i * size, r->copied);
+	if (counts_add(&c->expected, first, n, t->at->times, e) < 0)
+		return -1;
+	if (check_any_metadata(c, first, n))
+		for (uint32_t i = 0; i < n; i++)
+			if (cross_judge(t, r->idx + i, first + i, 1, e) < 0)
+				return -1;
+	copied_judge(t, r, n);
+	return 0;
+}
+
+/* A run of one cluster about which there is nothing to say: the rule in a fragmented image,
+ * where setting out for longer runs would cost more than the cluster itself. */
+static inline bool lone_cluster(struct table *t, const struct l2_run *r)
+{
+	struct check *c = t->check;
+	uint64_t i = check_cluster(c, r->host);
+
+	if (r->nr != 1 || c->geom->data_file || i >= c->clusters ||
+	    bit_at(c->metadata, i) ||
+	    (t->at->active_times && (c->stored.low[i] == 1) != r->copied) ||
+	    !counts_add_small(&c->expected, i, t->at->times))
+		return false;
+	statistics(t, r);
+	return true;
+}
+
+static int packed_entry(struct table *t, uint32_t idx, const struct l2_entry *x,
+			struct err *e)
+{
+	struct check *c = t->check;
+	uint64_t first = check_cluster(c, x->host);
+	uint64_t nr = check_cluster(c, x->host + x->host_len - 1) - first + 1;
+
+	if (c->geom->data_file)
+		return 0; /* forbidden, and said so */
+	c->result->allocated_clusters += t->at->active_times;
+	c->result->compressed_clusters += t->at->active_times;
+	c->result->fragmented_clusters += t->at->active_times;
+	if (!walk_in_file(c->walk, x->host, x->host_len)) {
+		if (x->host <= HOST_OFFSET_MAX)
+			entry_found(t, idx, PROBLEM_COMPRESSED_OUT_OF_FILE, x->host);
+		return 0;
+	}
+	if (counts_add(&c->expected, first, nr, t->at->times, e) < 0)
+		return -1;
+	return check_any_metadata(c, first, nr) ? cross_judge(t, idx, first, nr, e) : 0;
+}
+
+/* The clusters that an unaligned entry lies across are kept from looking free. */
+static int unaligned_entry(struct table *t, uint32_t idx, const struct l2_entry *x,
+			   struct err *e)
+{
+	struct check *c = t->check;
+	bool has_data = c->geom->subclusters ? x->bitmap & L2_ALL_ALLOCATED : !x->zero;
+	struct l2_run r = { .idx = idx, .nr = 1, .host = x->host };
+
+	statistics(t, &r);
+	entry_found(t, idx,
+		    has_data ? PROBLEM_L2_ENTRY_UNALIGNED : PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
+		    x->host);
+	if (c->geom->data_file ||
+	    !walk_in_file(c->walk, x->host, geom_cluster_size(c->geom)))
+		return 0;
+	return counts_add(&c->expected, check_cluster(c, x->host), 2, t->at->times, e);
+}
+
+static const struct {
+	enum l2_problem bit;
+	enum problem_kind kind;
+	bool active_only; /* has no meaning in tables of snapshots alone */
+} entry_problems[] = {
+	{ L2_BAD_RESERVED, PROBLEM_L2_ENTRY_RESERVED, false },
+	{ L2_BAD_ZERO_V2, PROBLEM_L2_ENTRY_ZERO_V2, false },
+	{ L2_BAD_COPIED_PACKED, PROBLEM_COPIED_COMPRESSED, true },
+	{ L2_BAD_COPIED_NO_HOST, PROBLEM_COPIED_UNALLOCATED, true },
+	{ L2_BAD_BOTH_BITS, PROBLEM_SUBCLUSTER_BOTH, false },
+	{ L2_BAD_BITS_NO_HOST, PROBLEM_SUBCLUSTER_NO_CLUSTER, false },
+	{ L2_BAD_BITMAP_PACKED, PROBLEM_COMPRESSED_BITMAP, false },
+	{ L2_BAD_PACKED_DATA_FILE, PROBLEM_COMPRESSED_DATA_FILE, false },
+	{ L2_BAD_PACKED_OFFSET, PROBLEM_COMPRESSED_OFFSET, false },
+};
+
+static int odd_entry(struct table *t, uint32_t idx, struct err *e)
+{
+	const struct geom *g = t->check->geom;
+	struct l2_entry x = l2_entry_at(g, t->at->bytes, idx);
+	unsigned bad = l2_entry_problems(g, &x);
+
+	for (size_t i = 0; i < sizeof entry_problems / sizeof entry_problems[0]; i++)
+		if ((bad & entry_problems[i].bit) &&
+		    (t->at->active_times || !entry_problems[i].active_only))
+			entry_found(t, idx, entry_problems[i].kind, x.host);
+	if (x.packed)
+		return packed_entry(t, idx, &x, e);
+	if (bad & L2_BAD_ALIGNMENT)
+		return unaligned_entry(t, idx, &x, e);
+	if (!x.has_host)
+		return 0;
+	struct l2_run r = { .idx = idx,
+			    .nr = 1,
+			    .kind = L2_RUN_PLAIN,
+			    .copied = x.copied,
+			    .host = x.host };
+
+	return plain_run(t, &r, e);
+}
+
+int check_on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
+{
+	struct check *c = arg;
+	struct table t = { .check = c,
+			   .at = at,
+			   .guest = (uint64_t)at->l1_idx << geom_l2_span_bits(c->geom) };
+	struct l2_run r;
+
+	for (uint32_t from = 0; l2_run_next(&c->scan, at->bytes, from, &r);
+	     from = r.idx + r.nr) {
+		if (r.kind == L2_RUN_ODD
+			? odd_entry(&t, r.idx, e) < 0
+			: !lone_cluster(&t, &r) && plain_run(&t, &r, e) < 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,210 @@
+#include "ops/problem.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+#define ROW(name, word, cls, words) [PROBLEM_##name] = { word, PROBLEM_##cls, words }
+
+const struct problem problem_table[PROBLEM_KINDS] = {
+	ROW(LEAKED_CLUSTER, "leaked-cluster", LEAK,
+	    "refcount is higher than the number of references"),
+	ROW(REFCOUNT_TOO_LOW, "refcount-too-low", CORRUPTION,
+	    "refcount is lower than the number of references"),
+	ROW(REFCOUNT_ZERO, "refcount-zero", CORRUPTION,
+	    "cluster is in use but counted as free"),
+	ROW(REFCOUNT_OVERFLOW, "refcount-overflow", CORRUPTION,
+	    "more references than the refcount width can hold"),
+	ROW(COPIED_L2_TABLE, "copied-l2-table", CORRUPTION, "OFLAG_COPIED L2 cluster"),
+	ROW(COPIED_DATA, "copied-data", CORRUPTION, "OFLAG_COPIED data cluster"),
+	ROW(COPIED_COMPRESSED, "copied-compressed", CORRUPTION,
+	    "COPIED flag on a compressed cluster"),
+	ROW(COPIED_UNALLOCATED, "copied-unallocated", CORRUPTION,
+	    "COPIED flag on an entry without a cluster"),
+	ROW(CROSS_LINK, "cross-link", CORRUPTION, "guest data lies on metadata"),
+	ROW(METADATA_OVERLAP, "metadata-overlap", CORRUPTION,
+	    "metadata structures overlap"),
+	ROW(L1_ENTRY_RESERVED, "l1-entry-reserved", CORRUPTION,
+	    "L1 entry has reserved bits set"),
+	ROW(L1_ENTRY_UNALIGNED, "l1-entry-unaligned", CORRUPTION,
+	    "L2 table is not cluster aligned"),
+	ROW(L1_ENTRY_OUT_OF_FILE, "l1-entry-out-of-file", CORRUPTION,
+	    "L2 table lies outside the file"),
+	ROW(L1_TABLE_OUT_OF_FILE, "l1-table-out-of-file", CORRUPTION,
+	    "L1 table lies outside the file"),
+	ROW(L2_ENTRY_RESERVED, "l2-entry-reserved", CORRUPTION,
+	    "L2 entry has reserved bits set"),
+	ROW(L2_ENTRY_ZERO_V2, "l2-entry-zero-v2", CORRUPTION,
+	    "zero flag in a version 2 image"),
+	ROW(L2_ENTRY_UNALIGNED, "l2-entry-unaligned", CORRUPTION,
+	    "data cluster is not cluster aligned"),
+	ROW(L2_ENTRY_UNALIGNED_ZERO, "l2-entry-unaligned-zero", CORRUPTION,
+	    "cluster kept behind zeroes is not cluster aligned"),
+	ROW(L2_ENTRY_OUT_OF_FILE, "l2-entry-out-of-file", CORRUPTION,
+	    "data cluster lies outside the file"),
+	ROW(COMPRESSED_OFFSET, "compressed-offset", CORRUPTION,
+	    "compressed cluster beyond the largest offset of the format"),
+	ROW(COMPRESSED_OUT_OF_FILE, "compressed-out-of-file", CORRUPTION,
+	    "compressed cluster lies outside the file"),
+	ROW(COMPRESSED_DATA_FILE, "compressed-data-file", CORRUPTION,
+	    "compressed cluster in an image with an external data file"),
+	ROW(COMPRESSED_BITMAP, "compressed-bitmap", CORRUPTION,
+	    "compressed cluster has a subcluster bitmap"),
+	ROW(SUBCLUSTER_BOTH, "subcluster-both", CORRUPTION,
+	    "subcluster is both allocated and zero"),
+	ROW(SUBCLUSTER_NO_CLUSTER, "subcluster-no-cluster", CORRUPTION,
+	    "allocated subclusters without a cluster"),
+	ROW(DATA_FILE_OFFSET, "data-file-offset", CORRUPTION,
+	    "offset in the data file differs from the guest offset"),
+	ROW(REFCOUNT_TABLE_EMPTY, "refcount-table-empty", CORRUPTION,
+	    "refcount table has no clusters"),
+	ROW(REFCOUNT_TABLE_OUT_OF_FILE, "refcount-table-out-of-file", CORRUPTION,
+	    "refcount table lies outside the file"),
+	ROW(REFCOUNT_ENTRY_RESERVED, "refcount-entry-reserved", CORRUPTION,
+	    "refcount table entry has reserved bits set"),
+	ROW(REFCOUNT_BLOCK_UNALIGNED, "refcount-block-unaligned", CORRUPTION,
+	    "refcount block is not cluster aligned"),
+	ROW(REFCOUNT_BLOCK_OUT_OF_FILE, "refcount-block-out-of-file", CORRUPTION,
+	    "refcount block lies outside the file"),
+	ROW(SNAPSHOT_COUNT, "snapshot-count", CHECK_ERROR,
+	    "more snapshots than there may be"),
+	ROW(SNAPSHOT_TABLE_UNALIGNED, "snapshot-table-unaligned", CHECK_ERROR,
+	    "snapshot table is not cluster aligned"),
+	ROW(SNAPSHOT_TABLE_OUT_OF_FILE, "snapshot-table-out-of-file", CORRUPTION,
+	    "snapshot table lies outside the file"),
+	ROW(SNAPSHOT_TABLE_SIZE, "snapshot-table-size", CHECK_ERROR,
+	    "snapshot table is too large"),
+	ROW(SNAPSHOT_ENTRY, "snapshot-entry", CHECK_ERROR, "snapshot entry can't be read"),
+	ROW(SNAPSHOT_EXTRA_LARGE, "snapshot-extra-large", CHECK_ERROR,
+	    "snapshot entry has too much extra data"),
+	ROW(SNAPSHOT_EXTRA_SHORT, "snapshot-extra-short", CORRUPTION,
+	    "snapshot entry has too little extra data"),
+	ROW(SNAPSHOT_L1_UNALIGNED, "snapshot-l1-unaligned", CORRUPTION,
+	    "snapshot L1 table is not cluster aligned"),
+	ROW(SNAPSHOT_L1_SIZE, "snapshot-l1-size", CORRUPTION,
+	    "snapshot L1 table is too large"),
+	ROW(SNAPSHOT_L1_OUT_OF_FILE, "snapshot-l1-out-of-file", CORRUPTION,
+	    "snapshot L1 table lies outside the file"),
+	ROW(SNAPSHOT_DATA_FILE, "snapshot-data-file", CORRUPTION,
+	    "snapshots in an image with an external data file"),
+	ROW(BITMAPS_MISSING, "bitmaps-missing", CORRUPTION,
+	    "autoclear bit promises bitmaps, but there is no bitmaps extension"),
+	ROW(BITMAP_DIRECTORY_OUT_OF_FILE, "bitmap-directory-out-of-file", CORRUPTION,
+	    "bitmap directory lies outside the file"),
+	ROW(BITMAP_ENTRY, "bitmap-entry", CORRUPTION, "bitmap directory is broken"),
+	ROW(BITMAP_FLAGS, "bitmap-flags", CORRUPTION, "bitmap has unknown flags"),
+	ROW(BITMAP_NAME, "bitmap-name", CORRUPTION, "two bitmaps have the same name"),
+	ROW(BITMAP_TABLE_UNALIGNED, "bitmap-table-unaligned", CORRUPTION,
+	    "bitmap table is not cluster aligned"),
+	ROW(BITMAP_TABLE_OUT_OF_FILE, "bitmap-table-out-of-file", CORRUPTION,
+	    "bitmap table lies outside the file"),
+	ROW(BITMAP_TABLE_SIZE, "bitmap-table-size", CORRUPTION,
+	    "bitmap table is too large"),
+	ROW(BITMAP_TABLE_SHORT, "bitmap-table-short", CORRUPTION,
+	    "bitmap table is too small for the disk"),
+	ROW(BITMAP_ENTRY_RESERVED, "bitmap-entry-reserved", CORRUPTION,
+	    "bitmap table entry has reserved bits set"),
+	ROW(BITMAP_DATA_UNALIGNED, "bitmap-data-unaligned", CORRUPTION,
+	    "bitmap data is not cluster aligned"),
+	ROW(BITMAP_DATA_OUT_OF_FILE, "bitmap-data-out-of-file", CORRUPTION,
+	    "bitmap data lies outside the file"),
+	ROW(CRYPTO_HEADER_OUT_OF_FILE, "crypto-header-out-of-file", CORRUPTION,
+	    "crypto header lies outside the file"),
+	ROW(READ_FAILED, "read-failed", CHECK_ERROR, "can't be read"),
+};
+
+/* A text that grows piece by piece and stops at the end of its buffer. */
+struct line {
+	char *buf;
+	size_t used;
+};
+
+static void line_add(struct line *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void line_add(struct line *l, const char *fmt, ...)
+{
+	va_list args;
+	size_t room = FINDING_TEXT_MAX - l->used;
+
+	va_start(args, fmt);
+	int n = vsnprintf(l->buf + l->used, room, fmt, args);
+	va_end(args);
+	if (n > 0)
+		l->used += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static void line_add_owner(struct line *l, const struct finding *f)
+{
+	switch (f->owner) {
+	case FINDING_ACTIVE:
+		line_add(l, ", active disk");
+		break;
+	case FINDING_SNAPSHOT:
+		line_add(l, ", snapshot %s%s%s", f->owner_id ? "\"" : "number ",
+			 f->owner_id ? f->owner_id : "", f->owner_id ? "\"" : "");
+		if (!f->owner_id)
+			line_add(l, "%" PRIu32, f->owner_idx + 1);
+		break;
+	case FINDING_BITMAP:
+		line_add(l, ", bitmap number %" PRIu32, f->owner_idx + 1);
+		break;
+	case FINDING_IMAGE:
+		break;
+	}
+}
+
+/* The texts that scripts know. */
+static bool known_text(struct line *l, const struct finding *f)
+{
+	switch (f->kind) {
+	case PROBLEM_LEAKED_CLUSTER:
+	case PROBLEM_REFCOUNT_TOO_LOW:
+	case PROBLEM_REFCOUNT_ZERO:
+		line_add(l,
+			 "%s cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu64,
+			 f->kind == PROBLEM_LEAKED_CLUSTER ? "Leaked" : "ERROR", f->cluster,
+			 f->refcount, f->references);
+		return true;
+	case PROBLEM_COPIED_L2_TABLE:
+		line_add(l,
+			 "ERROR OFLAG_COPIED L2 cluster: l1_index=%" PRIu64
+			 " l1_entry=%" PRIx64 " refcount=%" PRIu64,
+			 f->idx, f->value, f->refcount);
+		return true;
+	case PROBLEM_COPIED_DATA:
+		line_add(l,
+			 "ERROR OFLAG_COPIED data cluster: l2_entry=%" PRIx64
+			 " refcount=%" PRIu64,
+			 f->value, f->refcount);
+		return true;
+	default:
+		return false;
+	}
+}
+
+char *finding_text(const struct finding *f, char buf[FINDING_TEXT_MAX])
+{
+	struct line l = { .buf = buf };
+
+	buf[0] = '\0';
+	if (known_text(&l, f))
+		return buf;
+	line_add(&l, "ERROR %s", problem_table[f->kind].text);
+	if (f->has_host)
+		line_add(&l, ": offset 0x%" PRIx64, f->host);
+	if (f->has_value)
+		line_add(&l, "%s value 0x%" PRIx64, f->has_host ? "," : ":", f->value);
+	if (f->has_place)
+		line_add(&l, " (stands at 0x%" PRIx64 ")", f->place);
+	if (f->has_counts)
+		line_add(&l,
+			 ", cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu64,
+			 f->cluster, f->refcount, f->references);
+	line_add_owner(&l, f);
+	if (f->guest_len)
+		line_add(&l, ", guest 0x%" PRIx64 "+0x%" PRIx64, f->guest, f->guest_len);
+	if (f->text)
+		line_add(&l, ": %s", f->text);
+	return buf;
+}
