@@ -89,3 +89,78 @@ setup() {
 		$'q"b\\s\tt\001 \xc3\xa4 \xf0\x9f\x98\x80 \xef\xbf\xbd\xef\xbf\xbd \xe2\x80\xae' ]
 	[[ $output == *'\u00E4 \uD83D\uDE00 \uFFFD\uFFFD'* ]]
 }
+
+# slow_convert OPTION...: a conversion that takes minutes, in the background; pid in $slow
+slow_convert() {
+	qcow2-create -q -o preallocation=full big.raw 16M
+	tr '\0' x <big.raw >data.raw
+	env --default-signal=INT,TERM qcow2-convert -S 0 -r 64k "$@" data.raw out.raw \
+		>stdout 2>stderr &
+	slow=$!
+	local i
+	for ((i = 0; i < 200; i++)); do # it has begun when the target is there
+		[ ! -s out.raw ] || return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+# wait_for FILE: until something is in it
+wait_for() {
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[ ! -s "$1" ] || return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+@test "SIGUSR1 asks for one line of progress on stderr" {
+	slow_convert
+	kill -USR1 "$slow"
+	wait_for stderr
+	kill -TERM "$slow"
+	wait "$slow" || true
+	[[ $(cat stderr) =~ ^\ \ \ \ \([0-9]+\.[0-9][0-9]/100%\)$ ]]
+	[ ! -s stdout ]
+}
+
+@test "SIGUSR1 does nothing under -q, and under -p stderr stays empty" {
+	local option
+	for option in -q -p; do
+		slow_convert "$option"
+		kill -USR1 "$slow"
+		sleep 0.2
+		kill -0 "$slow"
+		kill -TERM "$slow"
+		wait "$slow" || true
+		[ ! -s stderr ]
+	done
+}
+
+@test "SIGINT and SIGTERM: exit 128+n, the new target is gone, the line is ended" {
+	local signal
+	for signal in INT TERM; do
+		slow_convert -p
+		kill -"$signal" "$slow"
+		local got=0
+		wait "$slow" || got=$?
+		[ "$got" -eq $((128 + $(kill -l "$signal"))) ]
+		[ ! -e out.raw ]
+		[ ! -s stderr ]
+		[ "$(tail -c 1 stdout | xxd -p)" = 0a ]
+	done
+}
+
+@test "progress is two decimals, blanks, a carriage return and nothing else" {
+	qcow2-create -q -f qcow2 -o preallocation=full y.qcow2 32M
+	run --separate-stderr -0 qcow2-convert -p -O raw y.qcow2 z.raw
+	[ "$stderr" = "" ]
+	qcow2-convert -p -O raw y.qcow2 z.raw >stdout
+	[ "$(head -c 20 stdout | tr '\r' '@')" = "    (0.00/100%)@    " ]
+	[ "$(tail -c 19 stdout | tr '\r\n' '@$')" = "    (100.00/100%)@$" ]
+	run grep -vxE '    \([0-9]{1,3}\.[0-9][0-9]/100%\)' <(tr '\r' '\n' <stdout | sed '$d')
+	[ "$output" = "" ]
+	qcow2-convert -p -q -O raw y.qcow2 z.raw >stdout
+	[ ! -s stdout ]
+}
