@@ -238,8 +238,8 @@ Child node '/file':
 	make x.qcow2 1M
 	qemu-io -f qcow2 -c 'sleep 20000' x.qcow2 >/dev/null &
 	local holder=$! i
-	for ((i = 0; i < 100; i++)); do
-		qcow2-info x.qcow2 >/dev/null 2>&1 || break
+	for ((i = 0; i < 200; i++)); do
+		! grep -q ":$(stat -c %i x.qcow2) " /proc/locks || break
 		sleep 0.05
 	done
 	run --separate-stderr qcow2-info x.qcow2
@@ -275,4 +275,82 @@ Child node '/file':
 	poke t.qcow2 60 ffffffff
 	run --separate-stderr -1 qcow2-info t.qcow2
 	[ "${#stderr_lines[@]}" -eq 1 ]
+}
+
+# An escape sequence, a newline, a bidi override, bytes that are not UTF-8.
+EVIL_HEX=1b5b316d0ae280aeff
+
+# harmless FILE: JSON parses and is ASCII; a terminal sees no control characters.
+harmless() {
+	requires script
+	run --separate-stderr -0 qcow2-info --output=json "$1"
+	jq -e . <<<"$output" >/dev/null
+	[ "$(tr -d '\000-\177' <<<"$output" | wc -c)" -eq 0 ]
+	[[ $output == *'\u001B[1m\n\u202E'* ]]
+	run -0 script -qec "qcow2-info $1" /dev/null
+	[[ $output != *$'\033'* ]]
+	[[ $output != *$'\xe2\x80\xae'* ]]
+	[[ $output != *$'\xff'* ]]
+	[[ $output == *'\x1b[1m\x0a\u{202e}'* ]]
+}
+
+# poke_text FILE TEXT HEX: overwrites the first place where TEXT stands
+poke_text() {
+	poke "$1" "$(grep -obUaF -m1 "$2" "$1" | head -1 | cut -d: -f1)" "$3"
+}
+
+@test "strings in images cannot break JSON or drive a terminal" {
+	requires qemu-img
+	make -u -b backingbk -F raw x.qcow2 1M
+	poke_text x.qcow2 backingbk "$EVIL_HEX"
+	harmless x.qcow2
+	make -o data_file=datafilex x.qcow2 1M
+	poke_text x.qcow2 datafilex "$EVIL_HEX"
+	harmless x.qcow2
+	make x.qcow2 1M
+	qemu-img snapshot -c snapsnapx x.qcow2
+	poke_text x.qcow2 snapsnapx "$EVIL_HEX"
+	harmless x.qcow2
+	make x.qcow2 1M
+	qemu-img bitmap --add x.qcow2 bitmapsxx
+	poke_text x.qcow2 bitmapsxx "$EVIL_HEX"
+	harmless x.qcow2
+	make -u -b b -F raw x.qcow2 1M
+	poke x.qcow2 112 e2792aca 00000008 "${EVIL_HEX%ff}"
+	harmless x.qcow2
+}
+
+@test "an unknown feature is named as the image names it, escaped, else by its bit" {
+	make x.qcow2 1M
+	poke x.qcow2 72 8000000000000000
+	run --separate-stderr -1 qcow2-info x.qcow2
+	[[ $stderr == *"8000000000000000"* ]]
+	poke x.qcow2 120 003f 6e6577 "$EVIL_HEX" 00
+	run --separate-stderr -1 qcow2-info x.qcow2
+	[ "$output" = "" ]
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[[ $stderr == *'new\x1b[1m\x0a\u{202e}\xff'* ]]
+}
+
+@test "what is no image file is refused without waiting" {
+	mkdir d
+	mkfifo f
+	local name
+	for name in d f nonesuch; do
+		run --separate-stderr -1 timeout 10 qcow2-info "$name"
+		[ "$output" = "" ]
+		[ "${#stderr_lines[@]}" -eq 1 ]
+		[[ $stderr == "qcow2-info: Could not open '$name': "* ]]
+	done
+	: >empty
+	run -0 qcow2-info empty
+	run --separate-stderr -1 qcow2-info -f qcow2 empty
+	[[ $stderr =~ Image\ is\ not\ in\ qcow2\ format$ ]]
+}
+
+@test "a truncated tail keeps nobody from looking" {
+	make -o preallocation=metadata x.qcow2 64M
+	truncate -s 200000 x.qcow2
+	run -0 qcow2-info x.qcow2
+	[[ $output == *"virtual size: 64 MiB"* ]]
 }
