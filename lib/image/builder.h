@@ -46,5 +46,11 @@ int builder_put_packed(struct builder *b, uint64_t guest, const void *packed, ui
 int builder_put_zero(struct builder *b, uint64_t guest, uint64_t len,
 		     struct err *e) MUST_CHECK;
 
-/* Writes what is left, the header last. With `durable` everything is flushed in order. */
-int builder_finish(struct builder *b, bool durable, struct err *e) MUST_CHECK;
+enum builder_durability {
+	BUILD_LAZY,    /* nothing is flushed */
+	BUILD_FLUSHED, /* one flush when all is written: for an image that holds no data yet */
+	BUILD_ORDERED, /* all is durable before the header is; then the header and the names */
+};
+
+/* Writes what is left, the header last. */
+int builder_finish(struct builder *b, enum builder_durability how, struct err *e) MUST_CHECK;

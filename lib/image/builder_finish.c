@@ -108,30 +108,44 @@ static int header_put(struct builder *b, const struct header *h, struct err *e)
 	return ret;
 }
 
-int builder_finish(struct builder *b, bool durable, struct err *e)
+static int payload_flush(struct builder *b, struct err *e)
+{
+	if (b->data_file && file_flush(b->data_file, e) < 0)
+		return -1;
+	return file_flush(b->file, e);
+}
+
+static int names_flush(struct builder *b, struct err *e)
+{
+	if (b->data_file && file_flush_directory(b->data_file, e) < 0)
+		return -1;
+	return file_flush_directory(b->file, e);
+}
+
+static int all_finish(struct builder *b, enum builder_durability how, struct err *e)
 {
 	struct header h;
-	int ret;
 
 	create_header(&b->options, &h);
 	h.l1_size = (uint32_t)b->l1_nr;
-	ret = b->fixed ? fixed_finish(b, &h, e) : append_finish(b, &h, e);
+	if (b->fixed ? fixed_finish(b, &h, e) < 0 : append_finish(b, &h, e) < 0)
+		return -1;
 	/* Everything that the header leads to is on the medium before the header is. */
-	if (ret == 0 && durable && b->data_file)
-		ret = file_flush(b->data_file, e);
-	if (ret == 0 && durable)
-		ret = file_flush(b->file, e);
-	if (ret == 0)
-		ret = header_put(b, &h, e);
-	if (ret == 0 && durable)
-		ret = file_flush(b->file, e);
-	if (ret == 0 && durable && b->data_file)
-		ret = file_flush_directory(b->data_file, e);
-	if (ret == 0 && durable)
-		ret = file_flush_directory(b->file, e);
-	if (ret == 0 && b->data_file) { /* a failed close is a failed build */
-		ret = file_close(b->data_file, e);
-		b->data_file = NULL;
-	}
-	return ret;
+	if (how == BUILD_ORDERED && payload_flush(b, e) < 0)
+		return -1;
+	if (header_put(b, &h, e) < 0)
+		return -1;
+	if (how == BUILD_FLUSHED)
+		return payload_flush(b, e);
+	return how == BUILD_ORDERED && (file_flush(b->file, e) < 0 || names_flush(b, e) < 0) ? -1 : 0;
+}
+
+int builder_finish(struct builder *b, enum builder_durability how, struct err *e)
+{
+	struct file *data_file = b->data_file;
+
+	if (all_finish(b, how, e) < 0)
+		return -1;
+	b->data_file = NULL;
+	return file_close(data_file, e); /* a failed close is a failed build */
 }

@@ -157,7 +157,7 @@ int create_data_file(struct file *image, const struct create_options *o, struct 
 int create_image(struct file *f, const struct create_options *o, struct err *e)
 {
 	struct builder *b = builder_make(f, o, true, e);
-	int ret = b ? builder_finish(b, true, e) : -1;
+	int ret = b ? builder_finish(b, BUILD_FLUSHED, e) : -1;
 
 	builder_free(b);
 	return ret;

@@ -159,7 +159,7 @@ static int qcow2_fill(struct copy *c, bool durable, struct err *e)
 		return -1;
 	grid_plan(c);
 	if (copy_run(c, e) == 0)
-		ret = builder_finish(c->builder, durable, e);
+		ret = builder_finish(c->builder, durable ? BUILD_ORDERED : BUILD_LAZY, e);
 	builder_free(c->builder);
 	return ret;
 }

@@ -48,7 +48,7 @@ static bool put(struct site *s, uint64_t guest, uint64_t len, uint8_t value)
 /* Takes the file over. */
 static struct image *site_image(struct site *s)
 {
-	bool done = builder_finish(s->builder, true, &s->e) == 0;
+	bool done = builder_finish(s->builder, BUILD_ORDERED, &s->e) == 0;
 
 	builder_free(s->builder);
 	if (!done) {
