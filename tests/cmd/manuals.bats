@@ -1,9 +1,11 @@
 # The manual pages say what the commands do.
 #
-# Examples: in the EXAMPLES section of a page, the blocks of one page are run in order in one
-# directory. A line that begins with "$ " is a command, one that begins with "> " continues
-# it, all others are its output, where "..." stands for anything. Blocks may use disk.raw,
-# a raw image of 8 MiB with some data.
+# Examples: in the EXAMPLES section of a page, the literal blocks (.Bd -literal, .Dl) of one
+# page are run in order in one directory. A line that begins with "$ " is a command; it goes
+# on in the next line if it ends in "|" or a backslash. All other lines are its output, where
+# "..." stands for anything; without any, the output is not looked at. Three files are there: disk.raw, of 8 MiB with data in its first
+# 64 KiB, disk.qcow2 with the same contents, and overlay.qcow2 on top of that, with data in
+# its second 64 KiB.
 load ../helpers
 
 MAN=$TESTS_DIR/../man
@@ -20,6 +22,11 @@ options_of_page() {
 	grep -E '^\.It Fl ' "$MAN/$1" | grep -oE 'Fl [^ ]+' | sed 's/^Fl /-/; s/,$//' | sort -u
 }
 
+# without_common: the options that every command has; a page may repeat them
+without_common() {
+	grep -vxE -- '-h|--help|-v|--verbose|--version|--object'
+}
+
 @test "help and manual page list the same options" {
 	local path name
 	for path in "$QCOW2_BUILD"/cmd/qcow2-*; do
@@ -27,7 +34,8 @@ options_of_page() {
 		name=${path##*/qcow2-}
 		echo "$name"
 		[ "$(options_of_help "$name" Usage Common | wc -l)" -ge 3 ]
-		diff <(options_of_help "$name" Usage Common) <(options_of_page "qcow2-$name.1")
+		diff <(options_of_help "$name" Usage Common) \
+			<(options_of_page "qcow2-$name.1" | without_common)
 		diff <(options_of_help "$name" Common Examples) <(options_of_page qcow2-tools.7 |
 			grep -vx -- --image-opts)
 	done
@@ -37,6 +45,7 @@ options_of_page() {
 example_run() {
 	local got pattern
 	got=$(bash -c "$1" 2>&1) || { echo "failed: $1"; echo "$got"; return 1; }
+	[ -n "$2" ] || return 0
 	pattern=${2//\\/\\\\}
 	pattern=${pattern//[/\\[}
 	pattern=${pattern//\*/\\*}
@@ -50,18 +59,28 @@ example_run() {
 page_run() {
 	local line command="" expected="" nr=0
 	while IFS= read -r line; do
-		case $line in
-		'$ '*)
+		if [[ $command == *['|\'] ]]; then
+			command+=$'\n'$line
+		elif [[ $line == '$ '* ]]; then
 			[ -z "$command" ] || example_run "$command" "$expected" || return 1
 			command=${line#'$ '} expected="" nr=$((nr + 1))
-			;;
-		'> '*) command+=$'\n'${line#'> '} ;;
-		*) expected+=${expected:+$'\n'}$line ;;
-		esac
-	done < <(sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' "$1" |
-		sed -n '/^\.Bd -literal/,/^\.Ed/{/^\.Bd/d; /^\.Ed/d; s/^\\&//; s/\\e/\\/g; p}')
+		else
+			expected+=${expected:+$'\n'}$line
+		fi
+	done < <(sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' "$1" | sed -n -e 's/^\.Dl //p' \
+		-e '/^\.Bd -literal/,/^\.Ed/{/^\.Bd/d; /^\.Ed/d; s/^\\&//; s/\\e/\\/g; p}')
 	[ -z "$command" ] || example_run "$command" "$expected" || return 1
 	[ "$nr" -gt 0 ]
+}
+
+fixtures() {
+	truncate -s 8M disk.raw
+	seq 1 40000 | head -c 64K | dd of=disk.raw conv=notrunc status=none
+	qcow2-convert -O qcow2 disk.raw disk.qcow2
+	truncate -s 8M top.raw
+	seq 1 40000 | head -c 64K | dd of=top.raw bs=64K seek=1 conv=notrunc status=none
+	qcow2-convert -O qcow2 -B disk.qcow2 -F qcow2 top.raw overlay.qcow2
+	rm top.raw
 }
 
 @test "the examples of the manual pages work as shown" {
@@ -73,8 +92,7 @@ page_run() {
 		echo "${page##*/}"
 		mkdir "$BATS_TEST_TMPDIR/${page##*/}"
 		cd "$BATS_TEST_TMPDIR/${page##*/}"
-		truncate -s 8M disk.raw
-		seq 1 40000 | dd of=disk.raw conv=notrunc bs=64k seek=3 status=none
+		fixtures
 		page_run "$page"
 	done
 }

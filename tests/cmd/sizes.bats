@@ -10,7 +10,8 @@ disk_size() {
 	qcow2-info --output=json "$1" | jq '."virtual-size"'
 }
 
-# accepted TEXT BYTES: as operand and as key; the Formatting line shows the bytes as asked for.
+# accepted TEXT BYTES: as operand, as key and by measure; the Formatting line shows the bytes
+# as asked for.
 accepted() {
 	rm -f x.qcow2
 	run --separate-stderr -0 qcow2-create -f qcow2 x.qcow2 "$1"
@@ -20,6 +21,8 @@ accepted() {
 	run --separate-stderr -0 qcow2-create -f qcow2 -o "size=$1" x.qcow2
 	[[ $output == *" size=$2 "* ]]
 	[ "$(disk_size x.qcow2)" -eq $((($2 + 511) / 512 * 512)) ]
+	run --separate-stderr -0 qcow2-measure --output=json --size "$1"
+	[ "$(jq .required <<<"$output")" -eq $((($2 + 511) / 512 * 512)) ]
 }
 
 # rejected TEXT PATTERN-OF-OPERAND-MESSAGE PATTERN-OF-KEY-MESSAGE
@@ -32,6 +35,9 @@ rejected() {
 	[ "$output" = "" ]
 	[[ $stderr == "qcow2-create: "*"'size'"*$3* ]]
 	[ ! -e x.qcow2 ]
+	run --separate-stderr -1 qcow2-measure --size "$1"
+	[ "$output" = "" ]
+	[[ $stderr == "qcow2-measure: Invalid "*" specified"*$2* ]]
 }
 
 malformed() {
