@@ -23,13 +23,13 @@ static const struct subcommand {
 		    "[--no-clobber] " COMMON " filename [size]" },
 	{ "info", IMAGE " [--backing-chain] [--limits] [-t CACHE] [-U] [--output=human|json] "
 		  COMMON " filename" },
-	{ "check", IMAGE " [-r leaks|all] [-T CACHE] [-U] [-q] [--output=human|json] " COMMON
-			 " filename" },
+	{ "check", IMAGE " [-r leaks|all] [-T CACHE] [-U] [-q] [--output=human|json] [--details] "
+			 "[--max-errors=N] " COMMON " filename" },
 	{ "convert",
 	  "[-f FMT | --image-opts] [-T CACHE] [-l SNAPSHOT] [--bitmaps "
 	  "[--skip-broken-bitmaps]] [--salvage] [-O FMT | --target-image-opts] [-o LIST] "
-	  "[-t CACHE] [-B BACKING [-F FMT]] [-S SIZE] [-n [--target-is-zero]] [-c] [-U] "
-	  "[-r RATE] [-m N] [-W] [-C] [-p] [-q] " COMMON
+	  "[-t CACHE] [-B BACKING [-F FMT]] [-S SIZE] [-n [--target-is-zero]] [-c] "
+	  "[--level N] [-U] [-r RATE] [-m N] [-W] [-C] [-p] [-q] " COMMON
 	  " filename [filename2 [...]] output_filename" },
 	{ "snapshot", IMAGE " [-l | -a SNAP | -c NAME | -d SNAP] [-U] [-q] " COMMON
 			    " filename" },

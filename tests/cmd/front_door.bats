@@ -123,3 +123,18 @@ version() {
 		[ "$output" = "$("$path" -h)" ]
 	done
 }
+
+@test "the lines of the global help know every option of the subcommands" {
+	local path name line option
+	for path in "$QCOW2_BUILD"/cmd/qcow2-*; do
+		[ -x "$path" ] && [ -f "$path" ] || continue
+		name=${path##*/qcow2-}
+		line=$(qcow2 --help | grep "^  $name ")
+		[[ $line != *"not in this release"* ]]
+		while read -r option; do
+			echo "$name $option"
+			[[ $line == *"$option"* ]]
+		done < <("$path" --help | sed -n '/^Usage:/,/^Common/p' |
+			grep -oE '^  -[A-Za-z]' | tr -d ' ')
+	done
+}
