@@ -27,7 +27,8 @@ static int starts_find(struct copy *c, struct err *e)
 			return err_set(e, ERR_INVALID, "the sources are too large together");
 	}
 	c->starts[o->source_nr] = sum;
-	c->total = o->skip < sum ? MIN(o->count, sum - o->skip) : 0;
+	c->window = o->skip < sum ? MIN(o->count, sum - o->skip) : 0;
+	c->total = align_up(c->window, SECTOR_SIZE);
 	return 0;
 }
 
@@ -69,7 +70,8 @@ static struct copy_slot *slot_new(const struct copy *c)
 
 	if (!s)
 		return NULL;
-	s->pieces = calloc(c->job_max / SECTOR_SIZE + 1, sizeof *s->pieces);
+	/* Extents are whole sectors; those at both ends of the window may be less. */
+	s->pieces = calloc(c->job_max / SECTOR_SIZE + 3, sizeof *s->pieces);
 	s->in = aligned_alloc(4096, align_up(c->job_max, 4096));
 	s->out = c->o->compress ? malloc(c->job_max) : NULL;
 	s->step_state = calloc(steps, 1);

@@ -12,7 +12,7 @@ struct convert_options {
 	struct disk **sources;	/* borrowed; concatenated in order */
 	unsigned source_nr;	/* at least 1 */
 	uint64_t skip, count;	/* bytes of the concatenation: where to begin, how many at most
-				 * (UINT64_MAX: all); multiples of 512 */
+				 * (UINT64_MAX: all); a target ends on a whole sector */
 
 	const char *target;	/* path */
 	enum image_format format; /* FORMAT_RAW or FORMAT_QCOW2 */

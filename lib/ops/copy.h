@@ -46,6 +46,7 @@ struct copy_worker {
 struct copy {
 	const struct convert_options *o;
 	uint64_t total;		/* bytes of the target disk */
+	uint64_t window;	/* bytes that the sources give to it; the rest is zeros */
 	uint64_t *starts;	/* where each source begins in the concatenation; source_nr + 1 */
 	struct target *target;
 	struct builder *builder; /* qcow2 */

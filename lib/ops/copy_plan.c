@@ -44,11 +44,16 @@ static int extent_find(struct copy *c, struct err *e)
 
 	if (c->pending.len)
 		return 0;
+	if (c->pos >= c->window) {
+		c->pending = (struct extent){ .len = c->total - c->pos, .kind = EXTENT_ABSENT,
+					      .reads_zero = true };
+		return 0;
+	}
 	while (at >= c->starts[c->source + 1])
 		c->source++;
 	d = c->o->sources[c->source];
 	local = at - c->starts[c->source];
-	rest = MIN(c->starts[c->source + 1] - at, c->total - c->pos);
+	rest = MIN(c->starts[c->source + 1] - at, c->window - c->pos);
 	return c->over_backing ? disk_next_top(d, local, rest, &c->pending, e)
 			       : disk_next(d, local, rest, &c->pending, e);
 }

@@ -11,13 +11,14 @@ static int piece_salvage(struct copy_worker *w, struct copy_slot *s, const struc
 	for (uint64_t done = 0; done < p->x.len; done += SECTOR_SIZE) {
 		struct err ignored = ERR_INIT;
 		uint8_t *to = s->in + p->at + done;
+		size_t len = MIN(SECTOR_SIZE, p->x.len - done);
 
-		if (disk_read(w->readers[p->source], p->x.guest + done, to, SECTOR_SIZE, &ignored) == 0)
+		if (disk_read(w->readers[p->source], p->x.guest + done, to, len, &ignored) == 0)
 			continue;
-		memset(to, 0, SECTOR_SIZE);
+		memset(to, 0, len);
 		if (!s->bad_len)
 			s->bad_guest = s->guest + p->at + done;
-		s->bad_len += SECTOR_SIZE;
+		s->bad_len += len;
 	}
 	return 0;
 }
