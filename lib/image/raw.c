@@ -11,7 +11,7 @@ void disk_hole_next(struct disk *d, uint64_t host, uint64_t max_len, bool *is_da
 		    uint64_t *len)
 {
 	hole_map_next(&d->holes, host, max_len, is_data, len);
-	if (*len == max_len)
+	if (*len == max_len || (d->flags & DISK_HOLES_IF_SPARSE))
 		return;
 	if (!*is_data && *len >= SECTOR_SIZE) {
 		*len = align_down(*len, SECTOR_SIZE);
@@ -27,9 +27,7 @@ static int raw_next(struct disk *d, uint64_t guest, uint64_t max_len, struct ext
 	bool is_data = true;
 	uint64_t len = max_len;
 
-	if (d->flags & DISK_HOLES_IF_SPARSE)
-		hole_map_next(&d->holes, d->window_off + guest, max_len, &is_data, &len);
-	else if (d->flags & DISK_HOLES)
+	if (d->flags & DISK_HOLES)
 		disk_hole_next(d, d->window_off + guest, max_len, &is_data, &len);
 	*x = (struct extent){
 		.guest = guest,
