@@ -32,3 +32,17 @@ peek() {
 peek_be() {
 	echo $((16#$(peek "$@")))
 }
+
+# luks_create FILE SIZE [CREATION_KEYS]: an encrypted image by qemu-img. Measuring how long its
+# key derivation takes fails now and then on a busy machine, so it gets several tries.
+luks_create() {
+	local try
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		qemu-img create -q -f qcow2 --object secret,id=s,data=x \
+			-o "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=200${3:+,$3}" \
+			"$1" "$2" 2>luks.err && return 0
+		grep -q 'CPU usage' luks.err || break
+	done
+	cat luks.err >&2
+	return 1
+}

@@ -95,18 +95,15 @@ Child node '/file':
 
 @test "encrypted images: described without a secret" {
 	requires qemu-img
-	qemu-img create -q -f qcow2 --object secret,id=s,data=x \
-		-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=200 x.qcow2 1M
+	luks_create x.qcow2 1M
 	diff <(qemu-img info --output=json x.qcow2 |
 		jq -S 'del(."actual-size")') \
 		<(QCOW2_TOOLS_CHILDREN=0 qcow2-info --output=json x.qcow2 |
 		jq -S 'del(."actual-size", ."format-specific".data.encrypt."detached-header")')
 	run -0 qcow2-info x.qcow2
 	grep -q '^encrypted: yes$' <<<"$output"
-	qemu-img create -q -f qcow2 --object secret,id=s,data=x \
-		-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=200 \
-		-o encrypt.cipher-alg=aes-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv \
-		-o encrypt.ivgen-hash-alg=sha256,encrypt.hash-alg=sha512 x.qcow2 1M
+	luks_create x.qcow2 1M \
+		encrypt.cipher-alg=aes-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256,encrypt.hash-alg=sha512
 	[ "$(fact x.qcow2 '."format-specific".data.encrypt | [."cipher-alg", ."cipher-mode",
 		."ivgen-alg", ."ivgen-hash-alg", ."hash-alg"]')" = \
 		'["aes-128","cbc","essiv","sha256","sha512"]' ]
