@@ -22,6 +22,7 @@ struct walk *walk_new(const struct walk_source *s, const struct walk_ops *ops, v
 	w->arg = arg;
 	w->watch = watch;
 	w->end = file_size(s->file) + geom_cluster_size(s->geom) - 1;
+	w->refs_max = WALK_REFS_MAX;
 	w->holes = hole_map_over(s->file);
 	w->buf_len = MAX(WALK_BUFFER, geom_cluster_size(s->geom));
 	w->buf = malloc(w->buf_len);

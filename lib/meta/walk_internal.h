@@ -31,7 +31,7 @@ struct walk {
 	size_t tree_nr, tree_room;
 
 	struct walk_l2_ref *refs;
-	size_t ref_nr, ref_room;
+	size_t ref_nr, ref_room, refs_max;
 	uint64_t from, until; /* host offsets of L2 tables of the present pass */
 
 	uint8_t *buf; /* WALK_BUFFER bytes, or a cluster if that is more */
@@ -40,6 +40,9 @@ struct walk {
 	bool ask_holes; /* the last table was empty: the next may be a hole */
 };
 
+/* References to L2 tables that are kept at once: 16 MiB. If there are more L2 tables, the
+ * walk goes over the L1 tables again for the rest. */
+#define WALK_REFS_MAX ((size_t)512 << 10)
 #define WALK_BUFFER ((size_t)256 << 10)
 
 /* Reads a piece of a table; what the file lacks reads as zeros. *empty: all of it is zero,

@@ -7,9 +7,6 @@
 #include "base/bytes.h"
 #include "format/l1_entry.h"
 
-/* References to L2 tables that are kept at once: 16 MiB. If there are more L2 tables, the
- * walk goes over the L1 tables again for the rest. */
-#define REFS_MAX ((size_t)512 << 10)
 #define REFS_MIN ((size_t)256)
 
 static int ref_order(const void *a, const void *b)
@@ -56,7 +53,7 @@ static int refs_make_room(struct walk *w, struct err *e)
 	refs_join(w);
 	if (w->ref_nr <= w->ref_room / 2 && w->ref_room)
 		return 0;
-	if (want <= REFS_MAX) {
+	if (want <= w->refs_max) {
 		struct walk_l2_ref *more = realloc(w->refs, want * sizeof *more);
 
 		if (!more)

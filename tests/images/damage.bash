@@ -1,0 +1,387 @@
+# The corruption workshop: images with one defect each, made by the reference tools and a few
+# poked bytes.  load ../helpers  first.
+#
+# damaged_KIND FILE makes FILE; KIND is the word that a check has for the defect, with "_" for
+# "-".  A second recipe for the same kind has a suffix behind "__".  DAMAGED_KINDS lists the
+# recipes.
+
+# --- sound images ---
+
+# image_small FILE [OPTIONS]: 1 MiB; clusters 0..2 hold data, clusters 8 and 9 are compressed
+# and share a host cluster.
+image_small() {
+	qemu-img create -q -f qcow2 -o "cluster_size=64k${2:+,$2}" "$1" 1M
+	qemu-io -f qcow2 -c 'write -q -P 0xaa 0 192k' "$1"
+	qemu-io -f qcow2 -c 'write -q -c -P 0xbb 512k 64k' -c 'write -q -c -P 0xcc 576k 64k' "$1"
+}
+
+# image_snapshot FILE [OPTIONS]: the same with a snapshot, cluster 0 rewritten after it.
+image_snapshot() {
+	image_small "$@"
+	qemu-img snapshot -c monday "$1"
+	qemu-io -f qcow2 -c 'write -q -P 0xdd 0 64k' "$1"
+}
+
+# image_bitmap FILE: a bitmap with a data cluster.
+image_bitmap() {
+	image_small "$1"
+	qemu-img bitmap --add -g 64k "$1" changes
+	qemu-io -f qcow2 -c 'write -q -P 0xee 192k 64k' "$1"
+}
+
+# image_data_file FILE: guest data in FILE.raw.
+image_data_file() {
+	qemu-img create -q -f qcow2 -o "cluster_size=64k,data_file=$1.raw" "$1" 1M
+	qemu-io -f qcow2 -c 'write -q -P 0xaa 0 192k' "$1"
+}
+
+# --- where things are ---
+
+clusters_size() { echo $((1 << $(peek_be "$1" 20 4))); }
+l1_at() { peek_be "$1" 40 8; }
+# Offsets in entries: the top byte holds flags only.
+entry_offset() { echo $(($(peek_be "$1" $(($2 + 1)) 7) & ~511)); }
+# l2_at FILE: host offset of the first L2 table.
+l2_at() { entry_offset "$1" "$(l1_at "$1")"; }
+# l2_entry_at FILE N: where entry N of it stands.
+l2_entry_at() { echo $(($(l2_at "$1") + ${3:-8} * $2)); }
+refcount_table_at() { peek_be "$1" 48 8; }
+refcount_block_at() { peek_be "$1" "$(refcount_table_at "$1")" 8; }
+snapshots_at() { peek_be "$1" 64 8; }
+# extension_at FILE TYPE: where the data of a header extension begins.
+extension_at() {
+	local at type len
+	at=$(peek_be "$1" 100 4)
+	[ "$(peek_be "$1" 4 4)" -eq 3 ] || at=72
+	while type=$(peek "$1" "$at" 4) && [ -n "${type#00000000}" ]; do
+		len=$(peek_be "$1" $((at + 4)) 4)
+		[ "$type" != "$2" ] || { echo $((at + 8)); return; }
+		at=$((at + 8 + (len + 7) / 8 * 8))
+	done
+	return 1
+}
+directory_at() { peek_be "$1" $(($(extension_at "$1" 23852875) + 16)) 8; }
+bitmap_table_at() { peek_be "$1" "$(directory_at "$1")" 8; }
+
+# poke_be FILE OFFSET BYTES VALUE
+poke_be() { poke "$1" "$2" "$(printf "%0$((2 * $3))x" "$4")"; }
+# set_bits FILE OFFSET MASK, clear_bits: of one byte
+set_bits() { poke_be "$1" "$2" 1 $(($(peek_be "$1" "$2" 1) | $3)); }
+clear_bits() { poke_be "$1" "$2" 1 $(($(peek_be "$1" "$2" 1) & ~$3)); }
+# set_refcount FILE HOST-OFFSET VALUE (16-bit counts in the first block)
+set_refcount() {
+	poke_be "$1" $(($(refcount_block_at "$1") + 2 * ($2 / $(clusters_size "$1")))) 2 "$3"
+}
+# Beyond the end of any of these files by far, and aligned.
+FAR=$((1 << 40))
+
+# --- refcounts ---
+
+damaged_leaked_cluster() {
+	image_small "$1"
+	poke_be "$1" "$(l2_entry_at "$1" 2)" 8 0
+}
+damaged_leaked_cluster__bitmaps_void() {
+	image_bitmap "$1"
+	clear_bits "$1" 95 1
+}
+damaged_refcount_too_low() {
+	image_small "$1"
+	set_refcount "$1" "$(entry_offset "$1" "$(l2_entry_at "$1" 8)")" 1
+}
+damaged_refcount_zero() {
+	image_small "$1"
+	set_refcount "$1" "$(entry_offset "$1" "$(l2_entry_at "$1" 8)")" 0
+}
+damaged_refcount_overflow() {
+	image_small "$1" refcount_bits=1
+	poke "$1" "$(l2_entry_at "$1" 1)" "$(peek "$1" "$(l2_entry_at "$1" 0)" 8)"
+}
+
+# --- COPIED ---
+
+damaged_copied_l2_table() {
+	image_small "$1"
+	clear_bits "$1" "$(l1_at "$1")" 0x80
+}
+damaged_copied_l2_table__false_claim() {
+	image_small "$1"
+	qemu-img snapshot -c monday "$1"
+	set_bits "$1" "$(l1_at "$1")" 0x80
+}
+damaged_copied_data() {
+	image_small "$1"
+	clear_bits "$1" "$(l2_entry_at "$1" 1)" 0x80
+}
+damaged_copied_data__false_claim() {
+	image_snapshot "$1"
+	set_bits "$1" "$(l2_entry_at "$1" 1)" 0x80
+}
+damaged_copied_data__data_file() {
+	image_data_file "$1"
+	clear_bits "$1" "$(l2_entry_at "$1" 1)" 0x80
+}
+damaged_copied_compressed() {
+	image_small "$1"
+	set_bits "$1" "$(l2_entry_at "$1" 8)" 0x80
+}
+damaged_copied_unallocated() {
+	image_small "$1"
+	set_bits "$1" "$(l2_entry_at "$1" 5)" 0x80
+}
+
+# --- two uses of one cluster ---
+
+damaged_cross_link() {
+	image_small "$1"
+	poke_be "$1" $(($(l2_entry_at "$1" 2) + 1)) 7 "$(l1_at "$1")"
+}
+damaged_cross_link__compressed() {
+	image_small "$1"
+	poke_be "$1" $(($(l2_entry_at "$1" 9) + 1)) 7 "$(l2_at "$1")"
+}
+damaged_metadata_overlap() {
+	image_small "$1"
+	poke_be "$1" $(($(refcount_table_at "$1") + 8)) 8 "$(l1_at "$1")"
+}
+damaged_metadata_overlap__block_twice() {
+	image_small "$1"
+	poke_be "$1" $(($(refcount_table_at "$1") + 8)) 8 "$(refcount_block_at "$1")"
+}
+damaged_metadata_overlap__l2_on_header() {
+	image_snapshot "$1"
+	poke_be "$1" 64 8 "$(l2_at "$1")"
+}
+
+# --- L1 ---
+
+damaged_l1_entry_reserved() {
+	image_small "$1"
+	set_bits "$1" $(($(l1_at "$1") + 7)) 1
+}
+damaged_l1_entry_unaligned() {
+	image_small "$1"
+	set_bits "$1" $(($(l1_at "$1") + 6)) 2
+}
+damaged_l1_entry_out_of_file() {
+	image_small "$1"
+	poke_be "$1" $(($(l1_at "$1") + 1)) 7 $FAR
+}
+damaged_l1_table_out_of_file() {
+	image_small "$1"
+	poke_be "$1" 40 8 $FAR
+}
+
+# --- L2 ---
+
+damaged_l2_entry_reserved() {
+	image_small "$1"
+	set_bits "$1" "$(l2_entry_at "$1" 1)" 0x01
+}
+damaged_l2_entry_reserved__extended() {
+	image_small "$1" extended_l2=on
+	set_bits "$1" $(($(l2_entry_at "$1" 1 16) + 7)) 1
+}
+damaged_l2_entry_zero_v2() {
+	image_small "$1" compat=0.10
+	set_bits "$1" $(($(l2_entry_at "$1" 1) + 7)) 1
+}
+damaged_l2_entry_unaligned() {
+	image_small "$1"
+	set_bits "$1" $(($(l2_entry_at "$1" 1) + 6)) 2
+}
+damaged_l2_entry_unaligned_zero() {
+	image_small "$1"
+	set_bits "$1" $(($(l2_entry_at "$1" 1) + 6)) 2
+	set_bits "$1" $(($(l2_entry_at "$1" 1) + 7)) 1
+}
+damaged_l2_entry_unaligned_zero__extended() {
+	image_small "$1" extended_l2=on
+	set_bits "$1" $(($(l2_entry_at "$1" 1 16) + 6)) 2
+	poke_be "$1" $(($(l2_entry_at "$1" 1 16) + 8)) 8 0
+}
+damaged_l2_entry_out_of_file() {
+	image_small "$1"
+	poke_be "$1" $(($(l2_entry_at "$1" 1) + 1)) 7 $FAR
+}
+damaged_compressed_offset() {
+	image_small "$1" cluster_size=4k
+	set_bits "$1" $(($(l2_entry_at "$1" 128))) 0x02
+}
+damaged_compressed_out_of_file() {
+	image_small "$1"
+	poke_be "$1" $(($(l2_entry_at "$1" 8) + 3)) 5 $((1 << 38))
+}
+damaged_compressed_data_file() {
+	image_data_file "$1"
+	poke_be "$1" "$(l2_entry_at "$1" 5)" 8 $((1 << 62 | 0x50000))
+}
+damaged_compressed_bitmap() {
+	image_small "$1" extended_l2=on
+	poke_be "$1" $(($(l2_entry_at "$1" 8 16) + 8)) 8 1
+}
+damaged_subcluster_both() {
+	image_small "$1" extended_l2=on
+	set_bits "$1" $(($(l2_entry_at "$1" 1 16) + 11)) 1
+}
+damaged_subcluster_no_cluster() {
+	image_small "$1" extended_l2=on
+	poke_be "$1" $(($(l2_entry_at "$1" 5 16) + 8)) 8 1
+}
+damaged_data_file_offset() {
+	image_data_file "$1"
+	poke_be "$1" $(($(l2_entry_at "$1" 1) + 1)) 7 $((0x50000))
+}
+
+# --- refcount table ---
+
+damaged_refcount_table_empty() {
+	image_small "$1"
+	poke_be "$1" 56 4 0
+}
+damaged_refcount_table_out_of_file() {
+	image_small "$1"
+	poke_be "$1" 48 8 $FAR
+}
+damaged_refcount_entry_reserved() {
+	image_small "$1"
+	set_bits "$1" $(($(refcount_table_at "$1") + 7)) 1
+}
+damaged_refcount_block_unaligned() {
+	image_small "$1"
+	set_bits "$1" $(($(refcount_table_at "$1") + 6)) 2
+}
+damaged_refcount_block_out_of_file() {
+	image_small "$1"
+	poke_be "$1" "$(refcount_table_at "$1")" 8 $FAR
+}
+damaged_refcount_block_out_of_file__far() {
+	image_small "$1"
+	poke_be "$1" $(($(refcount_table_at "$1") + 8)) 8 $((1 << 62))
+}
+
+# --- snapshots ---
+
+damaged_snapshot_count() {
+	image_snapshot "$1"
+	poke_be "$1" 60 4 65537
+}
+damaged_snapshot_table_unaligned() {
+	image_snapshot "$1"
+	set_bits "$1" 70 2
+}
+damaged_snapshot_table_out_of_file() {
+	image_snapshot "$1"
+	poke_be "$1" 64 8 $FAR
+}
+# 1024 entries of 64 KiB each and one more: the names are as long as a name can be, and lie in
+# a hole.
+damaged_snapshot_table_size() {
+	image_snapshot "$1"
+	local i at end=$(($(stat -c %s "$1") / 65536 * 65536 + 65536))
+	truncate -s $((end + (65 << 20))) "$1"
+	poke_be "$1" 60 4 1026
+	poke_be "$1" 64 8 $end
+	for ((i = 0, at = end; i < 1026; i++, at += 65536)); do
+		poke_be "$1" $((at + 12)) 4 $((65536 - 40 - 24))
+		poke_be "$1" $((at + 36)) 4 24
+	done
+}
+damaged_snapshot_extra_large() {
+	image_snapshot "$1"
+	poke_be "$1" $(($(snapshots_at "$1") + 36)) 4 1025
+}
+damaged_snapshot_extra_short() {
+	image_snapshot "$1"
+	poke_be "$1" $(($(snapshots_at "$1") + 36)) 4 8
+}
+damaged_snapshot_l1_unaligned() {
+	image_snapshot "$1"
+	set_bits "$1" $(($(snapshots_at "$1") + 6)) 2
+}
+damaged_snapshot_l1_size() {
+	image_snapshot "$1"
+	poke_be "$1" $(($(snapshots_at "$1") + 8)) 4 $(((4 << 20) + 1))
+}
+damaged_snapshot_l1_out_of_file() {
+	image_snapshot "$1"
+	poke_be "$1" "$(snapshots_at "$1")" 8 $FAR
+}
+damaged_snapshot_data_file() {
+	image_data_file "$1"
+	local end=$(($(stat -c %s "$1") / 65536 * 65536 + 65536))
+	truncate -s $((end + 65536)) "$1"
+	poke_be "$1" 60 4 1
+	poke_be "$1" 64 8 $end
+	poke_be "$1" $((end + 36)) 4 24
+	set_refcount "$1" $end 1
+}
+
+# --- bitmaps ---
+
+damaged_bitmaps_missing() {
+	image_small "$1"
+	set_bits "$1" 95 1
+}
+damaged_bitmap_directory_out_of_file() {
+	image_bitmap "$1"
+	poke_be "$1" $(($(extension_at "$1" 23852875) + 16)) 8 $FAR
+}
+damaged_bitmap_entry() {
+	image_bitmap "$1"
+	poke_be "$1" $(($(directory_at "$1") + 18)) 2 0
+}
+damaged_bitmap_entry__type() {
+	image_bitmap "$1"
+	poke_be "$1" $(($(directory_at "$1") + 16)) 1 7
+}
+damaged_bitmap_flags() {
+	image_bitmap "$1"
+	set_bits "$1" $(($(directory_at "$1") + 12)) 0x80
+}
+damaged_bitmap_name() {
+	image_bitmap "$1"
+	qemu-img bitmap --add -g 64k "$1" another
+	poke "$1" $(($(directory_at "$1") + 24)) "$(printf changes | xxd -p)"
+	poke "$1" $(($(directory_at "$1") + 32 + 24)) "$(printf changes | xxd -p)"
+}
+damaged_bitmap_table_unaligned() {
+	image_bitmap "$1"
+	set_bits "$1" $(($(directory_at "$1") + 6)) 2
+}
+damaged_bitmap_table_out_of_file() {
+	image_bitmap "$1"
+	poke_be "$1" "$(directory_at "$1")" 8 $FAR
+}
+damaged_bitmap_table_size() {
+	image_bitmap "$1"
+	poke_be "$1" $(($(directory_at "$1") + 8)) 4 8193
+}
+damaged_bitmap_table_short() {
+	image_small "$1" cluster_size=512
+	qemu-img bitmap --add -g 512 "$1" changes
+	qemu-img resize -q "$1" 4M
+	poke_be "$1" $(($(directory_at "$1") + 8)) 4 1
+}
+damaged_bitmap_entry_reserved() {
+	image_bitmap "$1"
+	set_bits "$1" $(($(bitmap_table_at "$1") + 7)) 2
+}
+damaged_bitmap_data_unaligned() {
+	image_bitmap "$1"
+	set_bits "$1" $(($(bitmap_table_at "$1") + 6)) 2
+}
+damaged_bitmap_data_out_of_file() {
+	image_bitmap "$1"
+	poke_be "$1" "$(bitmap_table_at "$1")" 8 $FAR
+}
+
+# --- the rest ---
+
+damaged_crypto_header_out_of_file() {
+	qemu-img create -q -f qcow2 --object secret,id=s,data=x \
+		-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 "$1" 1M
+	poke_be "$1" "$(extension_at "$1" 0537be77)" 8 $FAR
+}
+
+DAMAGED_KINDS=$(compgen -A function damaged_ | sed s/^damaged_//)
