@@ -76,7 +76,6 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "snapshot table lies outside the file"),
 	ROW(SNAPSHOT_TABLE_SIZE, "snapshot-table-size", CHECK_ERROR,
 	    "snapshot table is too large"),
-	ROW(SNAPSHOT_ENTRY, "snapshot-entry", CHECK_ERROR, "snapshot entry can't be read"),
 	ROW(SNAPSHOT_EXTRA_LARGE, "snapshot-extra-large", CHECK_ERROR,
 	    "snapshot entry has too much extra data"),
 	ROW(SNAPSHOT_EXTRA_SHORT, "snapshot-extra-short", CORRUPTION,
