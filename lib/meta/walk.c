@@ -98,26 +98,33 @@ static bool is_hole(struct walk *w, uint64_t off, size_t n)
 	return !is_data && len == n;
 }
 
+int walk_try(struct walk *w, uint64_t off, uint8_t *buf, size_t n, bool *empty,
+	     struct err *why)
+{
+	*empty = true;
+	if (is_hole(w, off, n))
+		return 0;
+	if (file_read_padded(w->src.file, off, buf, n, NULL, why) < 0)
+		return -1;
+	*empty = bytes_are_zero(buf, n);
+	w->ask_holes = *empty;
+	return 0;
+}
+
 int walk_read(struct walk *w, uint64_t off, uint8_t *buf, size_t n,
 	      const struct walk_fault *f, bool *empty, struct err *e)
 {
 	struct err why = ERR_INIT;
 	struct walk_fault out = *f;
 
-	*empty = true;
 	if (watch_stopped(w->watch, e) < 0)
 		return -1;
-	if (is_hole(w, off, n))
+	if (walk_try(w, off, buf, n, empty, &why) == 0)
 		return 0;
-	if (file_read_padded(w->src.file, off, buf, n, NULL, &why) < 0) {
-		out.bad = WALK_BAD_READ;
-		out.host = off;
-		out.text = why.text;
-		return walk_report(w, &out, e);
-	}
-	*empty = bytes_are_zero(buf, n);
-	w->ask_holes = *empty;
-	return 0;
+	out.bad = WALK_BAD_READ;
+	out.host = off;
+	out.text = why.text;
+	return walk_report(w, &out, e);
 }
 
 static int walk_header(struct walk *w, struct err *e)

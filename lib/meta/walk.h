@@ -75,7 +75,8 @@ enum walk_bad {
 	WALK_BAD_EMPTY,     /* refcount table of no clusters */
 	WALK_BAD_FORBIDDEN, /* may not exist in this image; followed */
 	WALK_BAD_MISSING,   /* promised, and not there */
-	WALK_BAD_READ,      /* could not be read; the text says why */
+	WALK_BAD_READ, /* could not be read; the text says why. Refcount table: `value` is
+			* how many entries, from `place` on */
 	WALK_BADS
 };
 

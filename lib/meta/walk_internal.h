@@ -51,6 +51,9 @@ struct walk {
  * when the user does not accept the fault. */
 int walk_read(struct walk *w, uint64_t off, uint8_t *buf, size_t n,
 	      const struct walk_fault *f, bool *empty, struct err *e);
+/* The same, without the fault. */
+int walk_try(struct walk *w, uint64_t off, uint8_t *buf, size_t n, bool *empty,
+	     struct err *why);
 
 int walk_report(struct walk *w, const struct walk_fault *f, struct err *e);
 /* Hands over an area, or the fault that says that it leaves the file: *in_file tells. `f`

@@ -33,7 +33,23 @@ static size_t batch_length(const struct walk *w, size_t i)
 	return n;
 }
 
-static int batch_walk(struct walk *w, size_t i, size_t n, struct err *e)
+/* The tables of a batch that is in w->buf. */
+static int batch_give(struct walk *w, size_t i, size_t n, struct err *e)
+{
+	const struct walk_l2_ref *r = &w->refs[i];
+	uint64_t size = geom_cluster_size(w->src.geom);
+
+	for (size_t k = 0; k < n; k++) {
+		const uint8_t *bytes = w->buf + (r[k].host - r->host);
+
+		if ((n == 1 || !bytes_are_zero(bytes, size)) &&
+		    table_give(w, &r[k], bytes, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int table_walk(struct walk *w, size_t i, struct err *e)
 {
 	const struct walk_l2_ref *r = &w->refs[i];
 	uint64_t size = geom_cluster_size(w->src.geom), start = r->host;
@@ -46,16 +62,26 @@ static int batch_walk(struct walk *w, size_t i, size_t n, struct err *e)
 				.guest_len = UINT64_C(1) << span };
 	bool empty;
 
-	if (walk_read(w, start, w->buf, (size_t)(r[n - 1].host + size - start), &f, &empty,
-		      e) < 0)
+	if (walk_read(w, start, w->buf, size, &f, &empty, e) < 0)
 		return -1;
-	for (size_t k = 0; !empty && k < n; k++) {
-		const uint8_t *bytes = w->buf + (r[k].host - start);
+	return empty ? 0 : batch_give(w, i, 1, e);
+}
 
-		if ((n == 1 || !bytes_are_zero(bytes, size)) &&
-		    table_give(w, &r[k], bytes, e) < 0)
+/* A batch that can't be read is read table by table: a bad sector costs one of them. */
+static int batch_walk(struct walk *w, size_t i, size_t n, struct err *e)
+{
+	const struct walk_l2_ref *r = &w->refs[i];
+	uint64_t len = r[n - 1].host + geom_cluster_size(w->src.geom) - r->host;
+	struct err why = ERR_INIT;
+	bool empty;
+
+	if (watch_stopped(w->watch, e) < 0)
+		return -1;
+	if (n > 1 && walk_try(w, r->host, w->buf, (size_t)len, &empty, &why) == 0)
+		return empty ? 0 : batch_give(w, i, n, e);
+	for (size_t k = 0; k < n; k++)
+		if (table_walk(w, i + k, e) < 0)
 			return -1;
-	}
 	return 0;
 }
 

@@ -58,6 +58,7 @@ static int table_walk(struct walk *w, uint64_t off, uint64_t nr, struct err *e)
 		uint64_t n = MIN(nr - i, TABLE_PART);
 
 		f.place = off + i * 8;
+		f.value = n;
 		if (walk_read(w, f.place, part, n * 8, &f, &empty, e) < 0)
 			return -1;
 		for (uint64_t k = 0; !empty && k < n; k++) {

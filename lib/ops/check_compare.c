@@ -54,7 +54,7 @@ static void cluster_compare(struct check *c, uint64_t cluster)
 		.references = expected,
 	};
 
-	if (stored == expected)
+	if (stored == expected || check_count_unknown(c, cluster))
 		return;
 	if (stored > expected)
 		f.kind = PROBLEM_LEAKED_CLUSTER;

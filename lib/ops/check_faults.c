@@ -1,6 +1,8 @@
 /* What the walk could not follow, as findings. */
 #include "ops/check_internal.h"
 
+#include <stdio.h>
+
 /* Refcount mismatches are no faults of the walk, so the first kind can stand for "reported
  * in another way": tables that lie across each other meet as areas too. */
 #define NONE PROBLEM_LEAKED_CLUSTER
@@ -84,6 +86,18 @@ static bool loses_root(const struct walk_fault *f)
 	}
 }
 
+/* A count that can't be read is not a wrong count. A piece of the table is as many blocks.
+ */
+static void blocks_lost(struct check *c, const struct walk_fault *w)
+{
+	uint64_t idx = (w->place - c->header->refcount_table_off) / 8;
+	uint64_t blocks = (c->clusters >> geom_refcount_block_bits(c->geom)) + 1;
+	uint64_t nr = w->what == WALK_REFCOUNT_TABLE ? w->value : 1;
+
+	for (uint64_t i = idx; i < blocks && i < idx + nr; i++)
+		c->blocks[i] = BLOCK_UNKNOWN;
+}
+
 int check_on_fault(void *arg, const struct walk_fault *w, struct err *e)
 {
 	struct check *c = arg;
@@ -100,6 +114,15 @@ int check_on_fault(void *arg, const struct walk_fault *w, struct err *e)
 		.text = w->text,
 	};
 
+	char text[256];
+
+	if (w->bad == WALK_BAD_READ) {
+		snprintf(text, sizeof text, "%s: %s", check_what_text(w->what),
+			 w->text ? w->text : "no reason given");
+		f.text = text;
+		if (w->what == WALK_REFCOUNT_BLOCK || w->what == WALK_REFCOUNT_TABLE)
+			blocks_lost(c, w);
+	}
 	if (loses_root(w))
 		c->result->roots_lost = true;
 	if (f.kind == NONE)

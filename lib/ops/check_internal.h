@@ -24,8 +24,9 @@ struct check {
 	uint64_t clusters;      /* host clusters of the file */
 	struct counts expected; /* references found */
 	struct counts stored; /* as in the refcount blocks; COUNTS_BIG means that or more */
-	uint64_t *blocks; /* host offset of the refcount block for each range, 0: none */
-	uint8_t *block;   /* the one last read, for counts of COUNTS_BIG and more */
+	uint64_t *blocks;     /* host offset of the refcount block for each range; 0: none,
+			       * BLOCK_UNKNOWN: there is one that can't be read */
+	uint8_t *block;       /* the one last read, for counts of COUNTS_BIG and more */
 	uint64_t block_host;
 
 	uint8_t *metadata; /* bit per cluster: some metadata structure uses it */
@@ -34,6 +35,14 @@ struct check {
 	size_t claim_nr, claim_room;
 	bool claims_sorted;
 };
+
+#define BLOCK_UNKNOWN UINT64_MAX
+
+/* Whether nothing is known of the stored count of a cluster below c->clusters. */
+static inline bool check_count_unknown(const struct check *c, uint64_t cluster)
+{
+	return c->blocks[cluster >> geom_refcount_block_bits(c->geom)] == BLOCK_UNKNOWN;
+}
 
 /* Counts a finding and passes it on. */
 void check_found(struct check *c, const struct finding *f);

@@ -58,7 +58,8 @@ static void copied_judge(struct check *c, const struct walk_l1_part *p, uint32_t
 	uint64_t cluster = check_cluster(c, host);
 	bool copied = be64_get(p->bytes + i * 8) & ENTRY_COPIED;
 
-	if (p->owner.kind != WALK_ACTIVE || copied == (c->stored.low[cluster] == 1))
+	if (p->owner.kind != WALK_ACTIVE || copied == (c->stored.low[cluster] == 1) ||
+	    check_count_unknown(c, cluster))
 		return;
 	struct finding f = l1_finding(c, p, i, PROBLEM_COPIED_L2_TABLE, host);
 

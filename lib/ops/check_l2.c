@@ -89,7 +89,8 @@ static void copied_judge(struct table *t, const struct l2_run *r, uint32_t n)
 	if (counts_agree(c->stored.low + first, n, r->copied))
 		return;
 	for (uint32_t i = 0; i < n; i++) {
-		if ((c->stored.low[first + i] == 1) == r->copied)
+		if ((c->stored.low[first + i] == 1) == r->copied ||
+		    check_count_unknown(c, first + i))
 			continue;
 		struct finding f =
 		    entry_finding(t, r->idx + i, PROBLEM_COPIED_DATA, r->host + i * size);

@@ -211,3 +211,22 @@ finds_all() {
 	[[ $stderr == *"ERROR cluster $((data / 512)) refcount=299 reference=300"* ]]
 	[[ $stderr == *"Leaked cluster $((data / 512 + 1)) refcount=301 reference=300"* ]]
 }
+
+@test "a read that fails is counted, named, and stops nothing" {
+	image_snapshot t.qcow2
+	qemu-img bitmap --add t.qcow2 changes
+	QCOW2_FAULT=error:read:1 run --separate-stderr qcow2-check t.qcow2
+	[ "$status" -eq 1 ] || requires a-build-with-fault-injection
+	local n seen=0
+	for ((n = 1; n < 100; n++)); do
+		QCOW2_FAULT=error:read:$n run --separate-stderr qcow2-check --output=json --details t.qcow2
+		[ "$status" -ne 0 ] || break
+		echo "read $n: $status $output $stderr"
+		[ "$status" -eq 1 ]
+		[ -z "$output" ] || jq -e '.["check-errors"] > 0 and
+			(.defects | any(.kind == "read-failed")) and
+			(.defects | all(.kind | test("^(read-failed|leaked-cluster)$")))' <<<"$output"
+		[ -z "$output" ] || seen=$((seen + 1))
+	done
+	[ "$n" -gt 8 ] && [ "$n" -lt 100 ] && [ "$seen" -gt 5 ]
+}
