@@ -3,10 +3,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/align.h"
 #include "base/cleanup.h"
 
 #define SLICE_BITS_MAX 16
-#define SLICES_KEPT    8 /* a reader in guest order needs two; the rest serves other threads */
+/* How many slices stay: a reader in guest order needs two, the rest serves other threads. A chain
+ * may have 200 layers with a cache each, so it is bytes that are bounded, not slices. */
+#define BYTES_KEPT  (256u << 10)
+#define SLICES_MIN  4
+#define SLICES_MAX  64
 
 struct cached_slice {
 	struct table_slice slice; /* first: a slice handed out leads back to its slot */
@@ -21,7 +26,8 @@ struct table_cache {
 	unsigned slice_bits;
 	pthread_mutex_t lock; /* guards everything below, and is held while a slice is read */
 	uint64_t clock;
-	struct cached_slice slots[SLICES_KEPT];
+	unsigned slot_nr; /* SLICES_MIN..SLICES_MAX */
+	struct cached_slice slots[SLICES_MAX];
 };
 
 struct table_cache *table_cache_new(struct file *f, unsigned cluster_bits, struct err *e)
@@ -33,7 +39,8 @@ struct table_cache *table_cache_new(struct file *f, unsigned cluster_bits, struc
 		return NULL;
 	}
 	c->file = f;
-	c->slice_bits = cluster_bits < SLICE_BITS_MAX ? cluster_bits : SLICE_BITS_MAX;
+	c->slice_bits = MIN(cluster_bits, SLICE_BITS_MAX);
+	c->slot_nr = MAX(MIN(BYTES_KEPT >> c->slice_bits, SLICES_MAX), SLICES_MIN);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
@@ -42,7 +49,7 @@ void table_cache_free(struct table_cache *c)
 {
 	if (!c)
 		return;
-	for (size_t i = 0; i < SLICES_KEPT; i++)
+	for (size_t i = 0; i < c->slot_nr; i++)
 		free(c->slots[i].bytes);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
@@ -60,7 +67,7 @@ static struct cached_slice *slot_for_locked(struct table_cache *c, uint64_t off,
 	struct cached_slice *oldest = NULL;
 
 	*hit = true;
-	for (size_t i = 0; i < SLICES_KEPT; i++) {
+	for (size_t i = 0; i < c->slot_nr; i++) {
 		struct cached_slice *s = &c->slots[i];
 
 		if (s->last_use && s->slice.off == off)
