@@ -19,7 +19,7 @@ enum disk_flag {
 	/* With DISK_HOLES, as programs agree to show them: to the byte (else to the sector), and in
 	 * images only where their own file occupies clearly less than its length, as it does
 	 * after preallocation of metadata. */
-	DISK_HOLES_IF_SPARSE = 1 << 4,
+	DISK_HOLES_IF_SPARSE = 1 << 5,
 	DISK_NO_DATA_FILE = 1 << 3, /* metadata only: do not open an external data file (reads fail) */
 	DISK_ALLOW_ENCRYPTED = 1 << 4, /* metadata only: encrypted images are fine */
 };
