@@ -19,8 +19,9 @@
 /* Large enough that handing a job to a worker costs little. A compressed cluster is inflated as
  * a whole, so jobs must not cut through one: multiples of the largest cluster size never do. */
 #define JOB_BYTES CLUSTER_SIZE_MAX
-/* Two buffers of this size stay in a core's cache: bytes are compared while they are hot. */
-#define PIECE_BYTES (UINT64_C(512) << 10)
+/* Two buffers of this size stay in the caches, so bytes are compared while they are hot; less
+ * would mean more system calls. */
+#define PIECE_BYTES (UINT64_C(1) << 20)
 #define BUFFER_ALIGN	 4096
 #define WORKERS_MAX	 16
 #define SLOTS_A_WORKER	 4
