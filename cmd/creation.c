@@ -103,7 +103,9 @@ static int take_file_level(struct creation *k, struct err *e)
 	k->has_extent_size_hint = hint != NULL;
 	if (hint && size_from_parameter("extent_size_hint", hint, &k->extent_size_hint, e) < 0)
 		return -1;
-	return take_bool(k, "nocow", &k->nocow, &k->has_nocow, e);
+	if (hint)
+		k->options.extent_size_hint = (uint32_t)MIN(k->extent_size_hint, UINT32_MAX);
+	return take_bool(k, "nocow", &k->options.nocow, &k->has_nocow, e);
 }
 
 static int take_compat(struct creation *k, struct err *e)

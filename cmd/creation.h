@@ -25,7 +25,7 @@ struct creation {
 	bool has_size;
 	const char *compat;	       /* as given; NULL: default */
 	bool has_preallocation, has_data_file_raw;
-	bool has_nocow, nocow, has_extent_size_hint;
+	bool has_nocow, has_extent_size_hint;
 	uint64_t extent_size_hint;
 };
 

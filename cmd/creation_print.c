@@ -111,7 +111,7 @@ static void print_preallocation(const struct creation *k)
 static void print_file_level(const struct creation *k)
 {
 	if (k->has_nocow)
-		print_switch("nocow", k->nocow);
+		print_switch("nocow", k->options.nocow);
 	if (k->format == FORMAT_RAW)
 		print_preallocation(k);
 	if (k->has_extent_size_hint)

@@ -22,12 +22,15 @@ struct create_options {
 	const char *backing_name, *backing_format; /* NULL: none */
 	const char *data_file;	   /* as stored in the header; NULL: none */
 	bool data_file_raw, keep_data_file;
+	bool nocow;		   /* ask the file system for no copy-on-write */
+	uint32_t extent_size_hint; /* ask it to take space in pieces of this many bytes; 0: don't */
 };
 
 #define CREATE_OPTIONS_DEFAULT                                                             \
 	(struct create_options)                                                            \
 	{                                                                                  \
-		.version = 3, .cluster_bits = 16, .refcount_order = 4                      \
+		.version = 3, .cluster_bits = 16, .refcount_order = 4,                     \
+		.extent_size_hint = 1 << 20                                                \
 	}
 
 /* Refuses combinations that the format or the contract forbids, with the reason. */

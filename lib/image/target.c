@@ -31,12 +31,17 @@ int target_lock(struct target *t, enum file_locking how, const struct listener *
 			 PERMISSION_READ | PERMISSION_WRITE_UNCHANGED, how, l, e);
 }
 
-int target_empty(struct target *t, struct err *e)
+int target_empty(struct target *t, const struct create_options *o, struct err *e)
 {
 	t->emptied = true;
 	/* Some file systems write a file out as soon as it is closed if it was cut to nothing
 	 * before: a file that is empty is left alone. */
-	return file_size(t->file) ? file_truncate(t->file, 0, e) : 0;
+	if (file_size(t->file) && file_truncate(t->file, 0, e) < 0)
+		return -1;
+	if (o->nocow)
+		file_hint_no_copy_on_write(t->file);
+	file_hint_extent_size(t->file, o->extent_size_hint);
+	return 0;
 }
 
 uint64_t target_size(const struct target *t)

@@ -21,8 +21,8 @@ int target_open(struct target *t, const char *path, unsigned cache_flags, bool e
 /* Takes the locks of a writer. */
 int target_lock(struct target *t, enum file_locking how, const struct listener *l,
 		struct err *e) MUST_CHECK;
-/* Throws away what the file holds. */
-int target_empty(struct target *t, struct err *e) MUST_CHECK;
+/* Throws away what the file holds, and tells the file system what `o` wishes of it. */
+int target_empty(struct target *t, const struct create_options *o, struct err *e) MUST_CHECK;
 uint64_t target_size(const struct target *t);
 /* Raw targets: bytes at their place. Any thread. */
 int target_write(struct target *t, uint64_t off, const void *buf, size_t n,

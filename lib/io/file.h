@@ -82,6 +82,10 @@ bool file_same(const struct file *a, const struct file *b);
 bool file_identity(const struct file *f, uint64_t *device, uint64_t *inode);
 /* Device and inode of a path, without opening it; false if there is no such file. */
 bool file_path_identity(const char *path, uint64_t *device, uint64_t *inode);
+/* Wishes for a new, empty file: no copy-on-write (btrfs), and space taken in pieces of this many
+ * bytes (XFS). Where the file system does not know them nothing happens. */
+void file_hint_no_copy_on_write(struct file *f);
+void file_hint_extent_size(struct file *f, uint32_t bytes);
 /* Removes the file from its directory, if the name still leads to it. For half-made targets. */
 void file_remove(struct file *f);
 

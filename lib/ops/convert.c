@@ -214,7 +214,7 @@ int convert(const struct convert_options *o, struct err *e)
 		goto out;
 	if (sources_check(o, t.file, e) < 0 || target_lock(&t, o->locking, o->listener, e) < 0)
 		goto out;
-	if (!o->no_create && target_empty(&t, e) < 0)
+	if (!o->no_create && target_empty(&t, &o->create, e) < 0)
 		goto out;
 	ret = o->format == FORMAT_QCOW2 ? qcow2_fill(&c, durable, e) : raw_fill(&c, durable, e);
 out:

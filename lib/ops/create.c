@@ -181,7 +181,7 @@ static int target_fill(struct target *t, const struct new_image *n, struct err *
 	if (n->exclusive && !t->made)
 		return err_set(e, ERR_INVALID, "the file exists already");
 	/* nobody may be using what we are about to truncate */
-	if (target_lock(t, LOCKING_AUTO, n->listener, e) < 0 || target_empty(t, e) < 0)
+	if (target_lock(t, LOCKING_AUTO, n->listener, e) < 0 || target_empty(t, &n->options, e) < 0)
 		return -1;
 	return n->format == FORMAT_QCOW2 ? create_image(t->file, &n->options, e)
 					 : raw_fill(t, n, e);
