@@ -7,6 +7,7 @@
 #include "cmd/creation.h"
 #include "cmd/image_opts.h"
 #include "cmd/operand.h"
+#include "cmd/snapshot_option.h"
 #include "ops/convert.h"
 #include "ops/create.h"
 
@@ -127,25 +128,6 @@ static int caches_take(struct job *j, struct err *e)
 	return 0;
 }
 
-/* -l ID-OR-NAME, or -l snapshot.id=..,snapshot.name=.. */
-static int snapshot_take(struct job *j, struct err *e)
-{
-	const char *text = j->ch.snapshot;
-
-	if (!text || strncmp(text, "snapshot.", 9)) {
-		j->disk.snapshot = text;
-		return 0;
-	}
-	if (option_list_parse(&j->snapshot_list, text, e) < 0)
-		return err_ctx(e, "Failed in parsing snapshot param '%s'", text);
-	j->disk.snapshot_id = option_list_take(&j->snapshot_list, "snapshot.id", NULL);
-	j->disk.snapshot_name = option_list_take(&j->snapshot_list, "snapshot.name", NULL);
-	if (option_list_unused(&j->snapshot_list))
-		return err_set(e, ERR_INVALID, "Failed in parsing snapshot param '%s': unknown key '%s'",
-			       text, option_list_unused(&j->snapshot_list));
-	return 0;
-}
-
 static int keys_take(struct job *j, struct err *e)
 {
 	const struct choices *c = &j->ch;
@@ -225,7 +207,8 @@ static void warn_extension(const struct job *j)
 static int job_run(struct job *j, struct err *e)
 {
 	if (keys_take(j, e) < 0 || target_take(j, e) < 0 || combinations_check(j, e) < 0 ||
-	    numbers_take(j, e) < 0 || caches_take(j, e) < 0 || snapshot_take(j, e) < 0)
+	    numbers_take(j, e) < 0 || caches_take(j, e) < 0 ||
+	    snapshot_option(j->ch.snapshot, &j->snapshot_list, &j->disk, e) < 0)
 		return -1;
 	j->o.compress = j->ch.compress;
 	j->o.no_create = j->ch.no_create;

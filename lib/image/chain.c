@@ -15,30 +15,6 @@ struct chain {
 	unsigned layers;
 };
 
-static int format_find(struct file *f, const struct spec *s, const struct chain *c,
-		       enum image_format *format, struct err *e)
-{
-	uint8_t start[FORMAT_PROBE_BYTES];
-	const char *foreign = NULL;
-	size_t got;
-
-	*format = s->format;
-	if (*format != FORMAT_PROBE)
-		return 0;
-	if (file_read_padded(f, 0, start, sizeof start, &got, e) < 0)
-		return -1;
-	*format = format_probe(start, got, &foreign);
-	if (foreign)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "the file is in %s format, which is not supported (-f raw reads its "
-			       "bytes as they are)",
-			       foreign);
-	if (*format == FORMAT_RAW && (c->options->flags & DISK_PROBE_WARN))
-		warn_to(c->options->listener, "'%s': no format was given; probing guessed raw",
-			s->name ? s->name : s->path);
-	return 0;
-}
-
 static int snapshot_select(struct disk *d, const struct disk_options *o, struct err *e);
 
 /* Whether clusters were handed out long before anything is written there. Programs that show
@@ -127,7 +103,7 @@ static struct disk *layer_open(struct chain *c, const struct spec *s, struct err
 	d->depth = c->layers;
 	d->flags = c->options->flags;
 	f = file_open(s->path, flags, e);
-	if (!f || loop_check(c, f, e) < 0 || format_find(f, s, c, &d->format, e) < 0)
+	if (!f || loop_check(c, f, e) < 0 || spec_find_format(s, f, &d->format, e) < 0)
 		goto out;
 	struct file *given = steal(&f);
 

@@ -15,13 +15,12 @@ struct image;
 enum disk_flag {
 	DISK_NO_BACKING = 1 << 0, /* do not open the chain: ABSENT is what the top layer lacks */
 	DISK_HOLES = 1 << 1,	  /* look for holes in the files: DATA there gets reads_zero */
-	DISK_PROBE_WARN = 1 << 2, /* warn when a format is guessed to be raw */
 	/* With DISK_HOLES, as programs agree to show them: to the byte (else to the sector), and in
 	 * images only where their own file occupies clearly less than its length, as it does
 	 * after preallocation of metadata. */
-	DISK_HOLES_IF_SPARSE = 1 << 5,
-	DISK_NO_DATA_FILE = 1 << 3, /* metadata only: do not open an external data file (reads fail) */
-	DISK_ALLOW_ENCRYPTED = 1 << 4, /* metadata only: encrypted images are fine */
+	DISK_HOLES_IF_SPARSE = 1 << 4,
+	DISK_NO_DATA_FILE = 1 << 2, /* metadata only: do not open an external data file (reads fail) */
+	DISK_ALLOW_ENCRYPTED = 1 << 3, /* metadata only: encrypted images are fine */
 };
 
 struct disk_options {

@@ -84,3 +84,24 @@ enum image_format format_probe(const void *start, size_t n, const char **foreign
 	*foreign = foreign_name(start, n);
 	return FORMAT_RAW;
 }
+
+int spec_find_format(const struct spec *s, struct file *f, enum image_format *format,
+		     struct err *e)
+{
+	uint8_t start[FORMAT_PROBE_BYTES];
+	const char *foreign = NULL;
+	size_t got;
+
+	*format = s->format;
+	if (*format != FORMAT_PROBE)
+		return 0;
+	if (file_read_padded(f, 0, start, sizeof start, &got, e) < 0)
+		return -1;
+	*format = format_probe(start, got, &foreign);
+	if (foreign)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the file is in %s format, which is not supported (-f raw reads its "
+			       "bytes as they are)",
+			       foreign);
+	return 0;
+}

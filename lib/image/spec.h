@@ -32,6 +32,11 @@ bool spec_path(struct spec *s, const char *path, enum image_format format);
 const char *format_name(enum image_format format);
 /* "raw" and "qcow2"; false for anything else. */
 bool format_by_name(const char *name, enum image_format *out);
+/* The format of the open file that `s` names: what the spec says, else what the first bytes of
+ * the file show. Formats that we recognise but do not do are ERR_UNSUPPORTED, with their name. */
+int spec_find_format(const struct spec *s, struct file *f, enum image_format *format,
+		     struct err *e) MUST_CHECK;
+
 /* From the first bytes of a file: FORMAT_QCOW2, FORMAT_RAW, or NULL-terminated name of a
  * format that we recognise but do not implement in *foreign (D-3). */
 enum image_format format_probe(const void *start, size_t n, const char **foreign);

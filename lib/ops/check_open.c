@@ -4,25 +4,6 @@
 #include "io/file.h"
 #include "ops/check.h"
 
-static int format_find(struct file *f, const struct spec *s, enum image_format *format,
-		       struct err *e)
-{
-	uint8_t start[FORMAT_PROBE_BYTES];
-	const char *foreign = NULL;
-	size_t got;
-
-	*format = s->format;
-	if (*format != FORMAT_PROBE)
-		return 0;
-	if (file_read_padded(f, 0, start, sizeof start, &got, e) < 0)
-		return -1;
-	*format = format_probe(start, got, &foreign);
-	if (foreign)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "the file is in %s format, which is not supported", foreign);
-	return 0;
-}
-
 int check_open(const struct spec *s, const struct listener *l, struct image **img,
 	       struct err *e)
 {
@@ -32,7 +13,7 @@ int check_open(const struct spec *s, const struct listener *l, struct image **im
 	struct file *f = file_open(s->path, s->direct ? FILE_DIRECT : 0, e);
 
 	*img = NULL;
-	if (!f || format_find(f, s, &format, e) < 0) {
+	if (!f || spec_find_format(s, f, &format, e) < 0) {
 		file_drop(f);
 	} else if (format == FORMAT_RAW) {
 		file_drop(f);

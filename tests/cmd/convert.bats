@@ -101,7 +101,7 @@ refused() {
 	qcow2-convert -l snapshot.name=monday s.qcow2 t && cmp src.raw t
 	rm t
 	refused "Failed to load snapshot" -l tuesday s.qcow2 t
-	refused "unknown key" -l snapshot.colour=red s.qcow2 t
+	refused "snapshot.colour" -l snapshot.colour=red s.qcow2 t
 }
 
 @test "-n writes into what is there and leaves a larger tail alone" {
