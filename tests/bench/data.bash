@@ -75,9 +75,11 @@ data_scattered() {
 				if (at in seen)
 					continue
 				seen[at] = 1
-				printf "write -q -P %d %d 4k\n", 1 + n++ % 255, at * 65536
+				printf "write -q -P %d %.0f 4k\n", 1 + n++ % 255, at * 65536
 			}
-		}' | qemu-io --cache unsafe -f qcow2 "$1" > /dev/null
+		}' | qemu-io --cache unsafe -f qcow2 "$1" > /dev/null &&
+		qemu-img check --output=json "$1" |
+			grep -q "\"allocated-clusters\": $SCATTERED_NR\\b"
 }
 
 data_sizes() {	# quick|full
