@@ -1,17 +1,18 @@
 #include "cmd/signals.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <unistd.h>
 
 #include "out/progress.h"
 
 static struct progress progress;
-static volatile sig_atomic_t stop_signal;
+static atomic_int stop_signal; /* lock-free, so a handler may store into it */
 
 static void on_stop(int signal_nr)
 {
-	stop_signal = signal_nr;
+	atomic_store(&stop_signal, signal_nr);
 }
 
 /* Answers at once from what is known, however rarely the work reports. */
@@ -69,5 +70,5 @@ void signals_watch_end(bool ok)
 
 int signals_stopped(void)
 {
-	return (int)stop_signal;
+	return atomic_load(&stop_signal);
 }

@@ -1,5 +1,5 @@
 #pragma once
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -7,11 +7,12 @@
 
 /* What a long call reports to, and what may stop it. NULL is a watch that neither listens
  * nor stops. `progress` is called from one thread at a time, with done <= total in units of
- * the caller's choice; *stop becomes non-zero in a signal handler. */
+ * the caller's choice; *stop becomes non-zero in a signal handler, on whatever
+ * thread that runs; hence atomic. */
 struct watch {
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *arg;
-	const volatile sig_atomic_t *stop;
+	const atomic_int *stop;
 };
 
 static inline void watch_progress(const struct watch *w, uint64_t done, uint64_t total)
@@ -23,7 +24,7 @@ static inline void watch_progress(const struct watch *w, uint64_t done, uint64_t
 /* Returns -1 with ERR_STOPPED once a stop was asked for. */
 static inline int watch_stopped(const struct watch *w, struct err *e)
 {
-	if (w && w->stop && *w->stop)
+	if (w && w->stop && atomic_load(w->stop))
 		return err_set(e, ERR_STOPPED, "interrupted");
 	return 0;
 }

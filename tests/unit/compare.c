@@ -136,13 +136,13 @@ static int stop_asked;
 static void ask(void *arg, uint64_t done, uint64_t total)
 {
 	CHECK(done <= total);
-	*(volatile sig_atomic_t *)arg = 1;
+	atomic_store((atomic_int *)arg, 1);
 	stop_asked++;
 }
 
 static void a_stop_is_an_error(void)
 {
-	volatile sig_atomic_t stop = 0;
+	atomic_int stop = 0;
 	const struct watch w = { .progress = ask, .arg = (void *)&stop, .stop = &stop };
 	const struct compare_options o = { .workers = 2 };
 	struct disk *a = open_raw("full"), *b = open_raw("full");
