@@ -166,6 +166,9 @@ static bool fd_next_data(struct file *f, uint64_t off, uint64_t *data, uint64_t 
 	off_t at = lseek(f->fd, (off_t)off, SEEK_DATA);
 
 	if (at < 0 && errno == ENXIO) {
+		/* What was cut off since the file was opened is no hole: reading it must fail. */
+		if (lseek(f->fd, 0, SEEK_END) < (off_t)file_size(f))
+			return false;
 		*data = *hole = UINT64_MAX; /* nothing but a hole behind off */
 		return true;
 	}
