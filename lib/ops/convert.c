@@ -183,6 +183,17 @@ static int raw_fill(struct copy *c, bool durable, struct err *e)
 	return durable ? target_flush(c->target, e) : 0;
 }
 
+/* What is left to the backing file is left to its very place. */
+static int backing_check(const struct copy *c, struct err *e)
+{
+	const struct convert_options *o = c->o;
+
+	if (!o->create.backing_name ||
+	    (o->source_nr == 1 && !o->skip && c->window == c->starts[o->source_nr]))
+		return 0;
+	return err_set(e, ERR_INVALID, "only a whole disk can be copied over a backing file");
+}
+
 /* Neither the target nor its data file may be anything that is read. */
 static int sources_check(const struct convert_options *o, struct file *target, struct err *e)
 {
@@ -209,7 +220,7 @@ int convert(const struct convert_options *o, struct err *e)
 	bool durable = !(o->target_flags & FILE_NO_FLUSH);
 	int ret = -1;
 
-	if (starts_find(&c, e) < 0 ||
+	if (starts_find(&c, e) < 0 || backing_check(&c, e) < 0 ||
 	    target_open(&t, o->target, o->target_flags, o->no_create, e) < 0)
 		goto out;
 	if (sources_check(o, t.file, e) < 0 || target_lock(&t, o->locking, o->listener, e) < 0)

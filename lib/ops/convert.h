@@ -16,7 +16,8 @@ struct convert_options {
 
 	const char *target;	/* path */
 	enum image_format format; /* FORMAT_RAW or FORMAT_QCOW2 */
-	struct create_options create; /* qcow2: all but size. raw: preallocation */
+	struct create_options create; /* qcow2: all but size. raw: preallocation. With a backing
+				       * file: one source, and all of it */
 	bool no_create;		/* -n: write into what is there */
 	bool target_is_zero;	/* -n: it reads as zeros already */
 	unsigned target_flags;	/* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH */

@@ -6,21 +6,21 @@
 #include "ops/copy.h"
 
 /* Reads sector by sector what could not be read in one go. */
-static int piece_salvage(struct copy_worker *w, struct copy_slot *s, const struct copy_piece *p)
+static void range_salvage(struct disk_reader *r, struct copy_slot *s, uint64_t guest, size_t at,
+			  uint64_t range)
 {
-	for (uint64_t done = 0; done < p->x.len; done += SECTOR_SIZE) {
+	for (uint64_t done = 0; done < range; done += SECTOR_SIZE) {
 		struct err ignored = ERR_INIT;
-		uint8_t *to = s->in + p->at + done;
-		size_t len = MIN(SECTOR_SIZE, p->x.len - done);
+		uint8_t *to = s->in + at + done;
+		size_t len = MIN(SECTOR_SIZE, range - done);
 
-		if (disk_read(w->readers[p->source], p->x.guest + done, to, len, &ignored) == 0)
+		if (disk_read(r, guest + done, to, len, &ignored) == 0)
 			continue;
 		memset(to, 0, len);
 		if (!s->bad_len)
-			s->bad_guest = s->guest + p->at + done;
+			s->bad_guest = s->guest + at + done;
 		s->bad_len += len;
 	}
-	return 0;
 }
 
 static int piece_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
@@ -34,11 +34,28 @@ static int piece_read(struct copy *c, struct copy_worker *w, struct copy_slot *s
 	}
 	if (disk_read_extent(w->readers[p->source], &p->x, s->in + p->at, &attempt) == 0)
 		return 0;
-	if (c->o->salvage)
-		return piece_salvage(w, s, p);
+	if (c->o->salvage) {
+		range_salvage(w->readers[p->source], s, p->x.guest, p->at, p->x.len);
+		return 0;
+	}
 	*e = attempt;
 	return err_ctx(e, "error while reading at byte %llu",
 		       (unsigned long long)(s->guest + p->at));
+}
+
+static int unit_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
+		     size_t len, struct err *e)
+{
+	struct err attempt = ERR_INIT;
+
+	if (disk_read(w->readers[0], s->guest + at, s->in + at, len, &attempt) == 0)
+		return 0;
+	if (c->o->salvage) {
+		range_salvage(w->readers[0], s, s->guest + at, at, len);
+		return 0;
+	}
+	*e = attempt;
+	return err_ctx(e, "error while reading at byte %llu", (unsigned long long)(s->guest + at));
 }
 
 /* Over a backing file a unit that the source's top layer holds in part is taken whole, as the
@@ -58,9 +75,8 @@ static int units_read(struct copy *c, struct copy_worker *w, struct copy_slot *s
 		}
 		if (!data && (!zero || zero == nr))
 			continue;
-		if (disk_read(w->readers[0], s->guest + at, s->in + at, len, e) < 0)
-			return err_ctx(e, "error while reading at byte %llu",
-				       (unsigned long long)(s->guest + at));
+		if (unit_read(c, w, s, at, len, e) < 0)
+			return -1;
 		memset(s->step_state + i, COPY_DATA, nr);
 	}
 	return 0;
@@ -69,8 +85,10 @@ static int units_read(struct copy *c, struct copy_worker *w, struct copy_slot *s
 static void states_mark(struct copy *c, struct copy_slot *s, const struct copy_piece *p)
 {
 	size_t first = p->at / c->step, end = div_up(p->at + p->x.len, c->step);
-	bool cut = p->at % c->step || (p->at + p->x.len) % c->step;
-	bool zero = p->x.kind == EXTENT_ZERO && !(cut && p->at + p->x.len != s->len);
+	size_t stop = p->at + p->x.len;
+	/* Zeros that fill a step only in part leave the rest of it to the backing file. */
+	bool cut = p->at % c->step || (stop % c->step && stop != s->len);
+	bool zero = p->x.kind == EXTENT_ZERO && !cut;
 
 	for (size_t i = first; i < end; i++)
 		if (s->step_state[i] != COPY_DATA)
@@ -104,6 +122,16 @@ static int pieces_read(struct copy *c, struct copy_worker *w, struct copy_slot *
 	return 0;
 }
 
+/* The steps at `at` and behind it that hold data; elsewhere the buffer holds nothing. */
+static size_t data_stretch(const struct copy *c, const struct copy_slot *s, size_t at)
+{
+	size_t end = at;
+
+	while (end < s->len && s->step_state[end / c->step] == COPY_DATA)
+		end += c->step;
+	return MIN(end, s->len) - at;
+}
+
 /* Turns what is zero into COPY_ZERO; runs shorter than the sparse size stay data. */
 static void zeros_find(struct copy *c, struct copy_slot *s)
 {
@@ -112,20 +140,19 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 	if (!c->o->sparse)
 		return;
 	for (size_t at = 0; at < s->len;) {
-		bool zero;
+		size_t end = at + data_stretch(c, s, at);
 
-		if (s->step_state[at / c->step] != COPY_DATA) {
+		if (end == at)
 			at += c->step;
-			continue;
-		}
-		size_t run = bytes_zero_run(s->in + at, s->len - at, c->step, &zero);
-		bool edge = at == 0 || at + run >= s->len; /* it may go on in the next job */
-		size_t end = at + run;
+		while (at < end) {
+			bool zero;
+			size_t run = bytes_zero_run(s->in + at, end - at, c->step, &zero);
+			bool edge = at == 0 || at + run >= s->len; /* it may go on in the next job */
 
-		for (; at < end; at += c->step)
-			if (zero && (run >= shortest || edge) && s->step_state[at / c->step] == COPY_DATA)
-				s->step_state[at / c->step] = COPY_ZERO;
-		at = end;
+			if (zero && (run >= shortest || edge))
+				memset(s->step_state + at / c->step, COPY_ZERO, div_up(run, c->step));
+			at += run;
+		}
 	}
 }
 
