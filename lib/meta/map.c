@@ -21,8 +21,12 @@ static int l1_lookup(const struct map *m, uint64_t guest, uint64_t *l2_off, uint
 
 	*l2_off = 0;
 	*len = span - (guest & (span - 1));
-	if (idx >= m->l1_nr)
+	if (idx >= m->l1_nr) { /* a snapshot's disk may be any length longer than its table */
+		*len = UINT64_MAX - guest;
 		return 0;
+	}
+	if (!table_cache_reaches(m->cache, m->l1_off))
+		return corrupt(guest, "the L1 table lies past the end of the file", m->l1_off, e);
 	if (table_cache_get(m->cache, m->l1_off + byte - in_slice, &s, e) < 0)
 		return err_ctx(e, "L1 table");
 	uint64_t nr = MIN(m->l1_nr - idx, ((UINT64_C(1) << slice_bits) - in_slice) / 8);
@@ -37,6 +41,9 @@ static int l1_lookup(const struct map *m, uint64_t guest, uint64_t *l2_off, uint
 	*len += (empty - 1) * span;
 	if (geom_in_cluster(m->geom, *l2_off))
 		return corrupt(guest, "the L2 table is not cluster aligned", *l2_off, e);
+	/* What a file that was cut short has lost must not pass for a hole. */
+	if (*l2_off && !table_cache_reaches(m->cache, *l2_off))
+		return corrupt(guest, "the L2 table lies past the end of the file", *l2_off, e);
 	return 0;
 }
 

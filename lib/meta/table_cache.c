@@ -60,6 +60,11 @@ unsigned table_cache_slice_bits(const struct table_cache *c)
 	return c->slice_bits;
 }
 
+bool table_cache_reaches(const struct table_cache *c, uint64_t off)
+{
+	return off < file_size(c->file);
+}
+
 /* The slot that holds `off`, else the least recently used one without users, else a
  * temporary one. *hit tells which. */
 static struct cached_slice *slot_for_locked(struct table_cache *c, uint64_t off, bool *hit)

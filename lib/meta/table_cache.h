@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -17,6 +18,8 @@ struct table_slice {
 struct table_cache *table_cache_new(struct file *f, unsigned cluster_bits, struct err *e);
 void table_cache_free(struct table_cache *c);
 unsigned table_cache_slice_bits(const struct table_cache *c);
+/* Whether the file holds anything at `off`: a table that begins behind its end is lost. */
+bool table_cache_reaches(const struct table_cache *c, uint64_t off);
 
 /* Gets the slice at `off` (a multiple of the slice size); every get needs its put. */
 int table_cache_get(struct table_cache *c, uint64_t off, const struct table_slice **s,
