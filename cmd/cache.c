@@ -1,6 +1,14 @@
 #include "cmd/cache.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+bool cache_is_strict(void)
+{
+	const char *word = getenv("QCOW2_TOOLS_STRICT");
+
+	return word && strcmp(word, "1") == 0;
+}
 
 int cache_from_text(const char *what, const char *word, struct cache_mode *m, struct err *e)
 {

@@ -10,6 +10,9 @@ struct cache_mode {
 	bool no_flush;	  /* unsafe: never flush */
 };
 
+/* QCOW2_TOOLS_STRICT=1: what cannot be had is an error, not left out without a word. */
+bool cache_is_strict(void);
+
 /* `what` is "cache" or "source cache": messages begin "Invalid WHAT option: WORD". A NULL
  * word gives writeback. */
 int cache_from_text(const char *what, const char *word, struct cache_mode *m, struct err *e);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cmd/cache.h"
 #include "cmd/flags.h"
 #include "cmd/image_opts.h"
 #include "image/policy.h"
@@ -54,6 +55,8 @@ int operand_spec(struct spec *s, const char *operand, const char *format, struct
 		return err_ctx(e, "Could not open '%s'", operand);
 	if (cmd_flags.force_share)
 		s->force_share = true;
+	for (struct spec *layer = s; layer; layer = layer->backing)
+		layer->direct_only = cache_is_strict();
 	return 0;
 }
 

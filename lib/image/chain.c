@@ -68,9 +68,15 @@ static int raw_layer_open(struct disk *d, struct file *f, const struct spec *s,
 	if (s->window_off > end || (s->has_window_len && s->window_len > end - s->window_off))
 		return err_set(e, ERR_INVALID, "the window reaches past the end of the file (%llu bytes)",
 			       (unsigned long long)end);
+	if (s->has_window_len && s->window_len % SECTOR_SIZE) /* a sector would show what lies behind */
+		return err_set(e, ERR_INVALID, "the size of the window, %llu bytes, is not a multiple of %d",
+			       (unsigned long long)s->window_len, SECTOR_SIZE);
 	d->size = align_up(s->has_window_len ? s->window_len : end - s->window_off, SECTOR_SIZE);
+	/* Who asks for nothing but its length is not in the way of a writer. */
+	bool share = s->force_share || (o->flags & DISK_LENGTH_ONLY);
+
 	return file_lock(f, PERMISSION_READ,
-			 s->force_share ? ~0u : PERMISSION_READ | PERMISSION_WRITE_UNCHANGED,
+			 share ? ~0u : PERMISSION_READ | PERMISSION_WRITE_UNCHANGED,
 			 s->locking, o->listener, e);
 }
 
@@ -92,7 +98,6 @@ static int loop_check(const struct chain *c, struct file *f, struct err *e)
 
 static struct disk *layer_open(struct chain *c, const struct spec *s, struct err *e)
 {
-	unsigned flags = (s->direct ? FILE_DIRECT : 0);
 	struct disk *d = calloc(1, sizeof *d);
 	struct file *f = NULL;
 
@@ -102,7 +107,7 @@ static struct disk *layer_open(struct chain *c, const struct spec *s, struct err
 	}
 	d->depth = c->layers;
 	d->flags = c->options->flags;
-	f = file_open(s->path, flags, e);
+	f = file_open(s->path, spec_file_flags(s), e);
 	if (!f || loop_check(c, f, e) < 0 || spec_find_format(s, f, &d->format, e) < 0)
 		goto out;
 	struct file *given = steal(&f);
@@ -135,6 +140,7 @@ static int backing_spec(const struct disk *d, const struct spec *s, const struct
 	out->force_share = s->force_share;
 	out->locking = s->locking;
 	out->direct = s->direct;
+	out->direct_only = s->direct_only;
 	if (img->backing_format && !format_by_name(img->backing_format, &out->format)) {
 		char shown[64];
 

@@ -21,6 +21,7 @@ enum disk_flag {
 	DISK_HOLES_IF_SPARSE = 1 << 4,
 	DISK_NO_DATA_FILE = 1 << 2, /* metadata only: do not open an external data file (reads fail) */
 	DISK_ALLOW_ENCRYPTED = 1 << 3, /* metadata only: encrypted images are fine */
+	DISK_LENGTH_ONLY = 1 << 5, /* no bytes of raw layers are wanted: they may be in use */
 };
 
 struct disk_options {

@@ -75,7 +75,7 @@ static int data_file_open(struct image *img, const struct spec *s, const struct 
 		return err_ctx(e, "data file");
 	if (!path)
 		return err_nomem(e);
-	img->data_file = file_open(path, s && s->direct ? FILE_DIRECT : 0, e);
+	img->data_file = file_open(path, spec_file_flags(s), e);
 	text_escape(path, strlen(path), shown, sizeof shown);
 	free(path);
 	if (!img->data_file || image_lock(img, img->data_file, s, l, e) < 0)

@@ -29,6 +29,13 @@ bool spec_path(struct spec *s, const char *path, enum image_format format)
 	return false;
 }
 
+unsigned spec_file_flags(const struct spec *s)
+{
+	if (!s || !s->direct)
+		return 0;
+	return s->direct_only ? FILE_DIRECT | FILE_DIRECT_ONLY : FILE_DIRECT;
+}
+
 const char *format_name(enum image_format format)
 {
 	static const char *const names[] = { "probe", "raw", "qcow2" };

@@ -17,6 +17,7 @@ struct spec {
 	bool read_only;
 	enum file_locking locking;
 	bool direct, no_flush; /* cache.direct, cache.no-flush */
+	bool direct_only;      /* where `direct` is not possible, fail */
 	uint64_t window_off, window_len; /* raw only: bytes; len 0 with has_window_len unset = rest */
 	bool has_window_len;
 	bool no_backing;       /* backing= : open without the chain */
@@ -28,6 +29,9 @@ struct spec {
 void spec_fini(struct spec *s);
 /* A spec for a plain path. False when memory is out. */
 bool spec_path(struct spec *s, const char *path, enum image_format format);
+
+/* What file_open() is to be told. NULL: nothing special. */
+unsigned spec_file_flags(const struct spec *s);
 
 const char *format_name(enum image_format format);
 /* "raw" and "qcow2"; false for anything else. */

@@ -171,7 +171,7 @@ bool file_is_regular(const struct file *f)
 
 unsigned file_cache_flags(const struct file *f)
 {
-	return f->flags & (FILE_DIRECT | FILE_SYNC_WRITES | FILE_NO_FLUSH);
+	return f->flags & (FILE_DIRECT | FILE_DIRECT_ONLY | FILE_SYNC_WRITES | FILE_NO_FLUSH);
 }
 
 const char *file_path(const struct file *f)

@@ -18,6 +18,7 @@ enum file_flag {
 	FILE_EXCLUSIVE = 1 << 2, /* with FILE_CREATE: it must not exist */
 	FILE_DIRECT = 1 << 3,	/* bypass the page cache where possible; see file_is_direct() */
 	FILE_SYNC_WRITES = 1 << 4, /* each write is durable when it returns */
+	FILE_DIRECT_ONLY = 1 << 6, /* with FILE_DIRECT: fail where that is not possible */
 	FILE_NO_FLUSH = 1 << 5,	/* file_flush() does nothing: cache mode "unsafe" */
 };
 
@@ -71,7 +72,7 @@ int file_resample(struct file *f, struct err *e) MUST_CHECK;
 int64_t file_occupied(const struct file *f);
 bool file_is_regular(const struct file *f);
 bool file_is_direct(const struct file *f); /* FILE_DIRECT was asked for and is in force */
-/* The flags FILE_DIRECT, FILE_SYNC_WRITES and FILE_NO_FLUSH that it was opened with, for a file
+/* The flags FILE_DIRECT, FILE_DIRECT_ONLY, FILE_SYNC_WRITES and FILE_NO_FLUSH that it was opened with, for a file
  * that is to be treated alike. */
 unsigned file_cache_flags(const struct file *f);
 /* The name that it was opened with; "" for a memory file. */

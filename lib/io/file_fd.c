@@ -243,6 +243,13 @@ static int fd_setup(struct file_fd *ff, const char *path, unsigned flags, struct
 	if (flags & FILE_DIRECT)
 		ff->direct_fd = open_retry(path, (flags & FILE_WRITE ? O_RDWR : O_RDONLY) |
 							 O_NONBLOCK | O_DIRECT);
+	if ((flags & FILE_DIRECT) && (flags & FILE_DIRECT_ONLY) && ff->direct_fd < 0) {
+		int os = errno;
+
+		if (flags & FILE_EXCLUSIVE)
+			unlink(path); /* made a moment ago */
+		return err_os(e, os, "the page cache can't be bypassed here");
+	}
 	return fd_resample(&ff->file, e);
 }
 

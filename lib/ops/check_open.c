@@ -10,7 +10,7 @@ int check_open(const struct spec *s, const struct listener *l, struct image **im
 	const char *name = s->name ? s->name : s->path;
 	enum image_format format;
 	char shown[256];
-	struct file *f = file_open(s->path, s->direct ? FILE_DIRECT : 0, e);
+	struct file *f = file_open(s->path, spec_file_flags(s), e);
 
 	*img = NULL;
 	if (!f || spec_find_format(s, f, &format, e) < 0) {

@@ -135,7 +135,8 @@ int info_load(struct info *info, const struct spec *s, bool chain, const struct 
 	      struct err *e)
 {
 	struct disk_options o = {
-		.flags = DISK_NO_DATA_FILE | DISK_ALLOW_ENCRYPTED | (chain ? 0 : DISK_NO_BACKING),
+		.flags = DISK_NO_DATA_FILE | DISK_ALLOW_ENCRYPTED | DISK_LENGTH_ONLY |
+			 (chain ? 0 : DISK_NO_BACKING),
 		.listener = l,
 	};
 	size_t nr;
