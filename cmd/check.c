@@ -293,7 +293,7 @@ static int check_file(const char *name, const struct cache_mode *cache, struct r
 	return status;
 }
 
-static void refuse_repair(const struct cmd *c, const char *word)
+static _Noreturn void refuse_repair(const struct cmd *c, const char *word)
 {
 	if (strcmp(word, "leaks") != 0 && strcmp(word, "all") != 0)
 		cmd_usage(c, "--repair must be leaks or all, not '%s'", word);
@@ -301,9 +301,9 @@ static void refuse_repair(const struct cmd *c, const char *word)
 		cmd_usage(
 		    c,
 		    "--repair writes to the image: it can't go with -U (force-share=on)");
-	cmd_usage(
-	    c, "--repair: repair is not part of this version yet; without it the image is "
-	       "checked and left as it is");
+	cmd_error("--repair is not supported by this version; without it the image is checked and "
+		  "left as it is");
+	exit(STATUS_FAILED);
 }
 
 int main(int argc, const char **argv)

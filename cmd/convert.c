@@ -1,7 +1,6 @@
 /* qcow2-convert: copy disks into a new image. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd/common.h"
 #include "cmd/creation.h"
@@ -69,6 +68,7 @@ static int combinations_check(const struct job *j, struct err *e)
 		{ c->skip_broken_bitmaps && !c->bitmaps, "Use of --skip-broken-bitmaps requires --bitmaps" },
 		{ c->bitmaps, "--bitmaps is not supported by this version" },
 		{ c->target_is_zero && !c->no_create, "--target-is-zero requires use of -n flag" },
+		{ j->o.create.backing_name && c->target_is_zero, "Cannot use --target-is-zero when the destination image has a backing file" },
 		{ c->target_image_opts && !c->no_create, "--target-image-opts requires use of -n flag" },
 		{ c->target_image_opts && c->format, "--target-image-opts and -O exclude each other" },
 		{ c->no_create && c->lists, "-o has no effect when -n is used; they exclude each other" },
@@ -80,7 +80,6 @@ static int combinations_check(const struct job *j, struct err *e)
 		{ j->o.create.backing_name && raw, "Backing file not supported for file format 'raw'" },
 		{ j->o.create.backing_name && !j->o.create.backing_format,
 		  "Use of backing file requires explicit backing format" },
-		{ j->o.create.backing_name && c->target_is_zero, "Cannot use --target-is-zero when the destination image has a backing file" },
 		{ j->o.create.keep_data_file, "keep_data_file is for create only: convert writes the data file anew" },
 	};
 
@@ -123,6 +122,7 @@ static int caches_take(struct job *j, struct err *e)
 	    cache_from_text("source cache", j->ch.source_cache, &j->source_cache, e) < 0)
 		return -1;
 	j->o.target_flags = (target.direct ? FILE_DIRECT : 0) |
+			    (cache_is_strict() ? FILE_DIRECT_ONLY : 0) |
 			    (target.sync_writes ? FILE_SYNC_WRITES : 0) |
 			    (target.no_flush ? FILE_NO_FLUSH : 0);
 	return 0;
@@ -194,16 +194,6 @@ static int backing_check(struct job *j, struct err *e)
 	return new_image_prepare(&n, e);
 }
 
-static void warn_extension(const struct job *j)
-{
-	const char *dot = strrchr(j->o.target, '.');
-
-	if (j->o.format == FORMAT_RAW && !j->ch.format && dot && !strcmp(dot, ".qcow2") &&
-	    isatty(STDERR_FILENO))
-		cmd_warn("'%s' will be a raw image; use --target-format=qcow2 to make a qcow2 image",
-			 j->o.target);
-}
-
 static int job_run(struct job *j, struct err *e)
 {
 	if (keys_take(j, e) < 0 || target_take(j, e) < 0 || combinations_check(j, e) < 0 ||
@@ -218,7 +208,8 @@ static int job_run(struct job *j, struct err *e)
 	j->o.listener = &cmd_listener;
 	if (sources_open(j, e) < 0 || backing_check(j, e) < 0)
 		return -1;
-	warn_extension(j);
+	if (j->o.format == FORMAT_RAW && !j->ch.format)
+		creation_warn_extension(j->o.target, "--target-format");
 	j->o.watch = cmd_watch(1);
 	if (convert(&j->o, e) < 0)
 		return err_ctx(e, "%s", j->o.target);
@@ -322,7 +313,12 @@ int main(int argc, const char **argv)
 		operands_take(&c, &job);
 		ret = job_run(&job, &e);
 	}
-	int status = cmd_finish(&c, ret, &e);
+	signals_watch_end(ret == 0);
+	if (ret < 0) {
+		cmd_error_of(&e);
+		creation_hint_backing_format(argc, argv, &about, &job.keys, job.o.target);
+	}
+	int status = cmd_finish_status(&c, ret < 0);
 
 	job_fini(&job);
 	return status;

@@ -1,7 +1,4 @@
 /* qcow2-create: make a new, empty image. */
-#include <string.h>
-#include <unistd.h>
-
 #include "cmd/common.h"
 #include "cmd/creation.h"
 #include "ops/create.h"
@@ -19,6 +16,7 @@ static const struct cmd_about about = {
 struct choices {
 	const char *backing, *backing_format;
 	const char **lists;
+	const char *file; /* as typed */
 	int unchecked, no_clobber;
 	bool has_size;
 	uint64_t size; /* the operand */
@@ -38,17 +36,6 @@ static int keys_collect(struct creation *k, const struct choices *c, struct err 
 	return 0;
 }
 
-/* A raw image called x.qcow2 is rarely what somebody wanted. For people only: scripts know
- * what they do, and read stderr. */
-static void warn_extension(const char *file, enum image_format format)
-{
-	const char *dot = strrchr(file, '.');
-
-	if (format == FORMAT_RAW && dot && strcmp(dot, ".qcow2") == 0 && isatty(STDERR_FILENO))
-		cmd_warn("'%s' will be a raw image; use --format=qcow2 to make a qcow2 image",
-			 file);
-}
-
 static int image_make(struct creation *k, const struct choices *c, struct new_image *n,
 		      struct err *e)
 {
@@ -64,25 +51,10 @@ static int image_make(struct creation *k, const struct choices *c, struct new_im
 	if (!k->has_size)
 		creation_set_size(k, n->options.size);
 	if (!cmd_flags.quiet)
-		creation_print(k, n->path);
-	warn_extension(n->path, n->format);
+		creation_print(k, c->file);
+	if (n->format == FORMAT_RAW)
+		creation_warn_extension(n->path, "--format");
 	return new_image_make(n, e);
-}
-
-/* A backing file without its format is refused; say what would have been right. */
-static void hint_backing_format(int argc, const char **argv, const struct creation *k,
-				const char *path)
-{
-	enum image_format format;
-
-	if (!path || k->format != FORMAT_QCOW2 || !k->options.backing_name ||
-	    k->options.backing_format)
-		return;
-	format = new_image_probe_backing(path, k->options.backing_name);
-	if (format == FORMAT_PROBE)
-		return;
-	cmd_complain("Detected format of %s. With it, the command is:", format_name(format));
-	cmd_print_again(argc, argv, &about, "-F", format_name(format));
 }
 
 static int keys_begin(struct creation *k, const struct choices *choices, struct err *e)
@@ -100,6 +72,7 @@ static int operands_take(struct cmd *c, struct choices *choices, const char **pa
 	const char *size = cmd_optional_arg(c);
 
 	cmd_no_more_args(c);
+	choices->file = file;
 	choices->has_size = size != NULL;
 	if (size && size_from_text("image size", size, &choices->size, e) < 0)
 		return -1;
@@ -144,7 +117,7 @@ int main(int argc, const char **argv)
 	}
 	if (ret < 0) {
 		cmd_error_of(&e);
-		hint_backing_format(argc, argv, &keys, image.path);
+		creation_hint_backing_format(argc, argv, &about, &keys, image.path);
 	}
 	creation_fini(&keys);
 	return cmd_finish_status(&c, ret < 0);

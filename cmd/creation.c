@@ -103,8 +103,10 @@ static int take_file_level(struct creation *k, struct err *e)
 	k->has_extent_size_hint = hint != NULL;
 	if (hint && size_from_parameter("extent_size_hint", hint, &k->extent_size_hint, e) < 0)
 		return -1;
+	if (k->extent_size_hint > UINT32_MAX)
+		return err_set(e, ERR_INVALID, "Extent size hint is too large: '%s'", hint);
 	if (hint)
-		k->options.extent_size_hint = (uint32_t)MIN(k->extent_size_hint, UINT32_MAX);
+		k->options.extent_size_hint = (uint32_t)k->extent_size_hint;
 	return take_bool(k, "nocow", &k->options.nocow, &k->has_nocow, e);
 }
 
@@ -193,7 +195,7 @@ static int refuse_encryption(struct creation *k, struct err *e)
 	for (const char *const *key = more; *key; key++)
 		if (option_list_take(&k->list, *key, NULL))
 			other = *key;
-	if (take_bool(k, "encryption", &legacy, NULL, e) < 0 ||
+	if (take_bool(k, "encryption", &legacy, &k->has_encryption, e) < 0 ||
 	    take_word(k, "encrypt.format", "encrypt.format", formats, &index, e) < 0)
 		return -1;
 	if (format && legacy)

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "cmd/option_list.h"
+#include "cmd/options.h"
 #include "image/create.h"
 
 /* The creation keys (-o) of create, convert and measure.
@@ -25,6 +26,7 @@ struct creation {
 	bool has_size;
 	const char *compat;	       /* as given; NULL: default */
 	bool has_preallocation, has_data_file_raw;
+	bool has_encryption; /* encryption=off */
 	bool has_nocow, has_extent_size_hint;
 	uint64_t extent_size_hint;
 };
@@ -36,6 +38,14 @@ int creation_add(struct creation *k, const char *key, const char *value, struct 
 int creation_take(struct creation *k, struct err *e);
 /* Sets size and options.size. */
 void creation_set_size(struct creation *k, uint64_t size);
+
+/* A raw image called x.qcow2 is rarely what somebody wanted: says so, and which option makes a
+ * qcow2 image. For people only: scripts know what they do, and read stderr. */
+void creation_warn_extension(const char *path, const char *option);
+/* After a failure: if the backing file has no format and that was the fault, prints which one it
+ * is and the command as it should have been. path: the new image; NULL when there is none. */
+void creation_hint_backing_format(int argc, const char **argv, const struct cmd_about *about,
+				  const struct creation *k, const char *path);
 
 /* The table of `-o help`, on stdout. with_file: keys of the file system's level too. */
 void creation_print_help(enum image_format format, bool with_file);

@@ -6,6 +6,8 @@
 
 #include "base/text.h"
 #include "cmd/creation.h"
+#include "cmd/diagnostics.h"
+#include "ops/create.h"
 
 /* From here on numbers are exact sizes in bytes; nothing is rendered for people. */
 #define QCOW2	1
@@ -54,6 +56,29 @@ static const struct key_help {
 	  QCOW2 },
 	{ "size", "size", "size of the disk", NULL, QCOW2 | RAW },
 };
+
+void creation_warn_extension(const char *path, const char *option)
+{
+	const char *dot = strrchr(path, '.');
+
+	if (dot && strcmp(dot, ".qcow2") == 0 && isatty(STDERR_FILENO))
+		cmd_warn("'%s' will be a raw image; use %s=qcow2 to make a qcow2 image", path, option);
+}
+
+void creation_hint_backing_format(int argc, const char **argv, const struct cmd_about *about,
+				  const struct creation *k, const char *path)
+{
+	enum image_format format;
+
+	if (!path || k->format != FORMAT_QCOW2 || !k->options.backing_name ||
+	    k->options.backing_format)
+		return;
+	format = new_image_probe_backing(path, k->options.backing_name);
+	if (format == FORMAT_PROBE)
+		return;
+	cmd_complain("Detected format of %s. With it, the command is:", format_name(format));
+	cmd_print_again(argc, argv, about, "-F", format_name(format));
+}
 
 void creation_print_help(enum image_format format, bool with_file)
 {
@@ -122,6 +147,8 @@ static void print_qcow2(const struct creation *k)
 {
 	const struct create_options *o = &k->options;
 
+	if (k->has_encryption)
+		print_switch("encryption", false);
 	print_number("cluster_size", UINT64_C(1) << o->cluster_bits);
 	print_switch("extended_l2", o->extended_l2);
 	print_preallocation(k);

@@ -4,6 +4,7 @@
 
 #include "base/size.h"
 #include "cmd/common.h"
+#include "cmd/creation.h"
 #include "image/disk.h"
 #include "ops/dd.h"
 
@@ -118,7 +119,7 @@ out:
 int main(int argc, const char **argv)
 {
 	struct operands o = { .block = BLOCK_DEFAULT, .count = UINT64_MAX };
-	const char *target_format = "raw";
+	const char *target_format = NULL;
 	struct poptOption options[] = {
 		{ "target-format", 'O', POPT_ARG_STRING, &target_format, 0,
 		  "format of the new image: raw (the default) or qcow2", "FMT" },
@@ -133,7 +134,9 @@ int main(int argc, const char **argv)
 	if (operands_take(&o, &c, &e) < 0)
 		cmd_usage(&c, "%s", e.text);
 	note_window(&o);
-	if (operand_format(target_format, &format, &e) == 0)
+	if (!target_format)
+		creation_warn_extension(o.out, "--target-format");
+	if (operand_format(target_format ? target_format : "raw", &format, &e) == 0)
 		ret = dd_run(&o, format, &e);
 	return cmd_finish(&c, ret, &e);
 }
