@@ -94,7 +94,7 @@ Image end offset: 262144" ]
 	same none.qcow2
 }
 
-@test "an encrypted image needs no secret" {
+@test "an encrypted image needs no secret (D-16)" {
 	qemu-img create -q -f qcow2 --object secret,id=s,data=x \
 		-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 t.qcow2 1M
 	run --separate-stderr qcow2-check t.qcow2
@@ -164,7 +164,7 @@ many_leaks() {
 	dd if=/dev/zero of="$1" bs=1 seek="$l1" count=256 conv=notrunc status=none
 }
 
-@test "after a thousand lines of one kind, the rest is counted silently" {
+@test "after a thousand lines of one kind, the rest is counted silently (D-15)" {
 	many_leaks t.qcow2
 	run --separate-stderr qcow2-check --output=json --details t.qcow2
 	[ "$status" -eq 3 ]
@@ -248,7 +248,8 @@ many_leaks() {
 	damaged_leaked_cluster t.qcow2
 	sha256sum t.qcow2 >sum
 	for word in leaks all; do
-		refused "repair is not part of this version" -r $word t.qcow2
+		refused "--repair is not supported by this version" -r $word t.qcow2
+		[ "${#stderr_lines[@]}" -eq 1 ]
 		refused "force-share=on" -r $word -U t.qcow2
 	done
 	sha256sum --quiet -c sum
@@ -292,7 +293,8 @@ many_leaks() {
 	# L1 tables and L2 tables in the hole, and refcount blocks too.
 	poke_be t.qcow2 36 4 4194304
 	poke_be t.qcow2 40 8 $((1 << 41))
-	(ulimit -v 1000000 && ulimit -t 20 && qcow2-check -q t.qcow2 2>/dev/null) || [ $? -eq 2 ]
+	(ldd "$(command -v qcow2-check)" | grep -q libasan || ulimit -v 1000000
+		ulimit -t 20 && qcow2-check -q t.qcow2 2>/dev/null) || [ $? -eq 2 ]
 	qemu-img create -q -f qcow2 -o cluster_size=512 t.qcow2 1M
 	truncate -s $(((1 << 40) + 512)) t.qcow2
 	refused "more than 2147483648 can't be checked" t.qcow2

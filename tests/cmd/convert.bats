@@ -18,7 +18,7 @@ refused() {
 		printf 'status %s\nstdout %s\nstderr %s\n' "$status" "$output" "$stderr"
 		return 1
 	}
-	[ ! -e t ] && [ "$(wc -l <<<"$stderr")" -le 2 ]
+	[ ! -e t ] && [ "$(wc -l <<<"$stderr")" -le 3 ]
 }
 
 @test "the round trip keeps every byte, and success is silent" {
@@ -122,6 +122,22 @@ refused() {
 	[ "$(tail -c 1M t.raw | sort -u)" = x ]
 	qcow2-convert -n --target-image-opts src.raw driver=raw,file.filename=t.raw
 	cmp src.raw t.raw
+}
+
+@test "-n --target-is-zero with a backing file is an error (D-17)" {
+	refused "Cannot use --target-is-zero when the destination image has a backing file" \
+		-n --target-is-zero -O qcow2 -B src.raw -F raw src.raw t
+	refused "Backing file not supported" -n --target-is-zero -B src.raw -F raw src.raw t
+}
+
+@test "a backing file needs its format, and the message shows the right command" {
+	qcow2-create -q -f qcow2 base.qcow2 5M
+	run --separate-stderr -1 qcow2-convert -O qcow2 -B base.qcow2 src.raw t
+	[ "$output" = "" ] && [ ! -e t ]
+	[[ ${stderr_lines[0]} == *"Use of backing file requires explicit backing format"* ]]
+	[[ ${stderr_lines[1]} == "Detected format of qcow2."* ]]
+	run -0 bash -c "${stderr_lines[-1]}"
+	qcow2-compare -q src.raw t
 }
 
 @test "what does not go together is refused before anything is written" {

@@ -61,6 +61,20 @@ extent_size_hint=0" ]
 	done
 }
 
+@test "the Formatting line shows names and switches as they were given" {
+	run -0 qcow2-create -f qcow2 -o encryption=off file:x.qcow2 1M
+	[ -e x.qcow2 ]
+	[[ $output == "Formatting 'file:x.qcow2', fmt=qcow2 encryption=off cluster_size=65536 "* ]]
+}
+
+@test "an extent size hint has 32 bits" {
+	accepted extent_size_hint=4294967295
+	rm x.qcow2
+	refused "Extent size hint is too large" extent_size_hint=4G
+	run -1 qcow2-create -o extent_size_hint=4G x.raw 1M
+	[ ! -e x.raw ]
+}
+
 @test "raw images" {
 	run -0 qcow2-create -q x.raw 1M
 	[ "$(stat -c %s x.raw)" -eq 1048576 ]
@@ -312,7 +326,7 @@ extent_size_hint=0" ]
 	run -0 qcow2-create -q -f qcow2 -b b.qcow2 -F qcow2 x.qcow2
 }
 
-@test "an existing file is overwritten, but not before all is checked, nor with --no-clobber" {
+@test "an existing file is overwritten, but not before all is checked, nor with --no-clobber (D-12)" {
 	echo precious >x.qcow2
 	run -1 qcow2-create -f qcow2 -o compat=v2,lazy_refcounts=on x.qcow2 1M
 	run -1 qcow2-create -f qcow2 x.qcow2 64P

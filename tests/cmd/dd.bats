@@ -91,6 +91,17 @@ window() {
 	[ "$(qemu-img info --output=json out.qcow2 | jq '."virtual-size"')" -eq 199168 ]
 }
 
+@test "dd: a raw image called .qcow2 is pointed out, to people only" {
+	requires script
+	truncate -s 1M a.raw
+	run --separate-stderr -0 qcow2-dd if=a.raw of=t.qcow2
+	[ "$stderr" = "" ]
+	run -0 script -qec "qcow2-dd if=a.raw of=t.qcow2" /dev/null
+	[[ $output == *"warning: 't.qcow2' will be a raw image; use --target-format=qcow2"* ]]
+	run -0 script -qec "qcow2-dd -O raw if=a.raw of=t.qcow2" /dev/null
+	[ "$output" = "" ]
+}
+
 @test "dd replaces what was there" {
 	head -c 1M /dev/zero | tr '\0' x >out
 	window 0 512
@@ -116,7 +127,7 @@ window() {
 	refused "exclude each other" -f raw --image-opts if=file.filename=in.raw of=out
 }
 
-@test "dd refuses what it cannot open, and keeps its source" {
+@test "dd refuses what it cannot open, and keeps its source (D-dd-same)" {
 	refused "Could not open 'missing'" if=missing of=out
 	refused "not in qcow2 format" -f qcow2 if=in.raw of=out
 	refused "json" if=in.raw 'of=json:{}'

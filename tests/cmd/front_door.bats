@@ -34,6 +34,13 @@ version() {
 	[ "$output" = "$(qcow2 help)" ]
 }
 
+@test "help is a subcommand too (D-1)" {
+	[ "$(qcow2 help)" = "$(qcow2 --help)" ]
+	[ "$(qcow2 help convert)" = "$(qcow2-convert --help)" ]
+	run --separate-stderr -1 qcow2 help nonesuch
+	[ "$output" = "" ]
+}
+
 @test "what is not there yet is recognised and says so" {
 	local name
 	for name in bench nonesuch; do

@@ -174,7 +174,7 @@ Child node '/file':
 	[ "$(jq length <<<"$output")" -eq 1 ]
 }
 
-@test "names in headers: shown verbatim, never followed" {
+@test "names in headers: shown verbatim, never followed (D-5)" {
 	local name
 	make secret.qcow2 1M
 	for name in 'json:{"driver":"qcow2","file":{"driver":"file","filename":"secret.qcow2"}}' \
@@ -188,7 +188,7 @@ Child node '/file':
 	done
 }
 
-@test "loops end" {
+@test "loops end (D-25)" {
 	make -u -b x.qcow2 -F qcow2 y.qcow2 1M
 	make -u -b y.qcow2 -F qcow2 x.qcow2 1M
 	run --separate-stderr -1 timeout 20 qcow2-info --backing-chain x.qcow2
@@ -216,7 +216,7 @@ Child node '/file':
 	[ "$(fact x.qcow2 .limits)" = null ]
 }
 
-@test "children: one, named like the image, last, and switched off by the environment" {
+@test "children: one, named like the image, last, and switched off by the environment (D-13)" {
 	make x.qcow2 1M
 	[ "$(fact x.qcow2 '[.children[] | [.name, .info.filename, .info.format, .info.children]]')" = \
 		'[["file","x.qcow2","file",[]]]' ]
@@ -250,6 +250,26 @@ Child node '/file':
 	[ "$status" -eq 0 ]
 	[ "$stderr" = "" ]
 	[ "$(jq -r .format <<<"$output")" = qcow2 ]
+}
+
+@test "a raw image that is in use: info looks, nobody reads or replaces it (D-raw-in-use)" {
+	requires qemu-io
+	qcow2-create -q x.raw 1M
+	qemu-io -f raw -c 'sleep 20000' x.raw >/dev/null &
+	local holder=$! i results="" args
+	for ((i = 0; i < 200; i++)); do
+		! grep -q ":$(stat -c %i x.raw) " /proc/locks || break
+		sleep 0.05
+	done
+	for args in "info x.raw" "info -f raw --output=json x.raw" "map x.raw" "map -U x.raw" \
+		"dd if=x.raw of=t" "create x.raw 2M"; do
+		run qcow2 $args
+		results+="$status "
+	done
+	kill "$holder"
+	wait "$holder" || true
+	[ "$results" = "0 0 1 0 1 1 " ]
+	[ "$(stat -c %s x.raw)" -eq 1048576 ]
 }
 
 @test "hostile headers: one line, exit 1, little memory" {

@@ -103,3 +103,15 @@ fixtures() {
 		grep -q -- "Fl -$option" "$MAN/qcow2-tools.7"
 	done
 }
+
+# Each bullet is marked with what it is called in the names of tests: .\" D-1
+@test "every deliberate difference in the manual has a test" {
+	local section tag
+	section=$(sed -n '/^\.Sh COMPATIBILITY/,/^\.El/p' "$MAN/qcow2-tools.7")
+	[ "$(grep -c '^\.It$' <<<"$section")" -gt 15 ]
+	[ -z "$(grep -A 1 '^\.It$' <<<"$section" | grep -vE '^(\.It|\.\\" D-.*|--)$')" ]
+	while read -r tag; do
+		echo "$tag"
+		grep -qE "^@test .*\($tag\)\"" "$TESTS_DIR"/cmd/*.bats
+	done < <(grep -oE 'D-[0-9a-z-]+' <<<"$section")
+}

@@ -104,7 +104,7 @@ secret_create() {
 	[[ $stderr == *"warning: "*nolazy_refcounts* ]]
 }
 
-@test "-o help prints the keys and creates nothing" {
+@test "-o help prints the keys and creates nothing (D-defaults)" {
 	local list
 	for list in help "?" cluster_size=4k,help; do
 		run --separate-stderr -0 qcow2-create -f qcow2 -o "$list" z.qcow2 1M
@@ -205,6 +205,8 @@ secret_create() {
 	run -0 qcow2-info --output=json "$name"
 	[ "$(jq '."virtual-size"' <<<"$output")" -eq 1024 ]
 	refused "window" qcow2-info --image-opts driver=raw,offset=2M,file.filename=r
+	refused "multiple of 512" qcow2-convert --image-opts \
+		driver=raw,offset=1,size=100,file.filename=r t
 }
 
 @test "-f: unknown formats, and content that is not what was said" {
@@ -216,7 +218,7 @@ secret_create() {
 	[[ $output == *"file format: raw"* ]]
 }
 
-@test "formats that we know by sight are refused, unless called raw" {
+@test "formats that we know by sight are refused, unless called raw (D-3)" {
 	local format bytes
 	while read -r format bytes; do
 		truncate -s 0 foreign
@@ -246,6 +248,17 @@ secret_create() {
 	refused "Invalid cache option: bogus" qcow2-info -t bogus x.qcow2
 }
 
+@test "where the page cache can't be bypassed, that is left out, unless strict (D-7)" {
+	local file=/sys/kernel/uevent_seqnum # no medium, so no way around the cache
+	[ -f "$file" ] || requires a-sys-file-system
+	opens --image-opts "file.filename=$file,cache.direct=on"
+	QCOW2_TOOLS_STRICT=0 opens --image-opts "file.filename=$file,cache.direct=on"
+	QCOW2_TOOLS_STRICT=1 refused "page cache" qcow2-info --image-opts \
+		"file.filename=$file,cache.direct=on"
+	QCOW2_TOOLS_STRICT=1 refused "page cache" qcow2-convert -T none "$file" t
+	QCOW2_TOOLS_STRICT=1 opens --image-opts file.filename=x.qcow2
+}
+
 @test "secrets: what is wrong with a definition is said" {
 	printf 'pass' >file
 	run -0 secret_create -q --object secret,id=a,data=x --object secret,id=b,file=file
@@ -266,7 +279,7 @@ secret_create() {
 	refused "json" secret_create --object '{"qom-type":'
 }
 
-@test "a secret file may come from a pipe; its last newline is pointed out under -v only" {
+@test "a secret file may come from a pipe; its last newline is pointed out under -v only (D-6)" {
 	run --separate-stderr -0 bash -c \
 		'echo pass | qcow2-create -q --object secret,id=a,file=/dev/stdin x.raw 1M'
 	[ "$stderr" = "" ]

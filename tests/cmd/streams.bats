@@ -33,7 +33,19 @@ setup() {
 	[ "$output" = "" ]
 }
 
-@test "a full device behind stdout is an error" {
+@test "a failure to open is told once, whatever lies below (D-4)" {
+	qcow2-create -q -u -f qcow2 -b gone.qcow2 -F qcow2 o.qcow2 1M
+	qcow2-create -q -u -f qcow2 -b o.qcow2 -F qcow2 p.qcow2 1M
+	local name
+	for name in nonesuch o.qcow2 p.qcow2; do
+		run --separate-stderr -1 qcow2-convert "$name" t
+		[ "${#stderr_lines[@]}" -eq 1 ]
+		[[ $stderr == "qcow2-convert: Could not open '$name': "*"No such file or directory" ]]
+		[ "$(grep -o 'Could not open' <<<"$stderr" | wc -l)" -eq 1 ]
+	done
+}
+
+@test "a full device behind stdout is an error (D-11)" {
 	local args
 	for args in "x.qcow2" "--output=json x.qcow2" "--help" "--version"; do
 		run -1 sh -c "qcow2-info $args >/dev/full"
@@ -115,7 +127,7 @@ wait_for() {
 	return 1
 }
 
-@test "SIGUSR1 asks for one line of progress on stderr" {
+@test "SIGUSR1 asks for one line of progress on stderr (D-9)" {
 	slow_convert
 	kill -USR1 "$slow"
 	wait_for stderr
@@ -138,7 +150,7 @@ wait_for() {
 	done
 }
 
-@test "SIGINT and SIGTERM: exit 128+n, the new target is gone, the line is ended" {
+@test "SIGINT and SIGTERM: exit 128+n, the new target is gone, the line is ended (D-10)" {
 	local signal
 	for signal in INT TERM; do
 		slow_convert -p
