@@ -173,5 +173,5 @@ void creation_print(const struct creation *k, const char *name)
 		print_number("size", k->size);
 	print_file_level(k);
 	putchar('\n');
-	fflush(stdout);
+	cmd_stdout_flush();
 }

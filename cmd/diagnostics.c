@@ -42,6 +42,15 @@ const char *cmd_program(void)
 	return program;
 }
 
+/* Why stdout failed first; later calls would tell of something else. */
+static int stdout_errno;
+
+void cmd_stdout_flush(void)
+{
+	if (fflush(stdout) != 0 && !stdout_errno)
+		stdout_errno = errno;
+}
+
 /* One write per message, so that lines of several processes do not mix. A newline inside a
  * message is ours (the second line of a locking message) and stays. */
 PRINTF_LIKE(3, 0)
@@ -59,7 +68,7 @@ static void print_escaped(const char *lead, const char *word, const char *fmt, v
 		text_escape(line, strlen(line), piece, sizeof piece);
 		used += (size_t)snprintf(out + used, sizeof out - used, "%s\n", piece);
 	}
-	fflush(stdout);
+	cmd_stdout_flush();
 	fputs(out, stderr);
 }
 
@@ -110,9 +119,11 @@ const struct listener cmd_listener = { .warn = listener_warn };
 
 bool cmd_stdout_ok(void)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	cmd_stdout_flush();
+	if (!stdout_errno && !ferror(stdout))
 		return true;
-	cmd_error("Could not write to standard output: %s", strerror(errno));
+	cmd_error("Could not write to standard output: %s",
+		  stdout_errno ? strerror(stdout_errno) : "some of it was lost");
 	return false;
 }
 

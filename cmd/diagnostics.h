@@ -22,6 +22,8 @@ void cmd_complain(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* For the engine's warnings. */
 extern const struct listener cmd_listener;
 
+/* Flushes stdout, and remembers why that failed. */
+void cmd_stdout_flush(void);
 /* Flushes stdout; false, with a message, when something written to it was lost. */
 bool cmd_stdout_ok(void);
 /* One line: the version as the program was called. */

@@ -53,6 +53,8 @@ setup() {
 	done
 	run -1 sh -c "qcow2 --help >/dev/full"
 	[[ $output == "qcow2: Could not write to standard output: "* ]]
+	run -1 sh -c "qcow2-create -f qcow2 y.qcow2 1M >/dev/full"
+	[[ $output == "qcow2-create: Could not write to standard output: No space left on device" ]]
 	run -1 sh -c "qcow2-create -f qcow2 -o help >/dev/full"
 	[[ $output == *"Could not write to standard output: "* ]]
 }
