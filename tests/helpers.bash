@@ -46,3 +46,9 @@ luks_create() {
 	cat luks.err >&2
 	return 1
 }
+
+# address_limit KIB: at most this much memory for what runs in this (sub)shell. Sanitizers map
+# terabytes of address space that they never touch: no limit under them.
+address_limit() {
+	ldd "$(command -v qcow2-info)" | grep -qE 'lib(asan|tsan)' || ulimit -v "$1"
+}

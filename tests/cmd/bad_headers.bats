@@ -233,7 +233,7 @@ snapshots_unreadable() {
 	poke good.qcow2 56 00000080
 	poke good.qcow2 24 0000800000000000
 	# Sanitizers reserve address space without end.
-	ldd "$(command -v qcow2-info)" | grep -q libasan || ulimit -v 400000
+	address_limit 400000
 	accepted qcow2-info good.qcow2
 	run timeout 20 qcow2-check good.qcow2
 	[ "$status" -eq 2 ] || [ "$status" -eq 1 ]

@@ -379,8 +379,7 @@ damaged_bitmap_data_out_of_file() {
 # --- the rest ---
 
 damaged_crypto_header_out_of_file() {
-	qemu-img create -q -f qcow2 --object secret,id=s,data=x \
-		-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 "$1" 1M
+	luks_create "$1" 1M
 	poke_be "$1" "$(extension_at "$1" 0537be77)" 8 $FAR
 }
 
