@@ -12,19 +12,19 @@ data_make() {	# FILE: makes it unless it is there
 	[ -e "$DATA_DIR/$1" ] && return
 	[[ $1 != disk*.qcow2 ]] || data_make disk.raw || return
 	echo "making $1" >&2
-	mkdir -p "$DATA_DIR/tmp" || return
+	mkdir -p "$DATA_DIR/tmp.$$" || return
 	case $1 in
-	disk.raw)        data_disk "$DATA_DIR/tmp/$1" ;;
-	disk.qcow2)      data_converted "$DATA_DIR/tmp/$1" ;;
-	disk-zlib.qcow2) data_converted "$DATA_DIR/tmp/$1" -c -o compression_type=zlib ;;
-	disk-zstd.qcow2) data_converted "$DATA_DIR/tmp/$1" -c -o compression_type=zstd ;;
-	mapped.qcow2)    data_mapped "$DATA_DIR/tmp/$1" "$MAPPED_SIZE" 64k ;;
-	mapped-4k.qcow2) data_mapped "$DATA_DIR/tmp/$1" "$MAPPED_4K_SIZE" 4k ;;
-	scattered.qcow2) data_scattered "$DATA_DIR/tmp/$1" ;;
+	disk.raw)        data_disk "$DATA_DIR/tmp.$$/$1" ;;
+	disk.qcow2)      data_converted "$DATA_DIR/tmp.$$/$1" ;;
+	disk-zlib.qcow2) data_converted "$DATA_DIR/tmp.$$/$1" -c -o compression_type=zlib ;;
+	disk-zstd.qcow2) data_converted "$DATA_DIR/tmp.$$/$1" -c -o compression_type=zstd ;;
+	mapped.qcow2)    data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_SIZE" 64k ;;
+	mapped-4k.qcow2) data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_4K_SIZE" 4k ;;
+	scattered.qcow2) data_scattered "$DATA_DIR/tmp.$$/$1" ;;
 	*)               echo "no recipe for $1" >&2; false ;;
-	esac || { rm -rf "$DATA_DIR/tmp"; return 1; }
-	sync -f "$DATA_DIR/tmp"
-	mv "$DATA_DIR/tmp/$1" "$DATA_DIR/$1" && rm -rf "$DATA_DIR/tmp"
+	esac || { rm -rf "$DATA_DIR/tmp.$$"; return 1; }
+	sync -f "$DATA_DIR/tmp.$$"
+	mv "$DATA_DIR/tmp.$$/$1" "$DATA_DIR/$1" && rm -rf "$DATA_DIR/tmp.$$"
 }
 
 # Every k-th file of the tree, so that the mixture stays that of a real machine.
@@ -45,11 +45,11 @@ data_tree_sample() {
 }
 
 data_disk() {
-	local stage=$DATA_DIR/tmp/stage
+	local stage=$DATA_DIR/tmp.$$/stage
 
 	mkdir -p "$stage" &&
-		data_tree_sample > "$DATA_DIR/tmp/list" &&
-		tar -C / --ignore-failed-read -cf - -T "$DATA_DIR/tmp/list" 2>/dev/null |
+		data_tree_sample > "$DATA_DIR/tmp.$$/list" &&
+		tar -C / --ignore-failed-read -cf - -T "$DATA_DIR/tmp.$$/list" 2>/dev/null |
 			tar -C "$stage" --no-same-owner -xf - &&
 		truncate -s "$((DATA_MIB * 8 / 3))M" "$1" &&
 		mke2fs -q -F -t ext4 -d "$stage" "$1"
