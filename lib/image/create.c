@@ -40,6 +40,21 @@ static int names_check(const struct create_options *o, struct err *e)
 	return 0;
 }
 
+/* With small clusters a long name may leave no room for the rest of the header. */
+static int header_check(const struct create_options *o, struct err *e)
+{
+	uint8_t *cluster = malloc((size_t)1 << o->cluster_bits);
+	struct header h;
+	int ret;
+
+	if (!cluster)
+		return err_nomem(e);
+	create_header(o, &h);
+	ret = header_encode(cluster, &h, e);
+	free(cluster);
+	return ret;
+}
+
 int create_check(const struct create_options *o, struct err *e)
 {
 	struct geom g = create_geom(o);
@@ -61,7 +76,7 @@ int create_check(const struct create_options *o, struct err *e)
 			       "the image size is too large for cluster_size=%llu; larger clusters "
 			       "allow larger disks",
 			       (unsigned long long)geom_cluster_size(&g));
-	return names_check(o, e);
+	return names_check(o, e) < 0 ? -1 : header_check(o, e);
 }
 
 int create_measure(const struct create_options *o, uint64_t data_len, uint64_t luks_len,

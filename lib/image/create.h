@@ -33,7 +33,8 @@ struct create_options {
 		.extent_size_hint = 1 << 20                                                \
 	}
 
-/* Refuses combinations that the format or the contract forbids, with the reason. */
+/* Refuses combinations that the format or the contract forbids, and headers that do not fit into
+ * their cluster, with the reason. */
 int create_check(const struct create_options *o, struct err *e) MUST_CHECK;
 
 /* Makes an empty image in a file that was just created or truncated by the caller (open for

@@ -77,11 +77,18 @@ int target_flush(struct target *t, struct err *e)
 	return file_flush_directory(t->file, e);
 }
 
+int target_raw_check(enum preallocation how, struct err *e)
+{
+	if (how != PREALLOCATION_METADATA)
+		return 0;
+	return err_set(e, ERR_INVALID, "preallocation=metadata means nothing for a raw image");
+}
+
 int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how, struct err *e)
 {
 	switch (how) {
 	case PREALLOCATION_METADATA:
-		return err_set(e, ERR_INVALID, "preallocation=metadata means nothing for a raw image");
+		return target_raw_check(how, e);
 	case PREALLOCATION_FALLOC:
 		return file_allocate(t->file, 0, size, e);
 	case PREALLOCATION_FULL:

@@ -32,6 +32,8 @@ int target_write(struct target *t, uint64_t off, const void *buf, size_t n,
 int target_zero(struct target *t, uint64_t off, uint64_t len, struct err *e) MUST_CHECK;
 /* Makes the file and its directory entry durable. */
 int target_flush(struct target *t, struct err *e) MUST_CHECK;
+/* Refuses PREALLOCATION_METADATA; target_raw_prepare() does so too, but late. */
+int target_raw_check(enum preallocation how, struct err *e) MUST_CHECK;
 /* Gives an emptied file the length and preallocation of a raw image. PREALLOCATION_METADATA is
  * refused. */
 int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how,

@@ -194,6 +194,37 @@ static int backing_check(const struct copy *c, struct err *e)
 	return err_set(e, ERR_INVALID, "only a whole disk can be copied over a backing file");
 }
 
+/* Whatever can be refused is refused while an existing target still holds what it held. */
+static int options_check(const struct copy *c, struct err *e)
+{
+	const struct convert_options *o = c->o;
+	struct create_options create = o->create;
+
+	if (o->no_create)
+		return 0;
+	create.size = c->total;
+	if (o->format != FORMAT_QCOW2)
+		return target_raw_check(o->create.preallocation, e);
+	if (o->compress && (create.preallocation != PREALLOCATION_OFF || create.data_file))
+		return err_set(e, ERR_INVALID,
+			       "compressed clusters go neither with preallocation nor with a data file");
+	return backing_check(c, e) < 0 ? -1 : create_check(&create, e);
+}
+
+/* Whether the data file at `path` is the backing file that the new image is to have. */
+static bool is_backing(const struct convert_options *o, const char *path)
+{
+	char *backing = o->create.backing_name ? policy_combine(o->target, o->create.backing_name)
+					       : NULL;
+	uint64_t device, inode, its_device, its_inode;
+	bool same = backing && file_path_identity(backing, &device, &inode) &&
+		    file_path_identity(path, &its_device, &its_inode) && device == its_device &&
+		    inode == its_inode;
+
+	free(backing);
+	return same;
+}
+
 /* Neither the target nor its data file may be anything that is read. */
 static int sources_check(const struct convert_options *o, struct file *target, struct err *e)
 {
@@ -209,6 +240,8 @@ static int sources_check(const struct convert_options *o, struct file *target, s
 		else if (data_file && disk_uses_path(o->sources[i], data_file))
 			ret = err_set(e, ERR_INVALID, "source and data file are the same file");
 	}
+	if (ret == 0 && data_file && is_backing(o, data_file))
+		ret = err_set(e, ERR_INVALID, "the data file and the backing file are the same file");
 	free(data_file);
 	return ret;
 }
@@ -220,7 +253,7 @@ int convert(const struct convert_options *o, struct err *e)
 	bool durable = !(o->target_flags & FILE_NO_FLUSH);
 	int ret = -1;
 
-	if (starts_find(&c, e) < 0 || backing_check(&c, e) < 0 ||
+	if (starts_find(&c, e) < 0 || options_check(&c, e) < 0 ||
 	    target_open(&t, o->target, o->target_flags, o->no_create, e) < 0)
 		goto out;
 	if (sources_check(o, t.file, e) < 0 || target_lock(&t, o->locking, o->listener, e) < 0)

@@ -1,6 +1,7 @@
 /* Copying over a backing file, and disks that are not what they were: the cases that random
  * tests meet too seldom. */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -223,6 +224,47 @@ static void a_source_that_was_cut_is_no_hole(void)
 	disk_close(d);
 }
 
+/* Whatever is asked of the copy, the file that stands at the target's place must survive it. */
+static void refuse(struct convert_options o)
+{
+	struct err e = ERR_INIT;
+	struct file *f;
+
+	CHECK(raw_make("copy", 4096, 5));
+	o.target = "copy";
+	CHECK(convert(&o, &e) < 0 && e.code == ERR_INVALID);
+	f = file_open("copy", 0, &e);
+	CHECK(f && file_size(f) == 4096);
+	file_drop(f);
+}
+
+static void what_is_refused_leaves_an_old_target_alone(void)
+{
+	static char long_name[600];
+	CHECK(raw_make("base.raw", 65536, 0) && raw_make("cut.raw", 65536, 0));
+	struct disk *d = disk_of("base.raw", FORMAT_RAW);
+	struct convert_options o = { .sources = &d,
+				     .source_nr = 1,
+				     .count = UINT64_MAX,
+				     .format = FORMAT_QCOW2,
+				     .create = CREATE_OPTIONS_DEFAULT };
+	struct convert_options narrow = o, packed = o, raw = o, same = o;
+
+	memset(long_name, 'x', sizeof long_name - 1);
+	narrow.create.cluster_bits = 9;
+	narrow.create.backing_name = long_name;
+	refuse(narrow);
+	packed.compress = true;
+	packed.create.preallocation = PREALLOCATION_FULL;
+	refuse(packed);
+	raw.format = FORMAT_RAW;
+	raw.create.preallocation = PREALLOCATION_METADATA;
+	refuse(raw);
+	same.create.backing_name = same.create.data_file = "cut.raw";
+	refuse(same);
+	disk_close(d);
+}
+
 int main(void)
 {
 	static const char *const names[] = { "base.raw", "overlay", "copy", "cut.raw" };
@@ -234,6 +276,7 @@ int main(void)
 	RUN(what_was_in_a_buffer_before_does_not_count);
 	RUN(a_window_is_not_copied_over_a_backing_file);
 	RUN(a_source_that_was_cut_is_no_hole);
+	RUN(what_is_refused_leaves_an_old_target_alone);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		unlink(names[i]);
 	return DONE() || rmdir(place) < 0;
