@@ -14,9 +14,10 @@ static const struct cmd_about about = {
 	.name = "convert",
 	.operands = "SRC [SRC2 ...] TGT",
 	.purpose = "Copy a disk, or several one behind the other, into a new image.",
-	.examples = "  qcow2-convert --target-format=qcow2 disk.raw disk.qcow2\n"
-		    "  qcow2-convert --target-format=qcow2 --compress disk.qcow2 small.qcow2\n"
-		    "  qcow2-convert --progress disk.qcow2 disk.raw\n",
+	.examples =
+		"  qcow2-convert --target-format=qcow2 disk.raw disk.qcow2\n"
+		"  qcow2-convert --target-format=qcow2 --compress disk.qcow2 small.qcow2\n"
+		"  qcow2-convert --progress disk.qcow2 disk.raw\n",
 };
 
 /* Shortest run of zeros that is left out, unless -S says otherwise. */
@@ -24,10 +25,12 @@ static const struct cmd_about about = {
 #define SPARSE_MAX     (UINT64_C(16) << 20)
 
 struct choices {
-	const char *source_cache, *target_cache, *snapshot, *format, *backing, *backing_format;
+	const char *source_cache, *target_cache, *snapshot, *format, *backing,
+		*backing_format;
 	const char *sparse, *rate, *parallel, *level;
 	const char **lists;
-	int compress, no_create, target_is_zero, target_image_opts, salvage, out_of_order, offload;
+	int compress, no_create, target_is_zero, target_image_opts, salvage, out_of_order,
+		offload;
 	int bitmaps, skip_broken_bitmaps;
 };
 
@@ -58,29 +61,48 @@ static int combinations_check(const struct job *j, struct err *e)
 		bool wrong;
 		const char *why;
 	} rules[] = {
-		{ c->compress && raw, "Compression not supported for this file format: raw" },
-		{ c->compress && prealloc, "Compression and preallocation not supported at the same time" },
-		{ c->compress && c->offload, "Cannot enable copy offloading when -c is used" },
-		{ c->compress && j->o.create.data_file, "Compression is not possible with an external data file" },
+		{ c->compress && raw,
+		  "Compression not supported for this file format: raw" },
+		{ c->compress && prealloc,
+		  "Compression and preallocation not supported at the same time" },
+		{ c->compress && c->offload,
+		  "Cannot enable copy offloading when -c is used" },
+		{ c->compress && j->o.create.data_file,
+		  "Compression is not possible with an external data file" },
 		{ c->level && !c->compress, "--level needs --compress" },
-		{ c->sparse && c->offload, "Cannot enable copy offloading when -S is used" },
-		{ c->salvage && c->offload, "Cannot use copy offloading in salvaging mode" },
-		{ c->skip_broken_bitmaps && !c->bitmaps, "Use of --skip-broken-bitmaps requires --bitmaps" },
+		{ c->sparse && c->offload,
+		  "Cannot enable copy offloading when -S is used" },
+		{ c->salvage && c->offload,
+		  "Cannot use copy offloading in salvaging mode" },
+		{ c->skip_broken_bitmaps && !c->bitmaps,
+		  "Use of --skip-broken-bitmaps requires --bitmaps" },
 		{ c->bitmaps, "--bitmaps is not supported by this version" },
-		{ c->target_is_zero && !c->no_create, "--target-is-zero requires use of -n flag" },
-		{ j->o.create.backing_name && c->target_is_zero, "Cannot use --target-is-zero when the destination image has a backing file" },
-		{ c->target_image_opts && !c->no_create, "--target-image-opts requires use of -n flag" },
-		{ c->target_image_opts && c->format, "--target-image-opts and -O exclude each other" },
-		{ c->no_create && c->lists, "-o has no effect when -n is used; they exclude each other" },
-		{ c->no_create && c->backing, "-B can't be used with -n: the target exists already" },
-		{ c->no_create && c->compress, "Writing compressed clusters into an existing image is not supported by this version" },
-		{ c->no_create && !raw, "Writing into an existing qcow2 image is not supported by this version" },
-		{ c->snapshot && several, "Loading a snapshot is not supported with several source images" },
-		{ j->o.create.backing_name && several, "Having a backing file for the target makes no sense when concatenating multiple input images" },
-		{ j->o.create.backing_name && raw, "Backing file not supported for file format 'raw'" },
+		{ c->target_is_zero && !c->no_create,
+		  "--target-is-zero requires use of -n flag" },
+		{ j->o.create.backing_name && c->target_is_zero,
+		  "Cannot use --target-is-zero when the destination image has a backing file" },
+		{ c->target_image_opts && !c->no_create,
+		  "--target-image-opts requires use of -n flag" },
+		{ c->target_image_opts && c->format,
+		  "--target-image-opts and -O exclude each other" },
+		{ c->no_create && c->lists,
+		  "-o has no effect when -n is used; they exclude each other" },
+		{ c->no_create && c->backing,
+		  "-B can't be used with -n: the target exists already" },
+		{ c->no_create && c->compress,
+		  "Writing compressed clusters into an existing image is not supported by this version" },
+		{ c->no_create && !raw,
+		  "Writing into an existing qcow2 image is not supported by this version" },
+		{ c->snapshot && several,
+		  "Loading a snapshot is not supported with several source images" },
+		{ j->o.create.backing_name && several,
+		  "Having a backing file for the target makes no sense when concatenating multiple input images" },
+		{ j->o.create.backing_name && raw,
+		  "Backing file not supported for file format 'raw'" },
 		{ j->o.create.backing_name && !j->o.create.backing_format,
 		  "Use of backing file requires explicit backing format" },
-		{ j->o.create.keep_data_file, "keep_data_file is for create only: convert writes the data file anew" },
+		{ j->o.create.keep_data_file,
+		  "keep_data_file is for create only: convert writes the data file anew" },
 	};
 
 	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
@@ -95,15 +117,18 @@ static int numbers_take(struct job *j, struct err *e)
 	uint64_t workers = 0, level = 0;
 
 	j->o.sparse = SPARSE_DEFAULT;
-	if (c->sparse && size_from_text("buffer size for sparse output", c->sparse, &j->o.sparse, e) < 0)
+	if (c->sparse &&
+	    size_from_text("buffer size for sparse output", c->sparse, &j->o.sparse, e) < 0)
 		return -1;
 	if (j->o.sparse % SECTOR_SIZE || j->o.sparse > SPARSE_MAX)
-		return err_set(e, ERR_INVALID,
-			       "Invalid buffer size for sparse output specified: '%s' is not a multiple of 512 up to 16M",
-			       c->sparse);
+		return err_set(
+			e, ERR_INVALID,
+			"Invalid buffer size for sparse output specified: '%s' is not a multiple of 512 up to 16M",
+			c->sparse);
 	if (c->rate && size_from_text("rate limit", c->rate, &j->o.rate, e) < 0)
 		return -1;
-	if (c->parallel && count_from_text("number of coroutines", c->parallel, 1, 16, &workers, e) < 0)
+	if (c->parallel &&
+	    count_from_text("number of coroutines", c->parallel, 1, 16, &workers, e) < 0)
 		return -1;
 	bool zstd = j->o.create.compression == COMPRESSION_ZSTD;
 	if (c->level && count_from_text("level", c->level, 1, zstd ? 19 : 9, &level, e) < 0)
@@ -133,7 +158,8 @@ static int keys_take(struct job *j, struct err *e)
 	const struct choices *c = &j->ch;
 
 	if ((c->backing && creation_add(&j->keys, "backing_file", c->backing, e) < 0) ||
-	    (c->backing_format && creation_add(&j->keys, "backing_fmt", c->backing_format, e) < 0) ||
+	    (c->backing_format &&
+	     creation_add(&j->keys, "backing_fmt", c->backing_format, e) < 0) ||
 	    creation_take(&j->keys, e) < 0)
 		return -1;
 	j->o.format = j->keys.format;
@@ -150,7 +176,8 @@ static int target_take(struct job *j, struct err *e)
 	if (image_opts_parse(&j->target_spec, operand, e) < 0)
 		return err_ctx(e, "Could not open '%s'", operand);
 	j->o.target = j->target_spec.path;
-	j->o.format = j->target_spec.format == FORMAT_PROBE ? FORMAT_RAW : j->target_spec.format;
+	j->o.format =
+		j->target_spec.format == FORMAT_PROBE ? FORMAT_RAW : j->target_spec.format;
 	j->o.locking = j->target_spec.locking;
 	return refuse(e, j->target_spec.window_off || j->target_spec.has_window_len,
 		      "offset and size are for sources");
@@ -252,13 +279,16 @@ static struct job job;
 static struct poptOption options[] = {
 	{ "source-format", 'f', POPT_ARG_STRING, &cmd_flags.format, 0,
 	  "format of the sources: raw or qcow2 (default: found by looking)", "FMT" },
-	{ "format", 0, POPT_ARG_STRING | POPT_ARGFLAG_DOC_HIDDEN, &cmd_flags.format, 0, NULL, NULL },
+	{ "format", 0, POPT_ARG_STRING | POPT_ARGFLAG_DOC_HIDDEN, &cmd_flags.format, 0,
+	  NULL, NULL },
 	OPTION_IMAGE_OPTS,
 	{ "source-cache", 'T', POPT_ARG_STRING, &job.ch.source_cache, 0,
 	  "cache mode of the sources (default: writeback)", "MODE" },
 	{ "snapshot", 'l', POPT_ARG_STRING, &job.ch.snapshot, 0,
-	  "read this internal snapshot of the source: its id, or else its name", "SNAPSHOT" },
-	{ "bitmaps", 0, POPT_ARG_NONE, &job.ch.bitmaps, 0, "copy persistent bitmaps (not in this version)", NULL },
+	  "read this internal snapshot of the source: its id, or else its name",
+	  "SNAPSHOT" },
+	{ "bitmaps", 0, POPT_ARG_NONE, &job.ch.bitmaps, 0,
+	  "copy persistent bitmaps (not in this version)", NULL },
 	{ "skip-broken-bitmaps", 0, POPT_ARG_NONE, &job.ch.skip_broken_bitmaps, 0,
 	  "with --bitmaps: leave out inconsistent ones", NULL },
 	{ "salvage", 0, POPT_ARG_NONE, &job.ch.salvage, 0,
@@ -268,28 +298,34 @@ static struct poptOption options[] = {
 	{ "target-format-options", 'o', POPT_ARG_ARGV, &job.ch.lists, 0,
 	  "creation keys, KEY=VALUE,...; \"help\" lists them", "LIST" },
 	{ "target-cache", 't', POPT_ARG_STRING, &job.ch.target_cache, 0,
-	  "cache mode of the target (default: unsafe, that is without a final flush)", "MODE" },
+	  "cache mode of the target (default: unsafe, that is without a final flush)",
+	  "MODE" },
 	{ "backing", 'B', POPT_ARG_STRING, &job.ch.backing, 0,
-	  "make the target an overlay of this image: copy only what SRC itself holds", "NAME" },
+	  "make the target an overlay of this image: copy only what SRC itself holds",
+	  "NAME" },
 	{ NULL, 'b', POPT_ARG_STRING, &job.ch.backing, 0, "the same as -B", "NAME" },
 	{ "backing-format", 'F', POPT_ARG_STRING, &job.ch.backing_format, 0,
 	  "format of the backing file: raw or qcow2", "FMT" },
 	{ "sparse-size", 'S', POPT_ARG_STRING, &job.ch.sparse, 0,
-	  "leave out runs of zeros from this length on (default 4k; 0: write everything)", "SIZE" },
+	  "leave out runs of zeros from this length on (default 4k; 0: write everything)",
+	  "SIZE" },
 	{ "no-create", 'n', POPT_ARG_NONE, &job.ch.no_create, 0,
 	  "write into the existing TGT instead of making it", NULL },
 	{ "target-is-zero", 0, POPT_ARG_NONE, &job.ch.target_is_zero, 0,
 	  "with -n: TGT reads as zeros already", NULL },
 	{ "target-image-opts", 0, POPT_ARG_NONE, &job.ch.target_image_opts, 0,
 	  "with -n: TGT is a list such as driver=raw,file.filename=x", NULL },
-	{ "compress", 'c', POPT_ARG_NONE, &job.ch.compress, 0, "write compressed clusters", NULL },
+	{ "compress", 'c', POPT_ARG_NONE, &job.ch.compress, 0, "write compressed clusters",
+	  NULL },
 	{ "level", 0, POPT_ARG_STRING, &job.ch.level, 0,
 	  "how hard to compress: 1-9 for zlib, 1-19 for zstd", "N" },
-	{ "rate-limit", 'r', POPT_ARG_STRING, &job.ch.rate, 0, "copy at most this many bytes a second", "SIZE" },
+	{ "rate-limit", 'r', POPT_ARG_STRING, &job.ch.rate, 0,
+	  "copy at most this many bytes a second", "SIZE" },
 	{ "parallel", 'm', POPT_ARG_STRING, &job.ch.parallel, 0,
 	  "workers, 1-16 (default: one for each processor)", "N" },
 	{ "oob-writes", 'W', POPT_ARG_NONE, &job.ch.out_of_order, 0,
-	  "accepted: writes are out of order anyway, and the result is always the same", NULL },
+	  "accepted: writes are out of order anyway, and the result is always the same",
+	  NULL },
 	{ "copy-range-offloading", 'C', POPT_ARG_NONE, &job.ch.offload, 0,
 	  "accepted: a hint that is not needed", NULL },
 	OPTION_FORCE_SHARE,

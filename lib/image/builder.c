@@ -14,7 +14,8 @@ static int mode_init(struct builder *b, bool fixed, struct err *e)
 {
 	uint64_t first, nr;
 
-	b->mapped = b->options.preallocation != PREALLOCATION_OFF || b->options.data_file_raw;
+	b->mapped =
+		b->options.preallocation != PREALLOCATION_OFF || b->options.data_file_raw;
 	b->fixed = fixed || b->mapped;
 	if (b->fixed)
 		return layout_plan(&b->geom, b->mapped, &b->layout, e) < 0 ||
@@ -66,7 +67,8 @@ struct builder *builder_make(struct file *f, const struct create_options *o, boo
 		err_nomem(e);
 		goto out;
 	}
-	if (mode_init(b, fixed, e) < 0 || create_data_file(f, o, &b->data_file, &b->data_file_made, e) < 0 ||
+	if (mode_init(b, fixed, e) < 0 ||
+	    create_data_file(f, o, &b->data_file, &b->data_file_made, e) < 0 ||
 	    payload_init(b, e) < 0)
 		goto out;
 	builder_l2_init(b);
@@ -99,7 +101,8 @@ uint64_t builder_cluster_size(const struct builder *b)
 
 uint64_t builder_unit(const struct builder *b)
 {
-	return b->geom.subclusters ? geom_subcluster_size(&b->geom) : geom_cluster_size(&b->geom);
+	return b->geom.subclusters ? geom_subcluster_size(&b->geom)
+				   : geom_cluster_size(&b->geom);
 }
 
 /* The host place that a preallocated cluster has from the start. */
@@ -130,7 +133,8 @@ int builder_l2_close(struct builder *b, struct err *e)
 	uint64_t size = geom_cluster_size(&b->geom), cluster, nr;
 
 	if (b->mapped)
-		return gather_put(&b->tables, b->layout.l2_off + b->l2_idx * size, b->l2, size, e);
+		return gather_put(&b->tables, b->layout.l2_off + b->l2_idx * size, b->l2,
+				  size, e);
 	if (!b->l2_used)
 		return 0;
 	if (host_space_take(&b->space, 1, &cluster, &nr, e) < 0)
@@ -142,11 +146,13 @@ int builder_l2_close(struct builder *b, struct err *e)
 static int l2_move_to(struct builder *b, uint64_t idx, struct err *e)
 {
 	if (idx < b->l2_idx)
-		return err_set(e, ERR_INVALID, "guest offsets must rise while an image is built");
+		return err_set(e, ERR_INVALID,
+			       "guest offsets must rise while an image is built");
 	while (b->l2_idx < idx) {
 		if (builder_l2_close(b, e) < 0)
 			return -1;
-		/* Without preallocation a table that nothing was entered into stays as it is. */
+		/* Without preallocation a table that nothing was entered into stays as it
+		 * is. */
 		bool fresh = !b->mapped && !b->l2_used;
 
 		b->l2_idx = fresh ? idx : b->l2_idx + 1;
@@ -207,8 +213,8 @@ int builder_assign(struct builder *b, uint64_t guest, uint64_t len, uint64_t *ho
 
 	if (x.has_host && !b->mapped)
 		place = x.host; /* another part of a cluster that has its place */
-	else if (places_take(b, guest, MIN(left, geom_clusters(g, in_cluster + len)), &place, &nr,
-			     e) < 0)
+	else if (places_take(b, guest, MIN(left, geom_clusters(g, in_cluster + len)),
+			     &place, &nr, e) < 0)
 		return -1;
 	*host = place + in_cluster;
 	*run = MIN(len, nr * size - in_cluster);
@@ -221,7 +227,8 @@ int builder_assign(struct builder *b, uint64_t guest, uint64_t len, uint64_t *ho
 	return 0;
 }
 
-int builder_write(struct builder *b, uint64_t host, const void *buf, size_t n, struct err *e)
+int builder_write(struct builder *b, uint64_t host, const void *buf, size_t n,
+		  struct err *e)
 {
 	return file_write_at(b->data_file ? b->data_file : b->file, host, buf, n, e);
 }
@@ -232,8 +239,9 @@ int builder_put_packed(struct builder *b, uint64_t guest, const void *packed, ui
 	uint64_t host;
 
 	if (b->fixed || b->data_file)
-		return err_set(e, ERR_INVALID,
-			       "compressed clusters go neither with preallocation nor with a data file");
+		return err_set(
+			e, ERR_INVALID,
+			"compressed clusters go neither with preallocation nor with a data file");
 	if (l2_move_to(b, geom_l1_index(&b->geom, guest), e) < 0 ||
 	    host_space_pack(&b->space, packed, n, &host, e) < 0)
 		return -1;
@@ -264,7 +272,8 @@ int builder_put_zero(struct builder *b, uint64_t guest, uint64_t len, struct err
 		uint64_t in_cluster = geom_in_cluster(g, guest), host;
 		uint64_t n = MIN(len, geom_cluster_size(g) - in_cluster);
 
-		/* Version 2 has no zero clusters: a place that is never written reads as zeros. */
+		/* Version 2 has no zero clusters: a place that is never written reads as
+		 * zeros. */
 		if (g->version < 3) {
 			if (builder_assign(b, guest, n, &host, &n, e) < 0)
 				return -1;

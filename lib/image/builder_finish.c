@@ -6,9 +6,10 @@
 #include "format/refcount_block.h"
 #include "image/builder_internal.h"
 
-/* Entries of a table, each pointing `step` bytes behind the one before, into a fresh buffer. */
-static int run_put(struct builder *b, uint64_t off, uint64_t first, uint64_t step, uint64_t nr,
-		   struct err *e)
+/* Entries of a table, each pointing `step` bytes behind the one before, into a fresh
+ * buffer. */
+static int run_put(struct builder *b, uint64_t off, uint64_t first, uint64_t step,
+		   uint64_t nr, struct err *e)
 {
 	uint8_t chunk[4096];
 
@@ -29,20 +30,23 @@ static int fixed_refcounts_put(struct builder *b, struct err *e)
 {
 	const struct layout *l = &b->layout;
 	const struct geom *g = &b->geom;
-	uint64_t size = geom_cluster_size(g), counts = UINT64_C(1) << geom_refcount_block_bits(g);
-	int ret = run_put(b, l->refcount_table_off, l->refcount_block_off, size, l->refcount_block_nr,
-			  e);
+	uint64_t size = geom_cluster_size(g), counts = UINT64_C(1)
+						       << geom_refcount_block_bits(g);
+	int ret = run_put(b, l->refcount_table_off, l->refcount_block_off, size,
+			  l->refcount_block_nr, e);
 
 	for (uint64_t i = 0; ret == 0 && i < l->refcount_block_nr; i++) {
 		uint64_t left = l->end - i * counts;
 		uint64_t nr = MIN(left, counts), bytes;
 
 		if (i == 0 || nr < counts) {
-			memset(b->l2, 0, size); /* no table is under construction any more */
+			memset(b->l2, 0,
+			       size); /* no table is under construction any more */
 			refcount_block_fill(b->l2, g->refcount_order, 0, nr, 1);
 		}
 		bytes = MIN(size, align_up(div_up(nr << g->refcount_order, 8), 512));
-		ret = gather_put(&b->tables, l->refcount_block_off + i * size, b->l2, bytes, e);
+		ret = gather_put(&b->tables, l->refcount_block_off + i * size, b->l2, bytes,
+				 e);
 	}
 	return ret;
 }
@@ -59,12 +63,13 @@ static int fixed_finish(struct builder *b, struct header *h, struct err *e)
 		b->l2_idx++;
 		builder_l2_init(b);
 	}
-	if (b->mapped &&
-	    run_put(b, l->l1_off, l->l2_off | ENTRY_COPIED, UINT64_C(1) << bits, l->l1_nr, e) < 0)
+	if (b->mapped && run_put(b, l->l1_off, l->l2_off | ENTRY_COPIED,
+				 UINT64_C(1) << bits, l->l1_nr, e) < 0)
 		return -1;
 	if (fixed_refcounts_put(b, e) < 0 || gather_flush(&b->tables, e) < 0)
 		return -1;
-	/* An empty image ends with the last used byte of its L1 table, as others write it. */
+	/* An empty image ends with the last used byte of its L1 table, as others write it.
+	 */
 	if (!b->mapped && l->l1_nr)
 		end = l->l1_off + 8 * l->l1_nr;
 	h->l1_table_off = l->l1_off;
@@ -137,7 +142,9 @@ static int all_finish(struct builder *b, enum builder_durability how, struct err
 		return -1;
 	if (how == BUILD_FLUSHED)
 		return payload_flush(b, e);
-	return how == BUILD_ORDERED && (file_flush(b->file, e) < 0 || names_flush(b, e) < 0) ? -1 : 0;
+	return how == BUILD_ORDERED && (file_flush(b->file, e) < 0 || names_flush(b, e) < 0)
+		       ? -1
+		       : 0;
 }
 
 int builder_finish(struct builder *b, enum builder_durability how, struct err *e)

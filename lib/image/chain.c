@@ -17,16 +17,17 @@ struct chain {
 
 static int snapshot_select(struct disk *d, const struct disk_options *o, struct err *e);
 
-/* Whether clusters were handed out long before anything is written there. Programs that show
- * or count clusters agree to look for holes only then, at this bound; elsewhere a mapped
- * cluster is one that is in use, whatever the file system made of its zeros. */
+/* Whether clusters were handed out long before anything is written there. Programs that
+ * show or count clusters agree to look for holes only then, at this bound; elsewhere a
+ * mapped cluster is one that is in use, whatever the file system made of its zeros. */
 static bool looks_preallocated(const struct image *img)
 {
 	int64_t occupied = file_occupied(img->file);
 	uint64_t clusters = geom_clusters(&img->geom, file_size(img->file));
 	uint64_t used = occupied > 0 ? (uint64_t)occupied >> img->geom.cluster_bits : 0;
 
-	return occupied >= 0 && clusters >= MAX(used / 9 * 10 + used % 9 * 10 / 9, used + 2);
+	return occupied >= 0 &&
+	       clusters >= MAX(used / 9 * 10 + used % 9 * 10 / 9, used + 2);
 }
 
 static int image_layer_open(struct disk *d, struct file *f, const struct spec *s,
@@ -46,7 +47,8 @@ static int image_layer_open(struct disk *d, struct file *f, const struct spec *s
 	d->map = image_map(d->image);
 	if (image_guest_file(d->image))
 		d->holes = hole_map_over(image_guest_file(d->image));
-	if (!d->holes.file || ((d->flags & DISK_HOLES_IF_SPARSE) && !looks_preallocated(d->image)))
+	if (!d->holes.file ||
+	    ((d->flags & DISK_HOLES_IF_SPARSE) && !looks_preallocated(d->image)))
 		d->flags &= ~(unsigned)DISK_HOLES;
 	if (d->depth == 0 && snapshot_select(d, o, e) < 0)
 		return -1;
@@ -65,13 +67,19 @@ static int raw_layer_open(struct disk *d, struct file *f, const struct spec *s,
 	d->window_off = s->window_off;
 	if (d->depth == 0 && (o->snapshot || o->snapshot_id || o->snapshot_name))
 		return err_set(e, ERR_UNSUPPORTED, "a raw image has no snapshots");
-	if (s->window_off > end || (s->has_window_len && s->window_len > end - s->window_off))
-		return err_set(e, ERR_INVALID, "the window reaches past the end of the file (%llu bytes)",
+	if (s->window_off > end ||
+	    (s->has_window_len && s->window_len > end - s->window_off))
+		return err_set(e, ERR_INVALID,
+			       "the window reaches past the end of the file (%llu bytes)",
 			       (unsigned long long)end);
-	if (s->has_window_len && s->window_len % SECTOR_SIZE) /* a sector would show what lies behind */
-		return err_set(e, ERR_INVALID, "the size of the window, %llu bytes, is not a multiple of %d",
-			       (unsigned long long)s->window_len, SECTOR_SIZE);
-	d->size = align_up(s->has_window_len ? s->window_len : end - s->window_off, SECTOR_SIZE);
+	if (s->has_window_len &&
+	    s->window_len % SECTOR_SIZE) /* a sector would show what lies behind */
+		return err_set(
+			e, ERR_INVALID,
+			"the size of the window, %llu bytes, is not a multiple of %d",
+			(unsigned long long)s->window_len, SECTOR_SIZE);
+	d->size = align_up(s->has_window_len ? s->window_len : end - s->window_off,
+			   SECTOR_SIZE);
 	/* Who asks for nothing but its length is not in the way of a writer. */
 	bool share = s->force_share || (o->flags & DISK_LENGTH_ONLY);
 
@@ -129,7 +137,8 @@ static int backing_spec(const struct disk *d, const struct spec *s, const struct
 {
 	struct image *img = d->image;
 
-	*has = img && img->backing_name && !s->no_backing && !(c->options->flags & DISK_NO_BACKING);
+	*has = img && img->backing_name && !s->no_backing &&
+	       !(c->options->flags & DISK_NO_BACKING);
 	if (!*has)
 		return 0;
 	if (policy_resolve(file_path(img->file), img->backing_name, &out->path, e) < 0)
@@ -144,9 +153,10 @@ static int backing_spec(const struct disk *d, const struct spec *s, const struct
 	if (img->backing_format && !format_by_name(img->backing_format, &out->format)) {
 		char shown[64];
 
-		return err_set(e, ERR_UNSUPPORTED, "format '%s' of the backing file is not supported",
-			       text_escape(img->backing_format, strlen(img->backing_format), shown,
-					   sizeof shown));
+		return err_set(e, ERR_UNSUPPORTED,
+			       "format '%s' of the backing file is not supported",
+			       text_escape(img->backing_format, strlen(img->backing_format),
+					   shown, sizeof shown));
 	}
 	if (!img->backing_format)
 		warn_to(c->options->listener,
@@ -181,7 +191,8 @@ static int chain_follow(struct chain *c, const struct spec *first, struct err *e
 		d->backing = layer_open(c, next, e);
 		if (!d->backing) {
 			text_escape(next->path, strlen(next->path), shown, sizeof shown);
-			ret = err_ctx(e, "backing file '%s' (layer %u)", shown, d->depth + 1);
+			ret = err_ctx(e, "backing file '%s' (layer %u)", shown,
+				      d->depth + 1);
 			break;
 		}
 		d = d->backing;
@@ -210,7 +221,8 @@ struct disk *disk_open(const struct spec *s, const struct disk_options *o, struc
 	disk_close(c.top);
 	const char *name = s->name ? s->name : s->path;
 
-	err_ctx(e, "Could not open '%s'", text_escape(name, strlen(name), shown, sizeof shown));
+	err_ctx(e, "Could not open '%s'",
+		text_escape(name, strlen(name), shown, sizeof shown));
 	return NULL;
 }
 
@@ -242,7 +254,9 @@ static const struct snapshot_entry *snapshot_find(const struct snapshot_entry *a
 static int snapshot_select(struct disk *d, const struct disk_options *o, struct err *e)
 {
 	const struct snapshot_entry *all, *s;
-	const char *what = o->snapshot ? o->snapshot : o->snapshot_id ? o->snapshot_id : o->snapshot_name;
+	const char *what = o->snapshot      ? o->snapshot
+			   : o->snapshot_id ? o->snapshot_id
+					    : o->snapshot_name;
 	uint32_t nr;
 
 	if (!what)
@@ -251,11 +265,15 @@ static int snapshot_select(struct disk *d, const struct disk_options *o, struct 
 		return -1;
 	s = snapshot_find(all, nr, o);
 	if (!s)
-		return err_set(e, ERR_NOTFOUND, "Failed to load snapshot: there is none with the id or name '%s'", what);
+		return err_set(
+			e, ERR_NOTFOUND,
+			"Failed to load snapshot: there is none with the id or name '%s'",
+			what);
 	if (image_snapshot_map(d->image, s, &d->map, e) < 0)
 		return err_ctx(e, "Failed to load snapshot '%s'", what);
 	if (s->has_disk_size && s->disk_size > FILE_OFFSET_MAX - SECTOR_SIZE)
-		return err_set(e, ERR_CORRUPT, "snapshot '%s': disk size %llu", what, (unsigned long long)s->disk_size);
+		return err_set(e, ERR_CORRUPT, "snapshot '%s': disk size %llu", what,
+			       (unsigned long long)s->disk_size);
 	if (s->has_disk_size)
 		d->size = align_down(s->disk_size, SECTOR_SIZE);
 	return 0;

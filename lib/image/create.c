@@ -10,12 +10,12 @@
 
 static int needs_v3(const struct create_options *o, struct err *e)
 {
-	const char *what = o->lazy_refcounts			 ? "lazy_refcounts"
-			   : o->refcount_order != 4		 ? "refcount_bits other than 16"
+	const char *what = o->lazy_refcounts        ? "lazy_refcounts"
+			   : o->refcount_order != 4 ? "refcount_bits other than 16"
 			   : o->compression != COMPRESSION_ZLIB ? "compression_type=zstd"
-			   : o->extended_l2			 ? "extended_l2"
-			   : o->data_file			 ? "data_file"
-								 : NULL;
+			   : o->extended_l2                     ? "extended_l2"
+			   : o->data_file                       ? "data_file"
+								: NULL;
 
 	if (o->version >= 3 || !what)
 		return 0;
@@ -25,14 +25,16 @@ static int needs_v3(const struct create_options *o, struct err *e)
 static int names_check(const struct create_options *o, struct err *e)
 {
 	if (o->backing_name && strlen(o->backing_name) > BACKING_NAME_MAX)
-		return err_set(e, ERR_INVALID, "the backing file name has more than %d bytes",
+		return err_set(e, ERR_INVALID,
+			       "the backing file name has more than %d bytes",
 			       BACKING_NAME_MAX);
 	if (o->data_file && !*o->data_file)
 		return err_set(e, ERR_INVALID, "data_file: the name is empty");
 	if (o->data_file_raw && !o->data_file)
 		return err_set(e, ERR_INVALID, "data_file_raw needs data_file");
 	if (o->data_file_raw && o->backing_name)
-		return err_set(e, ERR_INVALID, "data_file_raw and a backing file exclude each other");
+		return err_set(e, ERR_INVALID,
+			       "data_file_raw and a backing file exclude each other");
 	if (o->backing_name && o->preallocation != PREALLOCATION_OFF && !o->extended_l2)
 		return err_set(e, ERR_INVALID,
 			       "preallocation would hide the backing file's data; with "
@@ -61,7 +63,8 @@ int create_check(const struct create_options *o, struct err *e)
 	uint64_t l1_bytes;
 
 	if (o->cluster_bits < CLUSTER_BITS_MIN || o->cluster_bits > CLUSTER_BITS_MAX)
-		return err_set(e, ERR_INVALID, "cluster_size must be a power of two between 512 and 2M");
+		return err_set(e, ERR_INVALID,
+			       "cluster_size must be a power of two between 512 and 2M");
 	if (needs_v3(o, e) < 0)
 		return -1;
 	if (o->extended_l2 && o->cluster_bits < CLUSTER_BITS_MIN_EXTENDED)
@@ -72,10 +75,11 @@ int create_check(const struct create_options *o, struct err *e)
 		return err_set(e, ERR_INVALID, "the size is out of range");
 	l1_bytes = geom_l1_entries(&g, o->size) * 8;
 	if (l1_bytes > L1_BYTES_MAX)
-		return err_set(e, ERR_INVALID,
-			       "the image size is too large for cluster_size=%llu; larger clusters "
-			       "allow larger disks",
-			       (unsigned long long)geom_cluster_size(&g));
+		return err_set(
+			e, ERR_INVALID,
+			"the image size is too large for cluster_size=%llu; larger clusters "
+			"allow larger disks",
+			(unsigned long long)geom_cluster_size(&g));
 	return names_check(o, e) < 0 ? -1 : header_check(o, e);
 }
 
@@ -83,8 +87,8 @@ int create_measure(const struct create_options *o, uint64_t data_len, uint64_t l
 		   struct create_measure *m, struct err *e)
 {
 	struct geom g = create_geom(o);
-	uint64_t cs = geom_cluster_size(&g), per_table = geom_l2_entries(&g), guest, meta, blocks,
-		 table, l2_bytes;
+	uint64_t cs = geom_cluster_size(&g), per_table = geom_l2_entries(&g), guest, meta,
+		 blocks, table, l2_bytes;
 
 	if (create_check(o, e) < 0)
 		return -1;
@@ -132,8 +136,8 @@ void create_header(const struct create_options *o, struct header *h)
 		h->autoclear_features |= AUTOCLEAR_DATA_FILE_RAW;
 }
 
-static int data_file_open(struct file *image, const char *path, struct file **out, bool *made,
-			  struct err *e)
+static int data_file_open(struct file *image, const char *path, struct file **out,
+			  bool *made, struct err *e)
 {
 	uint64_t device, inode;
 
@@ -142,9 +146,11 @@ static int data_file_open(struct file *image, const char *path, struct file **ou
 	if (!*out)
 		return err_ctx(e, "Could not create '%s'", path);
 	if (file_same(*out, image))
-		return err_set(e, ERR_INVALID, "the data file and the image are the same file");
+		return err_set(e, ERR_INVALID,
+			       "the data file and the image are the same file");
 	return file_lock(*out, PERMISSION_READ | PERMISSION_WRITE | PERMISSION_RESIZE,
-			 PERMISSION_READ | PERMISSION_WRITE_UNCHANGED, LOCKING_AUTO, NULL, e);
+			 PERMISSION_READ | PERMISSION_WRITE_UNCHANGED, LOCKING_AUTO, NULL,
+			 e);
 }
 
 int create_data_file(struct file *image, const struct create_options *o, struct file **out,

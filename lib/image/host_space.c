@@ -6,7 +6,8 @@
 #include "format/refcount_block.h"
 #include "image/builder_internal.h"
 
-int host_space_init(struct host_space *s, struct file *f, const struct geom *g, struct err *e)
+int host_space_init(struct host_space *s, struct file *f, const struct geom *g,
+		    struct err *e)
 {
 	s->file = f;
 	s->geom = g;
@@ -31,25 +32,27 @@ static uint64_t block_counts(const struct host_space *s)
 /* Counts nr clusters from `first` on once; all lie in the range under construction. */
 static void count_ones(struct host_space *s, uint64_t first, uint64_t nr)
 {
-	refcount_block_fill(s->block, s->geom->refcount_order, first & (block_counts(s) - 1), nr, 1);
+	refcount_block_fill(s->block, s->geom->refcount_order,
+			    first & (block_counts(s) - 1), nr, 1);
 }
 
 static int table_append(struct host_space *s, uint64_t block_off, struct err *e)
 {
 	if ((s->block_idx + 1) * 8 > REFCOUNT_TABLE_BYTES_MAX)
-		return err_set(e, ERR_INVALID,
-			       "the refcount table would exceed %llu bytes; larger clusters or "
-			       "narrower refcounts help",
-			       (unsigned long long)REFCOUNT_TABLE_BYTES_MAX);
+		return err_set(
+			e, ERR_INVALID,
+			"the refcount table would exceed %llu bytes; larger clusters or "
+			"narrower refcounts help",
+			(unsigned long long)REFCOUNT_TABLE_BYTES_MAX);
 	if (!vec_grow(&s->table, s->block_idx, &s->table_room))
 		return err_nomem(e);
 	s->table[s->block_idx++] = block_off;
 	return 0;
 }
 
-/* The cursor has left the range of the block: all counts in it are final. The block goes to the
- * first cluster of the next range, which counts it. The lane ends here too, since a compressed
- * cluster more would still change a count behind the cursor. */
+/* The cursor has left the range of the block: all counts in it are final. The block goes to
+ * the first cluster of the next range, which counts it. The lane ends here too, since a
+ * compressed cluster more would still change a count behind the cursor. */
 static int block_close(struct host_space *s, struct err *e)
 {
 	uint64_t place = s->cursor++;
@@ -76,7 +79,8 @@ int host_space_take(struct host_space *s, uint64_t want, uint64_t *first, uint64
 	*first = s->cursor;
 	*nr = MIN(want, left);
 	if (s->cursor + *nr > HOST_OFFSET_MAX >> s->geom->cluster_bits)
-		return err_set(e, ERR_INVALID, "the image file would be larger than 64 PiB");
+		return err_set(e, ERR_INVALID,
+			       "the image file would be larger than 64 PiB");
 	count_ones(s, *first, *nr);
 	s->cursor += *nr;
 	return 0;
@@ -97,7 +101,8 @@ static void lane_count(struct host_space *s)
 	uint64_t idx = (s->lane_end >> s->geom->cluster_bits) & (block_counts(s) - 1);
 	unsigned order = s->geom->refcount_order;
 
-	refcount_block_set(s->block, order, idx, refcount_block_get(s->block, order, idx) + 1);
+	refcount_block_set(s->block, order, idx,
+			   refcount_block_get(s->block, order, idx) + 1);
 }
 
 int host_space_pack(struct host_space *s, const void *p, uint32_t n, uint64_t *host,
@@ -110,8 +115,8 @@ int host_space_pack(struct host_space *s, const void *p, uint32_t n, uint64_t *h
 	if (!shares || n > room) {
 		if (host_space_take(s, 1, &fresh, &nr, e) < 0)
 			return -1;
-		/* What does not fit goes on in the next cluster if that is the one behind. Taking
-		 * it may have closed the lane. */
+		/* What does not fit goes on in the next cluster if that is the one behind.
+		 * Taking it may have closed the lane. */
 		if (!shares || !s->lane_end ||
 		    fresh != (s->lane_end >> s->geom->cluster_bits) + 1) {
 			s->lane_end = fresh << s->geom->cluster_bits;
@@ -122,14 +127,17 @@ int host_space_pack(struct host_space *s, const void *p, uint32_t n, uint64_t *h
 		lane_count(s);
 	*host = s->lane_end;
 	if (*host + n > geom_packed_offset_limit(s->geom))
-		return err_set(e, ERR_INVALID, "compressed data can't be stored behind %#llx with this cluster size",
-			       (unsigned long long)geom_packed_offset_limit(s->geom));
+		return err_set(
+			e, ERR_INVALID,
+			"compressed data can't be stored behind %#llx with this cluster size",
+			(unsigned long long)geom_packed_offset_limit(s->geom));
 	s->lane_end += n;
 	return gather_put(&s->lane, *host, p, n, e);
 }
 
-/* How many blocks are still to be written, and how long the table gets, when `tail` clusters and
- * all of these are added behind the cursor: they count themselves, so it is a fixed point. */
+/* How many blocks are still to be written, and how long the table gets, when `tail`
+ * clusters and all of these are added behind the cursor: they count themselves, so it is a
+ * fixed point. */
 static void finish_plan(const struct host_space *s, uint64_t tail, uint64_t *blocks,
 			uint64_t *table_clusters)
 {
@@ -139,11 +147,13 @@ static void finish_plan(const struct host_space *s, uint64_t tail, uint64_t *blo
 	do {
 		known = *blocks + *table_clusters;
 		*blocks = div_up(s->cursor + tail + known, block_counts(s)) - s->block_idx;
-		*table_clusters = div_up((s->block_idx + *blocks) * 8, geom_cluster_size(s->geom));
+		*table_clusters =
+			div_up((s->block_idx + *blocks) * 8, geom_cluster_size(s->geom));
 	} while (*blocks + *table_clusters != known);
 }
 
-/* Writes the blocks of the ranges that are left; everything from the cursor to `end` counts. */
+/* Writes the blocks of the ranges that are left; everything from the cursor to `end`
+ * counts. */
 static int blocks_finish(struct host_space *s, uint64_t blocks, uint64_t end, struct err *e)
 {
 	uint64_t first = s->cursor, size = geom_cluster_size(s->geom);
@@ -164,7 +174,8 @@ static int blocks_finish(struct host_space *s, uint64_t blocks, uint64_t end, st
 	return 0;
 }
 
-int host_space_finish(struct host_space *s, uint64_t tail, struct host_tail *t, struct err *e)
+int host_space_finish(struct host_space *s, uint64_t tail, struct host_tail *t,
+		      struct err *e)
 {
 	unsigned bits = s->geom->cluster_bits;
 	uint64_t blocks, end;

@@ -23,8 +23,8 @@ void refcounts_needed(const struct geom *g, uint64_t clusters, uint64_t *blocks,
 	uint64_t per_block = UINT64_C(1) << geom_refcount_block_bits(g);
 	uint64_t b = 0, t = 0, known;
 
-	/* Both count themselves: repeat until the numbers stand still. They only rise, and each
-	 * round adds less than the one before. */
+	/* Both count themselves: repeat until the numbers stand still. They only rise, and
+	 * each round adds less than the one before. */
 	do {
 		known = b + t;
 		b = div_up(clusters + t + b, per_block);
@@ -45,14 +45,15 @@ int layout_plan(const struct geom *g, bool mapped, struct layout *l, struct err 
 		l->l2_nr = l->l1_nr;
 		l->data_clusters = g->data_file ? 0 : geom_clusters(g, g->disk_size);
 	}
-	refcounts_needed(g, 1 + l1_clusters + l->l2_nr + l->data_clusters, &l->refcount_block_nr,
-			 &l->refcount_table_clusters);
+	refcounts_needed(g, 1 + l1_clusters + l->l2_nr + l->data_clusters,
+			 &l->refcount_block_nr, &l->refcount_table_clusters);
 	if (l->refcount_table_clusters << bits > REFCOUNT_TABLE_BYTES_MAX)
-		return err_set(e, ERR_INVALID,
-			       "the refcount table would need %llu bytes and may have %llu; larger "
-			       "clusters or narrower refcounts help",
-			       (unsigned long long)(l->refcount_table_clusters << bits),
-			       (unsigned long long)REFCOUNT_TABLE_BYTES_MAX);
+		return err_set(
+			e, ERR_INVALID,
+			"the refcount table would need %llu bytes and may have %llu; larger "
+			"clusters or narrower refcounts help",
+			(unsigned long long)(l->refcount_table_clusters << bits),
+			(unsigned long long)REFCOUNT_TABLE_BYTES_MAX);
 	at = 1;
 	l->refcount_table_off = at << bits;
 	at += l->refcount_table_clusters;
@@ -65,6 +66,7 @@ int layout_plan(const struct geom *g, bool mapped, struct layout *l, struct err 
 	l->data_off = at << bits;
 	l->end = at + l->data_clusters;
 	if (l->end > HOST_OFFSET_MAX >> bits)
-		return err_set(e, ERR_INVALID, "the image file would be larger than 64 PiB");
+		return err_set(e, ERR_INVALID,
+			       "the image file would be larger than 64 PiB");
 	return 0;
 }

@@ -41,8 +41,10 @@ static int names_load(struct image *img, struct err *e)
 	const struct header *h = &img->header;
 
 	if (text_copy(h->backing_name, h->backing_name.n > 0, &img->backing_name, e) < 0 ||
-	    text_copy(h->backing_format, h->backing_format.n > 0, &img->backing_format, e) < 0 ||
-	    text_copy(h->data_file_name, h->has_data_file_name, &img->data_file_name, e) < 0)
+	    text_copy(h->backing_format, h->backing_format.n > 0, &img->backing_format, e) <
+		    0 ||
+	    text_copy(h->data_file_name, h->has_data_file_name, &img->data_file_name, e) <
+		    0)
 		return -1;
 	return 0;
 }
@@ -54,7 +56,8 @@ static int image_lock(struct image *img, struct file *f, const struct spec *s,
 
 	if (img->flags & IMAGE_NO_LOCK)
 		return 0;
-	return file_lock(f, PERMISSION_READ, share ? ~0u : PERMISSION_READ | PERMISSION_WRITE_UNCHANGED,
+	return file_lock(f, PERMISSION_READ,
+			 share ? ~0u : PERMISSION_READ | PERMISSION_WRITE_UNCHANGED,
 			 s ? s->locking : LOCKING_AUTO, l, e);
 }
 
@@ -89,9 +92,10 @@ static int use_check(const struct image *img, struct err *e)
 	if (img->flags & IMAGE_CHECK)
 		return 0;
 	if (img->header.crypt_method != CRYPT_NONE && !(img->flags & IMAGE_ALLOW_ENCRYPTED))
-		return err_set(e, ERR_UNSUPPORTED,
-			       "the image is encrypted, and encrypted images can't be read yet "
-			       "(encrypt.key-secret is not used)");
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"the image is encrypted, and encrypted images can't be read yet "
+			"(encrypt.key-secret is not used)");
 	return header_snapshots_check(&img->header, e);
 }
 
@@ -108,7 +112,8 @@ struct image *image_open(struct file *f, const struct spec *s, unsigned flags,
 	img->file = f;
 	img->flags = flags;
 	if (image_lock(img, f, s, l, e) < 0 || header_load(img, e) < 0 ||
-	    names_load(img, e) < 0 || use_check(img, e) < 0 || data_file_open(img, s, l, e) < 0)
+	    names_load(img, e) < 0 || use_check(img, e) < 0 ||
+	    data_file_open(img, s, l, e) < 0)
 		goto out;
 	img->tables = table_cache_new(f, img->geom.cluster_bits, e);
 	if (!img->tables)
@@ -182,8 +187,8 @@ struct map image_map(const struct image *img)
 	};
 }
 
-int image_snapshot_map(const struct image *img, const struct snapshot_entry *s, struct map *m,
-		       struct err *e)
+int image_snapshot_map(const struct image *img, const struct snapshot_entry *s,
+		       struct map *m, struct err *e)
 {
 	if (snapshot_l1_check(s, img->geom.cluster_bits, e) < 0)
 		return -1;

@@ -6,8 +6,9 @@
 #include "base/align.h"
 #include "base/vec.h"
 
-/* The table has no length of its own: entries are read until all are there. A chunk at a time,
- * so that a count in a hostile header costs no more memory than its bytes in the file. */
+/* The table has no length of its own: entries are read until all are there. A chunk at a
+ * time, so that a count in a hostile header costs no more memory than its bytes in the
+ * file. */
 static int snapshot_bytes_load(struct image *img, size_t *len, struct err *e)
 {
 	uint64_t off = img->header.snapshots_off;
@@ -31,7 +32,8 @@ static int snapshot_bytes_load(struct image *img, size_t *len, struct err *e)
 			return err_ctx(e, "snapshot table");
 		struct rd r = rd_over(img->snapshot_bytes, *len);
 
-		while (nr < img->header.nb_snapshots && snapshot_entry_decode(&r, &s, &probe) == 0)
+		while (nr < img->header.nb_snapshots &&
+		       snapshot_entry_decode(&r, &s, &probe) == 0)
 			nr++;
 		uint64_t most = MIN(rest, SNAPSHOT_TABLE_BYTES_MAX);
 
@@ -46,7 +48,8 @@ static int snapshots_load(struct image *img, struct err *e)
 	size_t len, room = 0;
 
 	if (img->header.nb_snapshots > SNAPSHOTS_MAX)
-		return err_set(e, ERR_CORRUPT, "the header claims %u snapshots; the most is %u",
+		return err_set(e, ERR_CORRUPT,
+			       "the header claims %u snapshots; the most is %u",
 			       img->header.nb_snapshots, SNAPSHOTS_MAX);
 	if (img->header.nb_snapshots && snapshot_bytes_load(img, &len, e) < 0)
 		return -1;
@@ -87,10 +90,12 @@ int image_bitmaps(struct image *img, struct bytes *directory, struct err *e)
 		return 0;
 	if (!img->bitmaps_loaded) {
 		if (h->bitmaps.directory_off > file_size(img->file) ||
-		    h->bitmaps.directory_len > file_size(img->file) - h->bitmaps.directory_off)
-			return err_set(e, ERR_CORRUPT,
-				       "the bitmap directory at %#llx reaches past the end of the file",
-				       (unsigned long long)h->bitmaps.directory_off);
+		    h->bitmaps.directory_len >
+			    file_size(img->file) - h->bitmaps.directory_off)
+			return err_set(
+				e, ERR_CORRUPT,
+				"the bitmap directory at %#llx reaches past the end of the file",
+				(unsigned long long)h->bitmaps.directory_off);
 		free(img->bitmap_bytes);
 		img->bitmap_bytes = malloc(h->bitmaps.directory_len);
 		if (!img->bitmap_bytes)

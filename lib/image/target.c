@@ -19,8 +19,10 @@ int target_open(struct target *t, const char *path, unsigned cache_flags, bool e
 	else if (!t->file)
 		*e = first;
 	if (t->file && !file_is_regular(t->file))
-		return err_set(e, ERR_UNSUPPORTED,
-			       "'%s' is a device: it is not created, only written into with -n", path);
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"'%s' is a device: it is not created, only written into with -n",
+			path);
 	return t->file ? 0 : err_ctx(e, "Could not create '%s'", path);
 }
 
@@ -34,8 +36,8 @@ int target_lock(struct target *t, enum file_locking how, const struct listener *
 int target_empty(struct target *t, const struct create_options *o, struct err *e)
 {
 	t->emptied = true;
-	/* Some file systems write a file out as soon as it is closed if it was cut to nothing
-	 * before: a file that is empty is left alone. */
+	/* Some file systems write a file out as soon as it is closed if it was cut to
+	 * nothing before: a file that is empty is left alone. */
 	if (file_size(t->file) && file_truncate(t->file, 0, e) < 0)
 		return -1;
 	if (o->nocow)
@@ -81,10 +83,12 @@ int target_raw_check(enum preallocation how, struct err *e)
 {
 	if (how != PREALLOCATION_METADATA)
 		return 0;
-	return err_set(e, ERR_INVALID, "preallocation=metadata means nothing for a raw image");
+	return err_set(e, ERR_INVALID,
+		       "preallocation=metadata means nothing for a raw image");
 }
 
-int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how, struct err *e)
+int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how,
+		       struct err *e)
 {
 	switch (how) {
 	case PREALLOCATION_METADATA:
@@ -107,7 +111,8 @@ int target_close(struct target *t, int ret, struct err *e)
 	if (ret < 0 && t->made)
 		file_remove(t->file);
 	else if (ret < 0 && t->emptied && file_truncate(t->file, 0, &ignored) < 0)
-		ret = -1; /* nothing more can be done; the first failure is the one to report */
+		ret = -1; /* nothing more can be done; the first failure is the one to
+			     report */
 	if (file_close(t->file, e) < 0)
 		ret = -1;
 	t->file = NULL;

@@ -64,9 +64,12 @@ static void fault_parse(const char *text)
 		enum fault_kind kind;
 		enum fault_op op;
 	} forms[] = {
-		{ "error:read:", FAULT_ERROR, OP_READ },   { "error:write:", FAULT_ERROR, OP_WRITE },
-		{ "error:flush:", FAULT_ERROR, OP_FLUSH }, { "short:write:", FAULT_SHORT, OP_WRITE },
-		{ "nospace:", FAULT_NOSPACE, OP_WRITE },   { "crash:write:", FAULT_CRASH, OP_WRITE },
+		{ "error:read:", FAULT_ERROR, OP_READ },
+		{ "error:write:", FAULT_ERROR, OP_WRITE },
+		{ "error:flush:", FAULT_ERROR, OP_FLUSH },
+		{ "short:write:", FAULT_SHORT, OP_WRITE },
+		{ "nospace:", FAULT_NOSPACE, OP_WRITE },
+		{ "crash:write:", FAULT_CRASH, OP_WRITE },
 		{ "crash:flush:", FAULT_CRASH, OP_FLUSH },
 	};
 

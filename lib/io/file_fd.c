@@ -13,7 +13,8 @@
 
 /* Memory, offset and length alignment that any device we meet accepts for O_DIRECT. */
 #define DIRECT_ALIGN 4096
-/* The kernel transfers at most this much in one call; asking for no more keeps the loop honest. */
+/* The kernel transfers at most this much in one call; asking for no more keeps the loop
+ * honest. */
 #define TRANSFER_MAX ((size_t)1 << 30)
 
 struct file_fd {
@@ -26,12 +27,14 @@ static struct file_fd *file_fd_of(struct file *f)
 	return (struct file_fd *)f;
 }
 
-/* Requests that are not aligned go through the page cache: the kernel keeps both coherent. */
+/* Requests that are not aligned go through the page cache: the kernel keeps both coherent.
+ */
 static int fd_for(struct file *f, uint64_t off, const void *buf, size_t n)
 {
 	int direct = file_fd_of(f)->direct_fd;
 
-	return direct >= 0 && !((off | (uintptr_t)buf | n) & (DIRECT_ALIGN - 1)) ? direct : f->fd;
+	return direct >= 0 && !((off | (uintptr_t)buf | n) & (DIRECT_ALIGN - 1)) ? direct
+										 : f->fd;
 }
 
 static int fd_read(struct file *f, uint64_t off, void *buf, size_t n, size_t *got,
@@ -63,14 +66,15 @@ static int fd_write(struct file *f, uint64_t off, const void *buf, size_t n, str
 	size_t done = 0;
 
 	while (done < n) {
-		ssize_t r = pwrite(fd, (const char *)buf + done, MIN(n - done, TRANSFER_MAX),
-				   (off_t)(off + done));
+		ssize_t r = pwrite(fd, (const char *)buf + done,
+				   MIN(n - done, TRANSFER_MAX), (off_t)(off + done));
 
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0)
-			return err_os(e, r < 0 ? errno : EIO, "write of %zu bytes at offset %llu",
-				      n, (unsigned long long)off);
+			return err_os(e, r < 0 ? errno : EIO,
+				      "write of %zu bytes at offset %llu", n,
+				      (unsigned long long)off);
 		done += (size_t)r;
 		fd = f->fd;
 	}
@@ -82,10 +86,12 @@ static int fd_write(struct file *f, uint64_t off, const void *buf, size_t n, str
 static int fd_truncate(struct file *f, uint64_t size, struct err *e)
 {
 	if (!f->regular)
-		return size <= file_size(f) ? 0
-					    : err_set(e, ERR_IO, "a device can't be made larger");
+		return size <= file_size(f)
+			       ? 0
+			       : err_set(e, ERR_IO, "a device can't be made larger");
 	if (ftruncate(f->fd, (off_t)size) < 0)
-		return err_os(e, errno, "set the file length to %llu", (unsigned long long)size);
+		return err_os(e, errno, "set the file length to %llu",
+			      (unsigned long long)size);
 	return 0;
 }
 
@@ -105,7 +111,8 @@ static int fd_zero(struct file *f, uint64_t off, uint64_t len, enum file_zero_ho
 	int mode = how == FILE_ZERO_PUNCH ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 					  : FALLOC_FL_ZERO_RANGE;
 
-	/* Past the end a longer file is enough; fallocate would not grow it when it punches. */
+	/* Past the end a longer file is enough; fallocate would not grow it when it
+	 * punches. */
 	if (how == FILE_ZERO_PUNCH && f->regular && off + len > file_size(f)) {
 		uint64_t old = file_size(f);
 
@@ -139,8 +146,8 @@ static int fd_allocate(struct file *f, uint64_t off, uint64_t len, struct err *e
 		r = posix_fallocate(f->fd, (off_t)off, (off_t)len);
 	while (r == EINTR);
 	if (r)
-		return err_os(e, r, "reserve %llu bytes at offset %llu", (unsigned long long)len,
-			      (unsigned long long)off);
+		return err_os(e, r, "reserve %llu bytes at offset %llu",
+			      (unsigned long long)len, (unsigned long long)off);
 	return 0;
 }
 
@@ -166,7 +173,8 @@ static bool fd_next_data(struct file *f, uint64_t off, uint64_t *data, uint64_t 
 	off_t at = lseek(f->fd, (off_t)off, SEEK_DATA);
 
 	if (at < 0 && errno == ENXIO) {
-		/* What was cut off since the file was opened is no hole: reading it must fail. */
+		/* What was cut off since the file was opened is no hole: reading it must
+		 * fail. */
 		if (lseek(f->fd, 0, SEEK_END) < (off_t)file_size(f))
 			return false;
 		*data = *hole = UINT64_MAX; /* nothing but a hole behind off */
@@ -308,7 +316,8 @@ int file_flush_directory(struct file *f, struct err *e)
 		slash[slash == directory] = 0; /* "/x" lives in "/" */
 	int fd = open_retry(slash ? directory : ".", O_RDONLY | O_DIRECTORY);
 
-	/* File systems that cannot sync a directory say EINVAL: there is nothing to wait for. */
+	/* File systems that cannot sync a directory say EINVAL: there is nothing to wait
+	 * for. */
 	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL)) {
 		int os = errno;
 
@@ -324,7 +333,7 @@ void file_remove(struct file *f)
 {
 	struct stat st;
 
-	if (f->fd >= 0 && f->regular && lstat(f->path, &st) == 0 && st.st_dev == f->device &&
-	    st.st_ino == f->inode)
+	if (f->fd >= 0 && f->regular && lstat(f->path, &st) == 0 &&
+	    st.st_dev == f->device && st.st_ino == f->inode)
 		unlink(f->path);
 }

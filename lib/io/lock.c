@@ -17,7 +17,9 @@ static const char *const permission_names[PERMISSIONS] = { "consistent read", "w
 
 static int lock_byte(struct file *f, short type, off_t byte)
 {
-	struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	struct flock l = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1
+	};
 
 	return fcntl(f->fd, F_OFD_SETLK, &l);
 }
@@ -44,7 +46,9 @@ static int take_all(struct file *f, unsigned uses, unsigned forbids)
 /* Whether somebody else holds the byte; *pid is set when the kernel tells whose it is. */
 static bool byte_is_held(struct file *f, off_t byte, pid_t *pid)
 {
-	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	struct flock l = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1
+	};
 
 	if (fcntl(f->fd, F_OFD_GETLK, &l) < 0 || l.l_type == F_UNLCK)
 		return false;
@@ -60,9 +64,10 @@ static int refuse(struct file *f, const char *shared, int permission, pid_t pid,
 	if (pid > 0)
 		snprintf(holder, sizeof holder, " (process %ld holds it)", (long)pid);
 	unlock_all(f);
-	return err_set(e, ERR_BUSY,
-		       "Failed to get %s\"%s\" lock\nIs another process using the image [%s]?%s",
-		       shared, permission_names[permission], file_path(f), holder);
+	return err_set(
+		e, ERR_BUSY,
+		"Failed to get %s\"%s\" lock\nIs another process using the image [%s]?%s",
+		shared, permission_names[permission], file_path(f), holder);
 }
 
 static int test_all(struct file *f, unsigned uses, unsigned forbids, struct err *e)

@@ -24,7 +24,8 @@ static int starts_find(struct copy *c, struct err *e)
 		c->starts[i] = sum;
 		sum += disk_size(o->sources[i]);
 		if (sum > FILE_OFFSET_MAX - SECTOR_SIZE)
-			return err_set(e, ERR_INVALID, "the sources are too large together");
+			return err_set(e, ERR_INVALID,
+				       "the sources are too large together");
 	}
 	c->starts[o->source_nr] = sum;
 	c->window = o->skip < sum ? MIN(o->count, sum - o->skip) : 0;
@@ -171,12 +172,14 @@ static int raw_fill(struct copy *c, bool durable, struct err *e)
 	const struct convert_options *o = c->o;
 
 	if (o->no_create && target_size(c->target) < c->total)
-		return err_set(e, ERR_INVALID,
-			       "the target has %llu bytes and the source %llu: it does not fit",
-			       (unsigned long long)target_size(c->target),
-			       (unsigned long long)c->total);
+		return err_set(
+			e, ERR_INVALID,
+			"the target has %llu bytes and the source %llu: it does not fit",
+			(unsigned long long)target_size(c->target),
+			(unsigned long long)c->total);
 	grid_plan(c);
-	if (!o->no_create && target_raw_prepare(c->target, c->total, o->create.preallocation, e) < 0)
+	if (!o->no_create &&
+	    target_raw_prepare(c->target, c->total, o->create.preallocation, e) < 0)
 		return -1;
 	if (copy_run(c, e) < 0)
 		return -1;
@@ -191,7 +194,8 @@ static int backing_check(const struct copy *c, struct err *e)
 	if (!o->create.backing_name ||
 	    (o->source_nr == 1 && !o->skip && c->window == c->starts[o->source_nr]))
 		return 0;
-	return err_set(e, ERR_INVALID, "only a whole disk can be copied over a backing file");
+	return err_set(e, ERR_INVALID,
+		       "only a whole disk can be copied over a backing file");
 }
 
 /* Whatever can be refused is refused while an existing target still holds what it held. */
@@ -206,42 +210,50 @@ static int options_check(const struct copy *c, struct err *e)
 	if (o->format != FORMAT_QCOW2)
 		return target_raw_check(o->create.preallocation, e);
 	if (o->compress && (create.preallocation != PREALLOCATION_OFF || create.data_file))
-		return err_set(e, ERR_INVALID,
-			       "compressed clusters go neither with preallocation nor with a data file");
+		return err_set(
+			e, ERR_INVALID,
+			"compressed clusters go neither with preallocation nor with a data file");
 	return backing_check(c, e) < 0 ? -1 : create_check(&create, e);
 }
 
 /* Whether the data file at `path` is the backing file that the new image is to have. */
 static bool is_backing(const struct convert_options *o, const char *path)
 {
-	char *backing = o->create.backing_name ? policy_combine(o->target, o->create.backing_name)
-					       : NULL;
+	char *backing = o->create.backing_name
+				? policy_combine(o->target, o->create.backing_name)
+				: NULL;
 	uint64_t device, inode, its_device, its_inode;
 	bool same = backing && file_path_identity(backing, &device, &inode) &&
-		    file_path_identity(path, &its_device, &its_inode) && device == its_device &&
-		    inode == its_inode;
+		    file_path_identity(path, &its_device, &its_inode) &&
+		    device == its_device && inode == its_inode;
 
 	free(backing);
 	return same;
 }
 
 /* Neither the target nor its data file may be anything that is read. */
-static int sources_check(const struct convert_options *o, struct file *target, struct err *e)
+static int sources_check(const struct convert_options *o, struct file *target,
+			 struct err *e)
 {
-	bool has_data_file = o->format == FORMAT_QCOW2 && !o->no_create && o->create.data_file;
+	bool has_data_file =
+		o->format == FORMAT_QCOW2 && !o->no_create && o->create.data_file;
 	char *data_file = NULL;
 	int ret = 0;
 
-	if (has_data_file && policy_resolve(o->target, o->create.data_file, &data_file, e) < 0)
+	if (has_data_file &&
+	    policy_resolve(o->target, o->create.data_file, &data_file, e) < 0)
 		return err_ctx(e, "data_file");
 	for (unsigned i = 0; ret == 0 && i < o->source_nr; i++) {
 		if (disk_uses_file(o->sources[i], target))
-			ret = err_set(e, ERR_INVALID, "source and target are the same file");
+			ret = err_set(e, ERR_INVALID,
+				      "source and target are the same file");
 		else if (data_file && disk_uses_path(o->sources[i], data_file))
-			ret = err_set(e, ERR_INVALID, "source and data file are the same file");
+			ret = err_set(e, ERR_INVALID,
+				      "source and data file are the same file");
 	}
 	if (ret == 0 && data_file && is_backing(o, data_file))
-		ret = err_set(e, ERR_INVALID, "the data file and the backing file are the same file");
+		ret = err_set(e, ERR_INVALID,
+			      "the data file and the backing file are the same file");
 	free(data_file);
 	return ret;
 }
@@ -256,11 +268,13 @@ int convert(const struct convert_options *o, struct err *e)
 	if (starts_find(&c, e) < 0 || options_check(&c, e) < 0 ||
 	    target_open(&t, o->target, o->target_flags, o->no_create, e) < 0)
 		goto out;
-	if (sources_check(o, t.file, e) < 0 || target_lock(&t, o->locking, o->listener, e) < 0)
+	if (sources_check(o, t.file, e) < 0 ||
+	    target_lock(&t, o->locking, o->listener, e) < 0)
 		goto out;
 	if (!o->no_create && target_empty(&t, &o->create, e) < 0)
 		goto out;
-	ret = o->format == FORMAT_QCOW2 ? qcow2_fill(&c, durable, e) : raw_fill(&c, durable, e);
+	ret = o->format == FORMAT_QCOW2 ? qcow2_fill(&c, durable, e)
+					: raw_fill(&c, durable, e);
 out:
 	free(c.starts);
 	return target_close(&t, ret, e);

@@ -9,7 +9,8 @@ static int payload_write(struct copy *c, uint64_t host, const void *buf, size_t 
 }
 
 /* The state of a unit: data if any step of it is. */
-static enum copy_state unit_state(const struct copy *c, const struct copy_slot *s, size_t at)
+static enum copy_state unit_state(const struct copy *c, const struct copy_slot *s,
+				  size_t at)
 {
 	size_t end = MIN(at + (size_t)c->unit, s->len);
 	enum copy_state state = s->step_state[at / c->step];
@@ -72,10 +73,12 @@ static int packed_settle(struct copy *c, struct copy_slot *s, struct err *e)
 			any |= s->step_state[k / c->step] == COPY_DATA;
 			zero |= s->step_state[k / c->step] == COPY_ZERO;
 		}
-		int ret = packed ? builder_put_packed(c->builder, s->guest + at, s->out + at, packed, e)
-			  : any	 ? data_assign(c, s, at, len, e)
-			  : zero && c->enter_zeros ? builder_put_zero(c->builder, s->guest + at, len, e)
-						   : 0;
+		int ret = packed ? builder_put_packed(c->builder, s->guest + at,
+						      s->out + at, packed, e)
+			  : any  ? data_assign(c, s, at, len, e)
+			  : zero && c->enter_zeros
+				  ? builder_put_zero(c->builder, s->guest + at, len, e)
+				  : 0;
 		if (ret < 0)
 			return -1;
 	}
@@ -101,8 +104,8 @@ int copy_qcow2_finish(void *ctx, void *worker, void *slot, struct err *e)
 	struct copy_slot *s = slot;
 
 	for (size_t i = 0; i < s->place_nr; i++)
-		if (copy_write_steps(c, s, s->places[i].at, s->places[i].len, s->places[i].host,
-				     payload_write, e) < 0)
+		if (copy_write_steps(c, s, s->places[i].at, s->places[i].len,
+				     s->places[i].host, payload_write, e) < 0)
 			return -1;
 	return 0;
 }

@@ -6,8 +6,8 @@
 #include "ops/copy.h"
 
 /* Reads sector by sector what could not be read in one go. */
-static void range_salvage(struct disk_reader *r, struct copy_slot *s, uint64_t guest, size_t at,
-			  uint64_t range)
+static void range_salvage(struct disk_reader *r, struct copy_slot *s, uint64_t guest,
+			  size_t at, uint64_t range)
 {
 	for (uint64_t done = 0; done < range; done += SECTOR_SIZE) {
 		struct err ignored = ERR_INIT;
@@ -55,11 +55,12 @@ static int unit_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 		return 0;
 	}
 	*e = attempt;
-	return err_ctx(e, "error while reading at byte %llu", (unsigned long long)(s->guest + at));
+	return err_ctx(e, "error while reading at byte %llu",
+		       (unsigned long long)(s->guest + at));
 }
 
-/* Over a backing file a unit that the source's top layer holds in part is taken whole, as the
- * guest sees it. */
+/* Over a backing file a unit that the source's top layer holds in part is taken whole, as
+ * the guest sees it. */
 static int units_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 		      struct err *e)
 {
@@ -147,10 +148,12 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 		while (at < end) {
 			bool zero;
 			size_t run = bytes_zero_run(s->in + at, end - at, c->step, &zero);
-			bool edge = at == 0 || at + run >= s->len; /* it may go on in the next job */
+			bool edge = at == 0 ||
+				    at + run >= s->len; /* it may go on in the next job */
 
 			if (zero && (run >= shortest || edge))
-				memset(s->step_state + at / c->step, COPY_ZERO, div_up(run, c->step));
+				memset(s->step_state + at / c->step, COPY_ZERO,
+				       div_up(run, c->step));
 			at += run;
 		}
 	}
@@ -158,7 +161,8 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 
 static int clusters_pack(struct copy *c, struct copy_worker *w, struct copy_slot *s)
 {
-	size_t size = (size_t)builder_cluster_size(c->builder), padded = align_up(s->len, size);
+	size_t size = (size_t)builder_cluster_size(c->builder),
+	       padded = align_up(s->len, size);
 	size_t per_cluster = size / c->step, steps = div_up(s->len, c->step);
 
 	memset(s->in + s->len, 0, padded - s->len);
@@ -182,7 +186,8 @@ int copy_work(void *ctx, void *worker, void *slot, struct err *e)
 
 	if (s->zero_len)
 		return 0;
-	if (c->over_backing ? over_backing_read(c, w, s, e) < 0 : pieces_read(c, w, s, e) < 0)
+	if (c->over_backing ? over_backing_read(c, w, s, e) < 0
+			    : pieces_read(c, w, s, e) < 0)
 		return -1;
 	zeros_find(c, s);
 	return c->o->compress ? clusters_pack(c, w, s) : 0;
@@ -212,5 +217,6 @@ void copy_settled(struct copy *c, const struct copy_slot *s)
 		warn_to(c->o->listener,
 			"%llu bytes from byte %llu on could not be read and became zeros",
 			(unsigned long long)s->bad_len, (unsigned long long)s->bad_guest);
-	watch_progress(c->o->watch, s->guest + (s->zero_len ? s->zero_len : s->len), c->total);
+	watch_progress(c->o->watch, s->guest + (s->zero_len ? s->zero_len : s->len),
+		       c->total);
 }
