@@ -35,8 +35,8 @@ int policy_resolve(const char *holder, const char *name, char **path, struct err
 		return err_set(e, ERR_INVALID, "the name stored in the image is empty");
 	if (policy_has_protocol(name))
 		return err_set(e, ERR_INVALID,
-			       "the name '%s' comes from the image and begins with a protocol, "
-			       "which is not followed; name the file with --image-opts "
+			       "the name '%s' begins with a protocol, which is not followed in "
+			       "names that images hold; name the file with --image-opts "
 			       "backing.file.filename=... or change it with rebase -u",
 			       shown);
 	*path = policy_combine(holder, name);
