@@ -39,10 +39,6 @@ struct disk_ops {
 	/* As disk_next_top(); x->depth is set by the caller. guest + max_len <= d->size. */
 	int (*next)(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
 		    struct err *e);
-	/* Reads from `guest` on what this layer itself holds: fills *done bytes (1..n). *absent:
-	 * the layer says nothing about them, and buf was not touched. Any thread. */
-	int (*read)(struct disk *d, struct disk_reader *r, uint64_t guest, void *buf, size_t n,
-		    size_t *done, bool *absent, struct err *e);
 };
 
 struct disk {
@@ -60,6 +56,11 @@ struct disk {
 };
 
 extern const struct disk_ops disk_raw_ops, disk_image_ops;
+
+/* Behind this host byte of a layer's guest file there is nothing to read. */
+uint64_t disk_host_end(const struct disk *d);
+/* Reads n guest bytes of a raw layer. Any thread. */
+int disk_read_raw(struct disk *d, uint64_t guest, void *buf, size_t n, struct err *e);
 
 /* hole_map_next() over d->holes, in whole sectors. */
 void disk_hole_next(struct disk *d, uint64_t host, uint64_t max_len, bool *is_data,

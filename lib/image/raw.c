@@ -40,8 +40,7 @@ static int raw_next(struct disk *d, uint64_t guest, uint64_t max_len, struct ext
 	return 0;
 }
 
-static int raw_read(struct disk *d, struct disk_reader *r, uint64_t guest, void *buf,
-		    size_t n, size_t *done, bool *absent, struct err *e)
+int disk_read_raw(struct disk *d, uint64_t guest, void *buf, size_t n, struct err *e)
 {
 	uint64_t at = d->window_off + guest, end = file_size(d->file);
 	size_t inside = at < end ? (size_t)MIN((uint64_t)n, end - at) : 0;
@@ -50,9 +49,7 @@ static int raw_read(struct disk *d, struct disk_reader *r, uint64_t guest, void 
 	if (inside && file_read_at(d->file, at, buf, inside, e) < 0)
 		return -1;
 	memset((char *)buf + inside, 0, n - inside);
-	*done = n;
-	*absent = false;
 	return 0;
 }
 
-const struct disk_ops disk_raw_ops = { .next = raw_next, .read = raw_read };
+const struct disk_ops disk_raw_ops = { .next = raw_next };

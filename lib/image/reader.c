@@ -110,6 +110,16 @@ int reader_unpack(struct disk_reader *r, struct disk *d, uint64_t guest,
 	return 0;
 }
 
+static int layer_read(struct disk_reader *r, struct disk *d, uint64_t guest, void *buf,
+		      size_t n, size_t *done, bool *absent, struct err *e)
+{
+	if (d->image)
+		return disk_read_image(d, r, guest, buf, n, done, absent, e);
+	*done = n;
+	*absent = false;
+	return disk_read_raw(d, guest, buf, n, e);
+}
+
 /* One piece of a read: the topmost layer that says something about `guest` serves it. */
 static int read_piece(struct disk_reader *r, uint64_t guest, void *buf, size_t n, size_t *done,
 		      struct err *e)
@@ -118,7 +128,7 @@ static int read_piece(struct disk_reader *r, uint64_t guest, void *buf, size_t n
 	bool absent = true;
 
 	for (;; d = d->backing) {
-		if (d->ops->read(d, r, guest, buf, n, done, &absent, e) < 0)
+		if (layer_read(r, d, guest, buf, n, done, &absent, e) < 0)
 			return d->depth ? err_ctx(e, "'%s'", d->name) : -1;
 		if (!absent)
 			return 0;
@@ -150,15 +160,12 @@ int disk_read(struct disk_reader *r, uint64_t guest, void *buf, size_t n, struct
 int disk_read_extent(struct disk_reader *r, const struct extent *x, void *buf, struct err *e)
 {
 	struct disk *d = r->disk;
-	size_t done;
-	bool absent;
-
 	if (x->kind != EXTENT_DATA || !x->has_host)
 		return disk_read(r, x->guest, buf, x->len, e);
 	while (d->depth < x->depth)
 		d = d->backing;
 	if (d->image ? disk_read_host(d, x->host, buf, x->len, e) < 0
-		     : d->ops->read(d, r, x->guest, buf, x->len, &done, &absent, e) < 0)
+		     : disk_read_raw(d, x->guest, buf, x->len, e) < 0)
 		return d->depth ? err_ctx(e, "'%s'", d->name) : -1;
 	return 0;
 }
