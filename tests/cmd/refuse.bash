@@ -29,6 +29,7 @@ refusal() {
 	run --separate-stderr timeout 20 "$@" </dev/null
 	[ "$status" -eq "$want" ]
 	[ "$output" = "" ]
+	while [[ $1 == env || $1 == *=* ]]; do shift; done
 	one_line "$1"
 }
 
@@ -49,7 +50,9 @@ unreadable() {
 	refusal 1 qcow2-convert "$@" -O qcow2 "$image" out.raw
 	refusal 1 qcow2-dd "$@" -O raw "if=$image" of=out.raw
 	[ ! -e out.raw ]
+	# A difference in front of the failure would be an answer, so the other disk is the same.
 	truncate -s 64M zero.raw
+	[ ! -e good.raw ] || cp good.raw zero.raw
 	refusal_by_compare "$@" -F raw "$image" zero.raw
 }
 
@@ -57,7 +60,8 @@ unreadable() {
 refusal_by_compare() {
 	doing="want 2..4: qcow2-compare $*"
 	run --separate-stderr timeout 20 qcow2-compare "$@" </dev/null
-	[ "$status" -ge 2 ] && [ "$status" -le 4 ]
+	[ "$status" -ge 2 ]
+	[ "$status" -le 4 ]
 	[ "$output" = "" ]
 	one_line qcow2-compare
 }

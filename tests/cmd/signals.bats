@@ -1,0 +1,54 @@
+# Signals in the middle of work: the exit status tells, and no half-made target stays, whatever
+# the target is. (What a conversion prints meanwhile is in streams.bats.)
+load ../helpers
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+	head -c 4M /dev/urandom >source.raw
+}
+
+# interrupted SIGNAL COMMAND...: starts it, slow, and sends the signal once the target is there.
+interrupted() {
+	local signal=$1 i
+	shift
+	rm -f out
+	# Bash starts background jobs with SIGINT ignored.
+	env --default-signal=INT,TERM "$@" >printed 2>&1 &
+	local pid=$!
+	for ((i = 0; i < 1000; i++)); do
+		[ ! -e out ] || break
+		sleep 0.01
+	done
+	sleep 0.1
+	kill -"$signal" $pid
+	status=0
+	wait $pid || status=$?
+	echo "$*: status $status"
+	cat printed
+}
+
+@test "an interrupted conversion removes the target that it made" {
+	for options in "-O raw" "-O qcow2" "-c -O qcow2" "-O qcow2 -o data_file=out.data" \
+		"-O qcow2 -o preallocation=falloc" "-m 1 -O qcow2"; do
+		interrupted INT qcow2-convert -r 512k -f raw $options source.raw out
+		[ "$status" -eq 130 ]
+		[ ! -e out ]
+		[ ! -e out.data ]
+		interrupted TERM qcow2-convert -r 512k -f raw $options source.raw out
+		[ "$status" -eq 143 ]
+		[ ! -e out ]
+		[ ! -e out.data ]
+	done
+}
+
+@test "a target that was there before stays a file" {
+	truncate -s 8M target
+	env --default-signal=INT qcow2-convert -n -r 512k -f raw -O raw source.raw target &
+	local pid=$!
+	sleep 0.3
+	kill -INT $pid
+	status=0
+	wait $pid || status=$?
+	[ "$status" -eq 130 ]
+	[ "$(stat -c %s target)" -eq 8388608 ]
+}
