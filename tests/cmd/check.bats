@@ -11,7 +11,9 @@ setup() {
 refused() {
 	run --separate-stderr qcow2-check "${@:2}"
 	echo "$status: $output/$stderr"
-	[ "$status" -eq 1 ] && [ -z "$output" ] && [[ $stderr == *"$1"* ]]
+	[ "$status" -eq 1 ]
+	[ -z "$output" ]
+	[[ $stderr == *"$1"* ]]
 }
 
 # same FILE: the reference has the same counters, or both have none, and the same verdict; and
@@ -21,7 +23,9 @@ same() {
 	theirs=$(qemu-img check --output=json "$1" | jq -S 'del(.filename)')
 	run --separate-stderr qcow2-check --output=json "$1"
 	echo "$1: exit $status; theirs: $theirs; ours: $output $stderr"
-	[ "$status" -eq 0 ] && [ -z "$stderr" ] && [ "$(jq -S 'del(.filename)' <<<"$output")" = "$theirs" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
+	[ "$(jq -S 'del(.filename)' <<<"$output")" = "$theirs" ]
 }
 
 # lived FILE: everything that happens to a disk.
@@ -35,7 +39,8 @@ lived() {
 @test "a sound image: the verdict, the statistics, the end" {
 	image_small t.qcow2
 	run --separate-stderr qcow2-check t.qcow2
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
 	[ "${lines[0]}" = "No errors were found on the image." ]
 	[ "${lines[1]}" = "5/16 = 31.25% allocated, 40.00% fragmented, 40.00% compressed clusters" ]
 	[ "${lines[2]}" = "Image end offset: 589824" ]
@@ -97,7 +102,8 @@ Image end offset: 262144" ]
 @test "an encrypted image needs no secret (D-16)" {
 	luks_create t.qcow2 1M
 	run --separate-stderr qcow2-check t.qcow2
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
 	[ "${lines[-1]}" = "$(qemu-img check --object secret,id=s,data=x --image-opts \
 		driver=qcow2,file.filename=t.qcow2,encrypt.key-secret=s | tail -1)" ]
 }
@@ -138,7 +144,8 @@ Image end offset: 262144" ]
 
 	damaged_copied_data c.qcow2
 	run --separate-stderr qcow2-check c.qcow2
-	[ "$status" -eq 2 ] && [[ $stderr == "ERROR OFLAG_COPIED data cluster: "* ]]
+	[ "$status" -eq 2 ]
+	[[ $stderr == "ERROR OFLAG_COPIED data cluster: "* ]]
 }
 
 @test "JSON leaves out the counters that are zero" {
@@ -150,7 +157,8 @@ Image end offset: 262144" ]
 	[ "$(jq -c .defects <<<"$output")" = '[]' ]
 	damaged_leaked_cluster t.qcow2
 	run --separate-stderr qcow2-check --output=json t.qcow2
-	[ "$status" -eq 3 ] && [ -n "$stderr" ]
+	[ "$status" -eq 3 ]
+	[ -n "$stderr" ]
 	[ "$(jq -c '[has("leaks"), has("corruptions"), has("defects")]' <<<"$output")" = '[true,false,false]' ]
 }
 
@@ -169,7 +177,8 @@ many_leaks() {
 	[ "$status" -eq 3 ]
 	local leaks
 	leaks=$(jq .leaks <<<"$output")
-	[ "$leaks" -gt 1500 ] && [ "$(jq '.defects | length' <<<"$output")" -eq "$leaks" ]
+	[ "$leaks" -gt 1500 ]
+	[ "$(jq '.defects | length' <<<"$output")" -eq "$leaks" ]
 	[ "$(grep -c ^Leaked <<<"$stderr")" -eq 1000 ]
 	[ "${stderr_lines[-1]%%(*}" = "... and $((leaks - 1000)) more of kind leaked-cluster " ]
 	run --separate-stderr qcow2-check --output=json --details --max-errors 3 t.qcow2
@@ -179,13 +188,16 @@ many_leaks() {
 	run --separate-stderr qcow2-check --max-errors 0 t.qcow2
 	[ "${#stderr_lines[@]}" -eq 1 ]
 	run --separate-stderr qcow2-check --max-errors 100000 t.qcow2
-	[ "$(grep -c ^Leaked <<<"$stderr")" -eq "$leaks" ] && [[ $stderr != *"more of kind"* ]]
+	[ "$(grep -c ^Leaked <<<"$stderr")" -eq "$leaks" ]
+	[[ $stderr != *"more of kind"* ]]
 }
 
 @test "-q keeps the findings and the status" {
 	damaged_leaked_cluster t.qcow2
 	run --separate-stderr qcow2-check -q t.qcow2
-	[ "$status" -eq 3 ] && [ -z "$output" ] && [ "${#stderr_lines[@]}" -eq 1 ]
+	[ "$status" -eq 3 ]
+	[ -z "$output" ]
+	[ "${#stderr_lines[@]}" -eq 1 ]
 	run --separate-stderr qcow2-check -q --output=json t.qcow2
 	[ "$(jq .leaks <<<"$output")" -eq 1 ]
 }
@@ -209,9 +221,12 @@ many_leaks() {
 	for how in "-f raw" ""; do
 		# shellcheck disable=SC2086
 		run --separate-stderr qcow2-check $how t.raw
-		[ "$status" -eq 63 ] && [ -z "$output" ] && [ "${#stderr_lines[@]}" -eq 1 ]
+		[ "$status" -eq 63 ]
+		[ -z "$output" ]
+		[ "${#stderr_lines[@]}" -eq 1 ]
 		run --separate-stderr qcow2-check --output=json t.raw
-		[ "$status" -eq 63 ] && [ -z "$output" ]
+		[ "$status" -eq 63 ]
+		[ -z "$output" ]
 	done
 }
 
@@ -282,7 +297,8 @@ many_leaks() {
 	local busy=$status text=$stderr
 	run --separate-stderr qcow2-check -U t.qcow2
 	kill "$holder"
-	[ "$busy" -eq 1 ] && [[ $text == *'Failed to get shared "write" lock'* ]]
+	[ "$busy" -eq 1 ]
+	[[ $text == *'Failed to get shared "write" lock'* ]]
 	[ "$status" -eq 0 ]
 }
 

@@ -59,7 +59,8 @@ agrees() {
 	theirs=$(jq -c "$keys" <<<"$output")
 	ours=$(jq -c "$keys" <<<"$1")
 	echo "theirs: $status $theirs; ours: $2 $ours"
-	[ "$status" -eq "$2" ] && [ "$theirs" = "$ours" ]
+	[ "$status" -eq "$2" ]
+	[ "$theirs" = "$ours" ]
 }
 
 # finds_all PREFIX: all recipes whose names begin so.
@@ -228,5 +229,7 @@ finds_all() {
 			(.defects | all(.kind | test("^(read-failed|leaked-cluster)$")))' <<<"$output"
 		[ -z "$output" ] || seen=$((seen + 1))
 	done
-	[ "$n" -gt 8 ] && [ "$n" -lt 100 ] && [ "$seen" -gt 5 ]
+	[ "$n" -gt 8 ]
+	[ "$n" -lt 100 ]
+	[ "$seen" -gt 5 ]
 }

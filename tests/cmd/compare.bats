@@ -13,14 +13,18 @@ setup() {
 answer() {
 	run --separate-stderr qcow2-compare "${@:3}"
 	echo "$status/$output/$stderr"
-	[ "$status" -eq "$1" ] && [ "$output" = "$2" ] && [ -z "$stderr" ]
+	[ "$status" -eq "$1" ]
+	[ "$output" = "$2" ]
+	[ -z "$stderr" ]
 }
 
 # fails STATUS TEXT ARGUMENT...: nothing on stdout, TEXT on stderr.
 fails() {
 	run --separate-stderr qcow2-compare "${@:3}"
 	echo "$status/$output/$stderr"
-	[ "$status" -eq "$1" ] && [ -z "$output" ] && [[ $stderr == *"$2"* ]]
+	[ "$status" -eq "$1" ]
+	[ -z "$output" ]
+	[[ $stderr == *"$2"* ]]
 }
 
 # overwrite FILE OFFSET TEXT
@@ -131,7 +135,8 @@ Images are identical." z.raw e.qcow2
 
 @test "compare exits 4 when its answer is lost" {
 	run bash -c 'qcow2-compare a.raw a.qcow2 >/dev/full'
-	[ "$status" -eq 4 ] && [[ $output == *"standard output"* ]]
+	[ "$status" -eq 4 ]
+	[[ $output == *"standard output"* ]]
 	run --separate-stderr qcow2-compare -q a.raw a.qcow2
 	[ "$status" -eq 0 ]
 }

@@ -18,7 +18,8 @@ refused() {
 		printf 'status %s\nstdout %s\nstderr %s\n' "$status" "$output" "$stderr"
 		return 1
 	}
-	[ ! -e t ] && [ "$(wc -l <<<"$stderr")" -le 3 ]
+	[ ! -e t ]
+	[ "$(wc -l <<<"$stderr")" -le 3 ]
 }
 
 @test "the round trip keeps every byte, and success is silent" {
@@ -29,7 +30,8 @@ refused() {
 		"-o preallocation=full" "-o extended_l2=on,cluster_size=128k -c" "-S 0" "-S 64k" "-S 512"; do
 		# shellcheck disable=SC2086
 		run --separate-stderr qcow2-convert -O qcow2 $options src.raw t.qcow2
-		[ "$status" -eq 0 ] && [ -z "$output$stderr" ]
+		[ "$status" -eq 0 ]
+		[ -z "$output$stderr" ]
 		qcow2-convert t.qcow2 back.raw
 		cmp src.raw back.raw
 		rm t.qcow2 back.raw
@@ -112,7 +114,9 @@ refused() {
 	[ "$(tail -c 1M t.raw | sort -u)" = x ]
 	truncate -s 4M small.raw
 	run --separate-stderr qcow2-convert -n -O raw src.raw small.raw
-	[ "$status" -eq 1 ] && [[ $stderr == *"does not fit"* ]] && [ -e small.raw ]
+	[ "$status" -eq 1 ]
+	[[ $stderr == *"does not fit"* ]]
+	[ -e small.raw ]
 	refused "" -n -O raw src.raw t
 }
 
@@ -177,7 +181,8 @@ refused() {
 		cmp src.raw copy
 	done
 	run --separate-stderr qcow2-convert -O qcow2 -o data_file=copy copy t
-	[ "$status" -eq 1 ] && [ ! -e t ]
+	[ "$status" -eq 1 ]
+	[ ! -e t ]
 	cmp src.raw copy
 }
 
@@ -194,7 +199,8 @@ refused() {
 
 @test "-p counts from 0.00 to 100.00 on stdout, -q silences it" {
 	run --separate-stderr qcow2-convert -p src.raw t
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
 	[[ $output == "    (0.00/100%)"* ]]
 	[[ $output == *"    (100.00/100%)"* ]]
 	[ -z "$(qcow2-convert -q -p src.raw t)" ]
@@ -207,9 +213,12 @@ refused() {
 	l2=$((16#$(peek s.qcow2 "$(peek_be s.qcow2 40 8)" 8 | sed 's/^80/00/')))
 	poke s.qcow2 "$l2" 80000fff00000000
 	run --separate-stderr qcow2-convert s.qcow2 t
-	[ "$status" -eq 1 ] && [ ! -e t ] && [[ $stderr == *"byte 0"* ]]
+	[ "$status" -eq 1 ]
+	[ ! -e t ]
+	[[ $stderr == *"byte 0"* ]]
 	run --separate-stderr qcow2-convert --salvage s.qcow2 t
-	[ "$status" -eq 0 ] && [[ $stderr == *warning* ]]
+	[ "$status" -eq 0 ]
+	[[ $stderr == *warning* ]]
 	cmp -i 65536 src.raw t
 	cmp -n 65536 t /dev/zero
 }

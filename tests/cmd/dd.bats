@@ -12,7 +12,9 @@ setup() {
 copies() {
 	run --separate-stderr qcow2-dd "${@:2}" of=out
 	echo "$output/$stderr"
-	[ "$status" -eq 0 ] && [ -z "$output" ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+	[ -z "$stderr" ]
 	cmp "$1" out
 }
 
@@ -20,7 +22,9 @@ copies() {
 refused() {
 	run --separate-stderr qcow2-dd "${@:2}"
 	echo "$output/$stderr"
-	[ "$status" -eq 1 ] && [ -z "$output" ] && [[ $stderr == *"$1"* ]]
+	[ "$status" -eq 1 ]
+	[ -z "$output" ]
+	[[ $stderr == *"$1"* ]]
 	[ ! -e out ]
 }
 
@@ -67,17 +71,21 @@ window() {
 @test "dd: skipping more than there is says so and makes an empty target" {
 	for words in 'skip=100' 'skip=3 count=2' 'skip=7E'; do
 		run --separate-stderr qcow2-dd bs=64k $words if=in.raw of=out
-		[ "$status" -eq 0 ] && [ -z "$output" ]
+		[ "$status" -eq 0 ]
+		[ -z "$output" ]
 		[ "$stderr" = "qcow2-dd: in.raw: cannot skip to specified offset" ]
-		[ -f out ] && [ ! -s out ]
+		[ -f out ]
+		[ ! -s out ]
 	done
 }
 
 @test "dd -v says what skip and count together mean (D-26)" {
 	run --separate-stderr qcow2-dd -v bs=64k skip=1 count=2 if=in.raw of=out
-	[ "$status" -eq 0 ] && [[ $stderr == *"up to 1 blocks are copied"* ]]
+	[ "$status" -eq 0 ]
+	[[ $stderr == *"up to 1 blocks are copied"* ]]
 	run --separate-stderr qcow2-dd -v bs=64k count=2 if=in.raw of=out
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
 }
 
 @test "dd reads and writes qcow2" {
@@ -85,7 +93,8 @@ window() {
 	window 1000 200000
 	copies want bs=1000 skip=1 count=200 if=in.qcow2
 	run --separate-stderr qcow2-dd -O qcow2 bs=1000 skip=1 count=200 if=in.qcow2 of=out.qcow2
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
 	qemu-img check -q out.qcow2
 	qemu-img compare -q -f raw -F qcow2 want out.qcow2
 	[ "$(qemu-img info --output=json out.qcow2 | jq '."virtual-size"')" -eq 199168 ]

@@ -22,13 +22,16 @@ image() {
 refused() {
 	run --separate-stderr qcow2-map "${@:2}"
 	echo "$output/$stderr"
-	[ "$status" -eq 1 ] && [ -z "$output" ] && [[ $stderr == *"$1"* ]]
+	[ "$status" -eq 1 ]
+	[ -z "$output" ]
+	[[ $stderr == *"$1"* ]]
 }
 
 @test "map shows the ranges that hold data" {
 	image a.qcow2 'write 0 64k' 'write 512k 128k' 'write -z 0 64k'
 	run --separate-stderr qcow2-map a.qcow2
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
 	[ "${lines[0]}" = "Offset          Length          Mapped to       File" ]
 	[ "${lines[1]}" = "0x80000         0x20000         0x60000         a.qcow2" ]
 	[ "${#lines[@]}" -eq 2 ]
@@ -43,7 +46,8 @@ refused() {
 @test "map --output=json: one object a line, every key in its place" {
 	image a.qcow2 'write 64k 64k'
 	run --separate-stderr qcow2-map --output=json a.qcow2
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
 	[ "${lines[0]}" = '[{ "start": 0, "length": 65536, "depth": 0, "present": false, "zero": true, "data": false, "compressed": false},' ]
 	[ "${lines[1]}" = '{ "start": 65536, "length": 65536, "depth": 0, "present": true, "zero": false, "data": true, "compressed": false, "offset": 327680},' ]
 	[ "${lines[2]}" = '{ "start": 131072, "length": 917504, "depth": 0, "present": false, "zero": true, "data": false, "compressed": false}]' ]
@@ -62,7 +66,8 @@ refused() {
 	qemu-img convert -c -O qcow2 full.raw c.qcow2
 	qemu-io -c 'write 512k 64k' c.qcow2 >/dev/null
 	run --separate-stderr qcow2-map c.qcow2
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
 	[ "${lines[1]}" = "0               0x80000         compressed      c.qcow2" ]
 	[[ ${lines[2]} == "0x80000         0x10000         0x"*"c.qcow2" ]]
 	[ "${lines[3]}" = "0x90000         0x70000         compressed      c.qcow2" ]
@@ -80,9 +85,11 @@ refused() {
 	[ "${#lines[@]}" -eq 2 ]
 	[[ $stderr == "qemu-img: File contains external, encrypted or compressed clusters"* ]]
 	run --separate-stderr ./qemu-img map --output=json c.qcow2
-	[ "$status" -eq 0 ] && [ "$output" = "$(qcow2-map --output=json c.qcow2)" ]
+	[ "$status" -eq 0 ]
+	[ "$output" = "$(qcow2-map --output=json c.qcow2)" ]
 	run --separate-stderr qcow2 map c.qcow2
-	[ "$status" -eq 0 ] && [ "$output" = "$(qcow2-map c.qcow2)" ]
+	[ "$status" -eq 0 ]
+	[ "$output" = "$(qcow2-map c.qcow2)" ]
 }
 
 @test "map follows the chain and names the file that holds the bytes" {
@@ -123,7 +130,8 @@ refused() {
 	[[ $(qcow2-map "$name") == *"$name" ]]
 	requires script
 	run script -qec "qcow2-map '$name'" /dev/null
-	[[ $output != *$'\e'* ]] && [[ $output == *'x\x1b[31m.raw'* ]]
+	[[ $output != *$'\e'* ]]
+	[[ $output == *'x\x1b[31m.raw'* ]]
 }
 
 @test "map refuses bad command lines" {
@@ -167,15 +175,18 @@ refused() {
 	poke a.qcow2 $((l2 + 16)) 8000000000050200
 	refused "0x20000" --output=json a.qcow2
 	run --separate-stderr qcow2-map a.qcow2
-	[ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 2 ]
+	[ "$status" -eq 1 ]
+	[ "${#lines[@]}" -eq 2 ]
 }
 
 @test "map reports that its output was lost" {
 	image a.qcow2 'write 0 64k'
 	run bash -c 'qcow2-map --output=json a.qcow2 >/dev/full'
-	[ "$status" -eq 1 ] && [[ $output == *"standard output"* ]]
+	[ "$status" -eq 1 ]
+	[[ $output == *"standard output"* ]]
 	run bash -c 'qcow2-map a.qcow2 >/dev/full'
-	[ "$status" -eq 1 ] && [[ $output == *"standard output"* ]]
+	[ "$status" -eq 1 ]
+	[[ $output == *"standard output"* ]]
 }
 
 @test "map takes json: and --image-opts, and windows of raw files" {

@@ -11,14 +11,18 @@ setup() {
 measures() {
 	run --separate-stderr qcow2-measure "${@:3}"
 	echo "$output/$stderr"
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
-	[ "${lines[0]}" = "required size: $1" ] && [ "${lines[1]}" = "fully allocated size: $2" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
+	[ "${lines[0]}" = "required size: $1" ]
+	[ "${lines[1]}" = "fully allocated size: $2" ]
 }
 
 refused() {
 	run --separate-stderr qcow2-measure "${@:2}"
 	echo "$output/$stderr"
-	[ "$status" -eq 1 ] && [ -z "$output" ] && [[ $stderr == *"$1"* ]]
+	[ "$status" -eq 1 ]
+	[ -z "$output" ]
+	[[ $stderr == *"$1"* ]]
 }
 
 @test "measure --size: the numbers of the contract" {
@@ -105,7 +109,8 @@ refused() {
 
 @test "measure --output=json" {
 	run --separate-stderr qcow2-measure --output=json -O qcow2 --size 1G
-	[ "$status" -eq 0 ] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
 	[ "$(jq -c . <<<"$output")" = '{"required":393216,"fully-allocated":1074135040}' ]
 	requires qemu-img
 	qemu-img create -q -f qcow2 a.qcow2 1M
@@ -115,7 +120,9 @@ refused() {
 
 @test "measure -o help prints the keys" {
 	run --separate-stderr qcow2-measure -O qcow2 -o help
-	[ "$status" -eq 0 ] && [[ $output == *cluster_size* ]] && [ -z "$stderr" ]
+	[ "$status" -eq 0 ]
+	[[ $output == *cluster_size* ]]
+	[ -z "$stderr" ]
 }
 
 @test "measure refuses bad command lines" {
@@ -159,5 +166,6 @@ refused() {
 
 @test "measure reports that its output was lost" {
 	run bash -c 'qcow2-measure --size 1G >/dev/full'
-	[ "$status" -eq 1 ] && [[ $output == *"standard output"* ]]
+	[ "$status" -eq 1 ]
+	[[ $output == *"standard output"* ]]
 }

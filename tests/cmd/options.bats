@@ -115,11 +115,11 @@ secret_create() {
 	done
 	run -0 qcow2-create -f qcow2 -o help
 	[[ ${lines[0]} == "Supported qcow2 options:" ]]
-	! grep -q '^  nocow' <<<"$output"
+	! grep -q '^  nocow' <<<"$output" || false
 	grep -q '^  compat=<str>' <<<"$output"
 	run -0 qcow2-create -o '?' -f qcow2 /dev/null
 	run -0 qcow2-create -f raw -o help
-	! grep -q '^  cluster_size' <<<"$output"
+	! grep -q '^  cluster_size' <<<"$output" || false
 	[ ! -e z.qcow2 ]
 }
 

@@ -66,7 +66,8 @@ same_content() {
 	qemu-img convert -O raw "$1" their.raw
 	run qcow2-compare -F raw "$1" their.raw
 	echo "$output"
-	[ "$status" -eq 0 ] && [ "$output" = "Images are identical." ]
+	[ "$status" -eq 0 ]
+	[ "$output" = "Images are identical." ]
 	# One wrong byte in the last sector must be found.
 	[ -s their.raw ] || return 0
 	local last=$(($(stat -c %s their.raw) - 512))

@@ -97,3 +97,11 @@ caught() {
 	printf '@test "x" {\n\tskip "later"\n}\n' >planted/tests/x.bats
 	caught lint_skips tests/x.bats
 }
+
+@test "no assertion is one that cannot fail" {
+	clean lint_assertions
+	printf '@test "x" {\n\t[ 1 -eq 2 ] && [ -e x ]\n\ttrue\n}\n' >planted/tests/x.bats
+	caught lint_assertions tests/x.bats:2
+	printf '@test "x" {\n\t! true\n\ttrue\n}\n' >planted/tests/x.bats
+	caught lint_assertions tests/x.bats:2
+}

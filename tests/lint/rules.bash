@@ -121,3 +121,10 @@ lint_skips() {
 	(cd "$1" && grep -rnE '^[[:space:]]*skip\b' tests --include='*.bats' --include='*.bash' |
 		grep -v '^tests/helpers.bash:') || true
 }
+
+# Assertions that cannot fail: bash ends a test at a false command, but not if && or || follows
+# it, nor if ! stands before it. (Files of the rules themselves show such lines.)
+lint_assertions() {
+	(cd "$1" && grep -rnE '^[[:space:]]*(\[.*\] && \[|! )' tests --include='*.bats' |
+		grep -vE '\|\|( |$)|^tests/lint/') || true
+}
