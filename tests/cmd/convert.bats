@@ -137,7 +137,8 @@ refused() {
 @test "a backing file needs its format, and the message shows the right command" {
 	qcow2-create -q -f qcow2 base.qcow2 5M
 	run --separate-stderr -1 qcow2-convert -O qcow2 -B base.qcow2 src.raw t
-	[ "$output" = "" ] && [ ! -e t ]
+	[ "$output" = "" ]
+	[ ! -e t ]
 	[[ ${stderr_lines[0]} == *"Use of backing file requires explicit backing format"* ]]
 	[[ ${stderr_lines[1]} == "Detected format of qcow2."* ]]
 	run -0 bash -c "${stderr_lines[-1]}"
