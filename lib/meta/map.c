@@ -25,9 +25,11 @@ static int l1_lookup(const struct map *m, uint64_t guest, uint64_t *l2_off, uint
 		*len = UINT64_MAX - guest;
 		return 0;
 	}
-	if (!table_cache_reaches(m->cache, m->l1_off))
-		return corrupt(guest, "the L1 table lies past the end of the file", m->l1_off, e);
-	if (table_cache_get(m->cache, m->l1_off + byte - in_slice, &s, e) < 0)
+	uint64_t slice_off = m->l1_off + byte - in_slice;
+
+	if (!table_cache_reaches(m->cache, slice_off))
+		return corrupt(guest, "the L1 table lies past the end of the file", slice_off, e);
+	if (table_cache_get(m->cache, slice_off, &s, e) < 0)
 		return err_ctx(e, "L1 table");
 	uint64_t nr = MIN(m->l1_nr - idx, ((UINT64_C(1) << slice_bits) - in_slice) / 8);
 	uint64_t raw = be64_get(s->bytes + in_slice), empty = 1;

@@ -50,7 +50,7 @@ struct walk_owner {
 };
 
 /* One reference, or `times` equal ones, to all clusters that host .. host+len-1 touches.
- * The range lies in the file, or exceeds it by less than a cluster (4.4). */
+ * The range lies in the file, or exceeds it inside the file's last cluster (4.4). */
 struct walk_area {
 	enum walk_what what;
 	struct walk_owner owner;
@@ -161,7 +161,7 @@ int walk_add_tree(struct walk *w, struct walk_owner owner, uint64_t l1_off, uint
 /* Snapshots of the table, as far as it could be read. */
 const struct walk_snapshot *walk_snapshots(const struct walk *w, uint32_t *nr);
 
-/* Whether host .. host+len-1 lies in the file but for less than a cluster. */
+/* Whether host .. host+len-1 lies in the clusters that the file reaches into. */
 bool walk_in_file(const struct walk *w, uint64_t host, uint64_t len);
 /* Whether an L1 entry leads to an L2 table that the walk reads; *host: where. */
 bool walk_l2_followed(const struct walk *w, uint64_t l1_raw, uint64_t *host);

@@ -14,12 +14,13 @@ setup() {
 # refcount_entry_reserved), reads L2 tables at odd places (l1_entry_unaligned), gives up
 # (refcount_block_unaligned, snapshot_count, snapshot_table_size, snapshot_table_unaligned,
 # snapshot_extra_large), counts two for one (metadata_overlap, snapshot_table_out_of_file) or
-# none for one (refcount_table_empty).
+# none for one (refcount_table_empty), or takes what stands right behind the file's last cluster
+# for zeros (l1_table_out_of_file__next_cluster).
 DIFFERS="bitmap_data_unaligned bitmap_directory_out_of_file bitmap_entry bitmap_entry__type
 bitmap_entry_reserved bitmap_flags bitmap_name bitmap_table_short bitmap_table_size
 bitmap_table_unaligned bitmaps_missing compressed_bitmap compressed_data_file
 copied_unallocated crypto_header_out_of_file data_file_offset l1_entry_unaligned
-l2_entry_reserved__extended l2_entry_zero_v2 metadata_overlap metadata_overlap__block_twice
+l1_table_out_of_file__next_cluster l2_entry_reserved__extended l2_entry_zero_v2 metadata_overlap metadata_overlap__block_twice
 refcount_block_unaligned refcount_entry_reserved refcount_table_empty snapshot_count
 snapshot_extra_large snapshot_table_out_of_file snapshot_table_size snapshot_table_unaligned"
 

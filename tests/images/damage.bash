@@ -171,6 +171,12 @@ damaged_l1_table_out_of_file() {
 	image_small "$1"
 	poke_be "$1" 40 8 $FAR
 }
+# In the cluster right behind the last one, which the file reaches into.
+damaged_l1_table_out_of_file__next_cluster() {
+	image_small "$1"
+	truncate -s -1000 "$1"
+	poke_be "$1" 40 8 $((($(stat -c %s "$1") + 65535) / 65536 * 65536))
+}
 
 # --- L2 ---
 

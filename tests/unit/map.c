@@ -38,7 +38,7 @@ static void behind_the_table_all_is_one_run(void)
 
 static void a_table_behind_the_end_of_the_file_is_lost(void)
 {
-	struct err e = ERR_INIT, l1 = ERR_INIT;
+	struct err e = ERR_INIT, l1 = ERR_INIT, part = ERR_INIT;
 	struct geom g = geom_small();
 	struct file *f = file_mem_new(NULL, 0, &e);
 	struct map m = map_of(&g, f, ENTRY_COPIED | 4096, &e);
@@ -47,6 +47,10 @@ static void a_table_behind_the_end_of_the_file_is_lost(void)
 	CHECK(map_next(&m, 0, 512, &r, &e) < 0 && e.code == ERR_CORRUPT);
 	m.l1_off = 1024;
 	CHECK(map_next(&m, 0, 512, &r, &l1) < 0 && l1.code == ERR_CORRUPT);
+	/* of a table of two slices the file holds the first */
+	m.l1_off = 0;
+	m.l1_nr = 128;
+	CHECK(map_next(&m, 64 * UINT64_C(32768), 512, &r, &part) < 0 && part.code == ERR_CORRUPT);
 	table_cache_free(m.cache);
 	file_drop(f);
 }
