@@ -99,3 +99,15 @@ struct geom header_geom(const struct header *h);
  * h may lie in buf. Returns -1 with ERR_INVALID when it does not fit; buf then holds
  * nothing of use. */
 int header_encode(void *buf, const struct header *h, struct err *e) MUST_CHECK;
+
+/* Groups of fields, all inside the first 104 bytes, that are changed in place: one write of the
+ * first sector, which a crash leaves old or new. */
+enum header_fields {
+	HEADER_SIZE = 1 << 0,		/* size */
+	HEADER_L1 = 1 << 1,		/* l1_size, l1_table_off */
+	HEADER_REFCOUNTS = 1 << 2,	/* refcount_table_off, _clusters, refcount_order */
+	HEADER_SNAPSHOTS = 1 << 3,	/* nb_snapshots, snapshots_off */
+	HEADER_FEATURES = 1 << 4,	/* the three feature words; version 3 only */
+};
+/* Puts those fields of h into a header cluster of the same version, and changes nothing else. */
+void header_patch(uint8_t *bytes, const struct header *h, unsigned fields);

@@ -107,3 +107,30 @@ int header_encode(void *buf, const struct header *h, struct err *e)
 		    cluster_size, h->backing_name.n);
 	return 0;
 }
+
+void header_patch(uint8_t *bytes, const struct header *h, unsigned fields)
+{
+	if (fields & HEADER_SIZE)
+		be64_put(bytes + 24, h->size);
+	if (fields & HEADER_L1) {
+		be32_put(bytes + 36, h->l1_size);
+		be64_put(bytes + 40, h->l1_table_off);
+	}
+	if (fields & HEADER_REFCOUNTS) {
+		be64_put(bytes + 48, h->refcount_table_off);
+		be32_put(bytes + 56, h->refcount_table_clusters);
+	}
+	if (fields & HEADER_SNAPSHOTS) {
+		be32_put(bytes + 60, h->nb_snapshots);
+		be64_put(bytes + 64, h->snapshots_off);
+	}
+	if (h->version < 3)
+		return;
+	if (fields & HEADER_REFCOUNTS)
+		be32_put(bytes + 96, h->refcount_order);
+	if (fields & HEADER_FEATURES) {
+		be64_put(bytes + 72, h->incompatible_features);
+		be64_put(bytes + 80, h->compatible_features);
+		be64_put(bytes + 88, h->autoclear_features);
+	}
+}

@@ -30,6 +30,26 @@ static bool looks_preallocated(const struct image *img)
 	       clusters >= MAX(used / 9 * 10 + used % 9 * 10 / 9, used + 2);
 }
 
+/* Whether this layer is one that will be changed. */
+static bool is_written(const struct chain *c, unsigned depth)
+{
+	const struct disk_options *o = c->options;
+
+	return depth == 0 ? o->flags & DISK_WRITE : depth == o->write_depth;
+}
+
+int disk_file_lock(struct file *f, const struct spec *s, bool write, const struct listener *l,
+		   struct err *e)
+{
+	unsigned uses = PERMISSION_READ, shares = PERMISSION_READ | PERMISSION_WRITE_UNCHANGED;
+
+	if (write)
+		uses |= PERMISSION_WRITE | PERMISSION_RESIZE;
+	else if (s && s->force_share)
+		shares = ~0u;
+	return file_lock(f, uses, shares, s ? s->locking : LOCKING_AUTO, l, e);
+}
+
 static int image_layer_open(struct disk *d, struct file *f, const struct spec *s,
 			    const struct chain *c, struct err *e)
 {
@@ -38,6 +58,8 @@ static int image_layer_open(struct disk *d, struct file *f, const struct spec *s
 
 	if (o->flags & DISK_ALLOW_ENCRYPTED)
 		flags |= IMAGE_ALLOW_ENCRYPTED;
+	if (is_written(c, d->depth))
+		flags |= IMAGE_WRITE;
 	d->ops = &disk_image_ops;
 	d->image = image_open(f, s, flags, o->listener, e);
 	if (!d->image)
@@ -81,11 +103,9 @@ static int raw_layer_open(struct disk *d, struct file *f, const struct spec *s,
 	d->size = align_up(s->has_window_len ? s->window_len : end - s->window_off,
 			   SECTOR_SIZE);
 	/* Who asks for nothing but its length is not in the way of a writer. */
-	bool share = s->force_share || (o->flags & DISK_LENGTH_ONLY);
-
-	return file_lock(f, PERMISSION_READ,
-			 share ? ~0u : PERMISSION_READ | PERMISSION_WRITE_UNCHANGED,
-			 s->locking, o->listener, e);
+	if (o->flags & DISK_LENGTH_ONLY)
+		return file_lock(f, PERMISSION_READ, ~0u, s->locking, o->listener, e);
+	return disk_file_lock(f, s, is_written(c, d->depth), o->listener, e);
 }
 
 static int loop_check(const struct chain *c, struct file *f, struct err *e)
@@ -104,6 +124,13 @@ static int loop_check(const struct chain *c, struct file *f, struct err *e)
 	return 0;
 }
 
+static unsigned layer_file_flags(const struct chain *c, const struct spec *s)
+{
+	if (!is_written(c, c->layers))
+		return spec_file_flags(s);
+	return spec_file_flags(s) | FILE_WRITE | c->options->write_flags;
+}
+
 static struct disk *layer_open(struct chain *c, const struct spec *s, struct err *e)
 {
 	struct disk *d = calloc(1, sizeof *d);
@@ -115,7 +142,7 @@ static struct disk *layer_open(struct chain *c, const struct spec *s, struct err
 	}
 	d->depth = c->layers;
 	d->flags = c->options->flags;
-	f = file_open(s->path, spec_file_flags(s), e);
+	f = file_open(s->path, layer_file_flags(c, s), e);
 	if (!f || loop_check(c, f, e) < 0 || spec_find_format(s, f, &d->format, e) < 0)
 		goto out;
 	struct file *given = steal(&f);

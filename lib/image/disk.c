@@ -27,6 +27,11 @@ static struct disk *layer_at(const struct disk *d, unsigned depth)
 	return (struct disk *)d;
 }
 
+struct disk *disk_layer(struct disk *d, unsigned depth)
+{
+	return layer_at(d, d->depth + depth);
+}
+
 uint64_t disk_size(const struct disk *d)
 {
 	return d->size;

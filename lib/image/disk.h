@@ -8,7 +8,7 @@
 #include "image/spec.h"
 
 /* What a guest would see: a raw file, or an image with its backing chain. Two verbs:
- * disk_next (what is there) and disk_read (the bytes). Read-only. */
+ * disk_next (what is there) and disk_read (the bytes). */
 struct disk;
 struct image;
 
@@ -22,6 +22,7 @@ enum disk_flag {
 	DISK_NO_DATA_FILE = 1 << 2, /* metadata only: do not open an external data file (reads fail) */
 	DISK_ALLOW_ENCRYPTED = 1 << 3, /* metadata only: encrypted images are fine */
 	DISK_LENGTH_ONLY = 1 << 5, /* no bytes of raw layers are wanted: they may be in use */
+	DISK_WRITE = 1 << 6,	   /* the top layer will be changed: see image/writer.h */
 };
 
 struct disk_options {
@@ -29,6 +30,8 @@ struct disk_options {
 	const char *snapshot;	     /* read this internal snapshot (id first, then name), or NULL */
 	const char *snapshot_id, *snapshot_name; /* or exactly these (either may be NULL) */
 	const struct listener *listener;
+	unsigned write_depth;	/* this layer will be changed, too; 0: none but DISK_WRITE says so */
+	unsigned write_flags;	/* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH of what is changed */
 };
 
 /* Opens the image that `s` names, and its chain as policy allows (names found in images are
@@ -38,6 +41,10 @@ struct disk_options {
 struct disk *disk_open(const struct spec *s, const struct disk_options *o, struct err *e);
 /* NULL is fine. Nothing was written, so nothing can fail. */
 void disk_close(struct disk *d);
+
+/* Layer `depth` as a disk of its own, with what stands behind it; NULL past the end of the chain.
+ * It belongs to d. */
+struct disk *disk_layer(struct disk *d, unsigned depth);
 
 /* Bytes, a multiple of 512 (a raw file's length is rounded up; the tail reads as zeros). */
 uint64_t disk_size(const struct disk *d);

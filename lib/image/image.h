@@ -10,8 +10,8 @@
 #include "format/snapshot_entry.h"
 #include "image/spec.h"
 
-/* One open qcow2 file: header, geometry, files, tables. Opened read-only here; what it says
- * of other files is not followed (image/disk.h does that). */
+/* One open qcow2 file: header, geometry, files, tables. What it says of other files is not
+ * followed (image/disk.h does that). image/writer.h changes what is in it. */
 struct image;
 
 enum image_flag {
@@ -20,6 +20,7 @@ enum image_flag {
 				      * as snapshot tables that do not parse */
 	IMAGE_ALLOW_ENCRYPTED = 1 << 2, /* metadata only: an encrypted image is fine */
 	IMAGE_NO_LOCK = 1 << 3,
+	IMAGE_WRITE = 1 << 4,	/* the file is open for writing, and will be changed in place */
 };
 
 /* `f` is taken over, also on failure. `s` may be NULL (memory files). */

@@ -62,6 +62,10 @@ uint64_t disk_host_end(const struct disk *d);
 /* Reads n guest bytes of a raw layer. Any thread. */
 int disk_read_raw(struct disk *d, uint64_t guest, void *buf, size_t n, struct err *e);
 
+/* Takes the locks of a reader or a writer, as `s` (NULL: nothing special) wants them. */
+int disk_file_lock(struct file *f, const struct spec *s, bool write, const struct listener *l,
+		   struct err *e);
+
 /* hole_map_next() over d->holes, in whole sectors. */
 void disk_hole_next(struct disk *d, uint64_t host, uint64_t max_len, bool *is_data,
 		    uint64_t *len);

@@ -52,13 +52,9 @@ static int names_load(struct image *img, struct err *e)
 static int image_lock(struct image *img, struct file *f, const struct spec *s,
 		      const struct listener *l, struct err *e)
 {
-	bool share = s && s->force_share;
-
 	if (img->flags & IMAGE_NO_LOCK)
 		return 0;
-	return file_lock(f, PERMISSION_READ,
-			 share ? ~0u : PERMISSION_READ | PERMISSION_WRITE_UNCHANGED,
-			 s ? s->locking : LOCKING_AUTO, l, e);
+	return disk_file_lock(f, s, img->flags & IMAGE_WRITE, l, e);
 }
 
 static int data_file_open(struct image *img, const struct spec *s, const struct listener *l,
@@ -78,7 +74,7 @@ static int data_file_open(struct image *img, const struct spec *s, const struct 
 		return err_ctx(e, "data file");
 	if (!path)
 		return err_nomem(e);
-	img->data_file = file_open(path, spec_file_flags(s), e);
+	img->data_file = file_open(path, spec_file_flags(s) | file_write_flags(img->file), e);
 	text_escape(path, strlen(path), shown, sizeof shown);
 	free(path);
 	if (!img->data_file || image_lock(img, img->data_file, s, l, e) < 0)

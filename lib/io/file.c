@@ -174,6 +174,11 @@ unsigned file_cache_flags(const struct file *f)
 	return f->flags & (FILE_DIRECT | FILE_DIRECT_ONLY | FILE_SYNC_WRITES | FILE_NO_FLUSH);
 }
 
+unsigned file_write_flags(const struct file *f)
+{
+	return f->flags & FILE_WRITE ? FILE_WRITE | file_cache_flags(f) : 0;
+}
+
 const char *file_path(const struct file *f)
 {
 	return f->path ? f->path : "";

@@ -75,6 +75,8 @@ bool file_is_direct(const struct file *f); /* FILE_DIRECT was asked for and is i
 /* The flags FILE_DIRECT, FILE_DIRECT_ONLY, FILE_SYNC_WRITES and FILE_NO_FLUSH that it was opened with, for a file
  * that is to be treated alike. */
 unsigned file_cache_flags(const struct file *f);
+/* The same, and FILE_WRITE: to open a file beside it that is to be written alike. */
+unsigned file_write_flags(const struct file *f);
 /* The name that it was opened with; "" for a memory file. */
 const char *file_path(const struct file *f);
 /* Whether two handles are the same file: device and inode. */

@@ -1,7 +1,7 @@
-#include "meta/table_cache.h"
+#include "meta/table_cache_internal.h"
 
-#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/align.h"
 #include "base/cleanup.h"
@@ -13,23 +13,6 @@
 #define SLICES_MIN  4
 #define SLICES_MAX  64
 
-struct cached_slice {
-	struct table_slice slice; /* first: a slice handed out leads back to its slot */
-	uint8_t *bytes;
-	unsigned users;
-	uint64_t last_use; /* 0: holds nothing */
-	bool temporary;	   /* belongs to no slot, goes with its last user */
-};
-
-struct table_cache {
-	struct file *file;
-	unsigned slice_bits;
-	pthread_mutex_t lock; /* guards everything below, and is held while a slice is read */
-	uint64_t clock;
-	unsigned slot_nr; /* SLICES_MIN..SLICES_MAX */
-	struct cached_slice slots[SLICES_MAX];
-};
-
 struct table_cache *table_cache_new(struct file *f, unsigned cluster_bits, struct err *e)
 {
 	struct table_cache *c = calloc(1, sizeof *c);
@@ -40,17 +23,26 @@ struct table_cache *table_cache_new(struct file *f, unsigned cluster_bits, struc
 	}
 	c->file = f;
 	c->slice_bits = MIN(cluster_bits, SLICE_BITS_MAX);
-	c->slot_nr = MAX(MIN(BYTES_KEPT >> c->slice_bits, SLICES_MAX), SLICES_MIN);
+	c->keep = MAX(MIN(BYTES_KEPT >> c->slice_bits, SLICES_MAX), SLICES_MIN);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
+}
+
+static void slice_free(struct cached_slice *s)
+{
+	free(s->bytes);
+	free(s);
 }
 
 void table_cache_free(struct table_cache *c)
 {
 	if (!c)
 		return;
-	for (size_t i = 0; i < c->slot_nr; i++)
-		free(c->slots[i].bytes);
+	for (size_t i = 0; i < TABLE_BUCKETS; i++)
+		for (struct cached_slice *s = c->buckets[i], *next; s; s = next) {
+			next = s->next;
+			slice_free(s);
+		}
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
@@ -60,72 +52,102 @@ unsigned table_cache_slice_bits(const struct table_cache *c)
 	return c->slice_bits;
 }
 
-bool table_cache_reaches(const struct table_cache *c, uint64_t off)
+static struct cached_slice *find_locked(struct table_cache *c, uint64_t off)
 {
-	return off < file_size(c->file);
+	struct cached_slice *s = *table_bucket(c, off);
+
+	while (s && s->slice.off != off)
+		s = s->next;
+	return s;
 }
 
-/* The slot that holds `off`, else the least recently used one without users, else a
- * temporary one. *hit tells which. */
-static struct cached_slice *slot_for_locked(struct table_cache *c, uint64_t off, bool *hit)
+bool table_cache_reaches(struct table_cache *c, uint64_t off)
+{
+	if (off < file_size(c->file))
+		return true;
+	LOCKED(&c->lock);
+	return find_locked(c, align_down(off, UINT64_C(1) << c->slice_bits)) != NULL;
+}
+
+void table_slice_drop(struct table_cache *c, struct cached_slice *s)
+{
+	struct cached_slice **at = table_bucket(c, s->slice.off);
+
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	if (s->waits)
+		c->waiting--;
+	else
+		c->nr--;
+	s->detached = true;
+	if (!s->users)
+		slice_free(s);
+}
+
+/* Makes room for one more: what was not used for longest goes, if nobody holds it. */
+static void evict_locked(struct table_cache *c)
 {
 	struct cached_slice *oldest = NULL;
 
-	*hit = true;
-	for (size_t i = 0; i < c->slot_nr; i++) {
-		struct cached_slice *s = &c->slots[i];
-
-		if (s->last_use && s->slice.off == off)
-			return s;
-		if (!s->users && (!oldest || s->last_use < oldest->last_use))
-			oldest = s;
-	}
-	*hit = false;
-	if (!oldest) {
-		oldest = calloc(1, sizeof *oldest);
-		if (oldest)
-			oldest->temporary = true;
-	}
-	return oldest;
+	if (c->nr < c->keep)
+		return;
+	for (size_t i = 0; i < TABLE_BUCKETS; i++)
+		for (struct cached_slice *s = c->buckets[i]; s; s = s->next)
+			if (!s->users && !s->waits &&
+			    (!oldest || s->last_use < oldest->last_use))
+				oldest = s;
+	if (oldest)
+		table_slice_drop(c, oldest);
 }
 
-static void slot_drop(struct cached_slice *s)
-{
-	s->last_use = 0;
-	if (s->temporary) {
-		free(s->bytes);
-		free(s);
-	}
-}
-
-static int slot_load_locked(struct table_cache *c, struct cached_slice *s, uint64_t off,
-			    struct err *e)
+/* A slice whose bytes are anything yet. */
+static struct cached_slice *add_locked(struct table_cache *c, uint64_t off, struct err *e)
 {
 	size_t size = (size_t)1 << c->slice_bits;
+	struct cached_slice *s;
 
-	s->last_use = 0;
-	if (!s->bytes && !(s->bytes = aligned_alloc(size < 4096 ? size : 4096, size)))
-		return err_nomem(e);
-	if (file_read_padded(c->file, off, s->bytes, size, NULL, e) < 0)
-		return -1;
+	evict_locked(c);
+	s = calloc(1, sizeof *s);
+	if (s && !(s->bytes = aligned_alloc(size < 4096 ? size : 4096, size))) {
+		free(s);
+		s = NULL;
+	}
+	if (!s) {
+		err_nomem(e);
+		return NULL;
+	}
 	s->slice = (struct table_slice){ off, s->bytes };
-	return 0;
+	s->last_use = ++c->clock;
+	s->next = *table_bucket(c, off);
+	*table_bucket(c, off) = s;
+	c->nr++;
+	return s;
+}
+
+static struct cached_slice *load_locked(struct table_cache *c, uint64_t off, struct err *e)
+{
+	struct cached_slice *s = find_locked(c, off);
+
+	if (s || !(s = add_locked(c, off, e))) {
+		if (s)
+			s->last_use = ++c->clock;
+		return s;
+	}
+	if (file_read_padded(c->file, off, s->bytes, (size_t)1 << c->slice_bits, NULL, e) == 0)
+		return s;
+	table_slice_drop(c, s);
+	return NULL;
 }
 
 int table_cache_get(struct table_cache *c, uint64_t off, const struct table_slice **out,
 		    struct err *e)
 {
 	LOCKED(&c->lock);
-	bool hit;
-	struct cached_slice *s = slot_for_locked(c, off, &hit);
+	struct cached_slice *s = load_locked(c, off, e);
 
 	if (!s)
-		return err_nomem(e);
-	if (!hit && slot_load_locked(c, s, off, e) < 0) {
-		slot_drop(s);
 		return -1;
-	}
-	s->last_use = ++c->clock;
 	s->users++;
 	*out = &s->slice;
 	return 0;
@@ -138,6 +160,108 @@ void table_cache_put(struct table_cache *c, const struct table_slice *slice)
 	if (!s)
 		return;
 	LOCKED(&c->lock);
-	if (!--s->users && s->temporary)
-		slot_drop(s);
+	if (!--s->users && s->detached)
+		slice_free(s);
+}
+
+/* Who holds a slice keeps it as it is: the edit goes to a copy that takes its place. */
+static struct cached_slice *own_locked(struct table_cache *c, struct cached_slice *held,
+				       struct err *e)
+{
+	struct cached_slice was = *held, *s;
+
+	if (!held->users)
+		return held;
+	held->users++; /* not to be freed before it was copied */
+	table_slice_drop(c, held);
+	s = add_locked(c, was.slice.off, e);
+	if (s) {
+		memcpy(s->bytes, held->bytes, (size_t)1 << c->slice_bits);
+		s->waits = was.waits;
+		s->made = was.made;
+		s->from = was.from;
+		s->to = was.to;
+		if (s->waits) {
+			c->nr--;
+			c->waiting++;
+		}
+	}
+	held->users--; /* others hold it still */
+	return s;
+}
+
+static void mark_locked(struct table_cache *c, struct cached_slice *s, uint32_t from,
+			uint32_t to)
+{
+	if (!s->waits) {
+		s->waits = true;
+		s->from = from;
+		s->to = to;
+		c->nr--;
+		c->waiting++;
+	}
+	s->from = MIN(s->from, from);
+	s->to = MAX(s->to, to);
+}
+
+static struct cached_slice *edit_locked(struct table_cache *c, uint64_t off, size_t n,
+					struct err *e)
+{
+	uint64_t size = UINT64_C(1) << c->slice_bits;
+	struct cached_slice *s = load_locked(c, align_down(off, size), e);
+
+	if (!s || !(s = own_locked(c, s, e)))
+		return NULL;
+	uint32_t in_slice = (uint32_t)(off & (size - 1));
+
+	mark_locked(c, s, in_slice, in_slice + (uint32_t)n);
+	return s;
+}
+
+int table_cache_edit(struct table_cache *c, uint64_t off, const void *p, size_t n,
+		     struct err *e)
+{
+	uint64_t size = UINT64_C(1) << c->slice_bits;
+	LOCKED(&c->lock);
+
+	while (n) {
+		size_t in_slice = (size_t)(off & (size - 1)), part = MIN(n, size - in_slice);
+		struct cached_slice *s = edit_locked(c, off, part, e);
+
+		if (!s)
+			return -1;
+		memcpy(s->bytes + in_slice, p, part);
+		off += part;
+		p = (const uint8_t *)p + part;
+		n -= part;
+	}
+	return 0;
+}
+
+uint8_t *table_cache_modify(struct table_cache *c, uint64_t off, size_t n, struct err *e)
+{
+	LOCKED(&c->lock);
+	struct cached_slice *s = edit_locked(c, off, n, e);
+
+	return s ? s->bytes + (off & ((UINT64_C(1) << c->slice_bits) - 1)) : NULL;
+}
+
+int table_cache_make(struct table_cache *c, uint64_t off, uint64_t len, struct err *e)
+{
+	uint64_t size = UINT64_C(1) << c->slice_bits;
+	LOCKED(&c->lock);
+
+	for (uint64_t at = off; at < off + len; at += size) {
+		struct cached_slice *s = find_locked(c, at);
+
+		if (s)
+			table_slice_drop(c, s);
+		s = add_locked(c, at, e);
+		if (!s)
+			return -1;
+		memset(s->bytes, 0, size);
+		s->made = true;
+		mark_locked(c, s, 0, (uint32_t)size);
+	}
+	return 0;
 }

@@ -1,0 +1,249 @@
+#include "image/writer_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/align.h"
+
+/* Entries that are set at once. */
+#define RUN_MAX 128
+
+static struct txn *txn_of_image(struct image *img, struct err *e)
+{
+	struct txn_image t = {
+		.file = img->file,
+		.data_file = img->data_file,
+		.geom = &img->geom,
+		.header = &img->header,
+		.header_bytes = img->header_bytes,
+		.tables = img->tables,
+	};
+
+	if (image_snapshots(img, &t.snapshots, &t.snapshot_nr, e) < 0)
+		return NULL;
+	return txn_new(&t, e);
+}
+
+struct image_writer *image_writer_new(struct disk *d, const struct listener *l,
+				      const struct watch *watch, struct err *e)
+{
+	struct image_writer *w = calloc(1, sizeof *w);
+
+	if (!w) {
+		err_nomem(e);
+		return NULL;
+	}
+	w->disk = d;
+	w->img = d->image;
+	w->listener = l;
+	w->l1_idx = UINT64_MAX;
+	w->data_file_raw = w->img->header.autoclear_features & AUTOCLEAR_DATA_FILE_RAW;
+	w->reader = disk_reader_new(d, e);
+	w->cluster = w->reader ? aligned_alloc(512, geom_cluster_size(writer_geom(w))) : NULL;
+	if (w->reader && !w->cluster)
+		err_nomem(e);
+	if (w->cluster && (w->txn = txn_of_image(w->img, e)))
+		return w;
+	image_writer_free(w);
+	return NULL;
+}
+
+void image_writer_free(struct image_writer *w)
+{
+	if (!w)
+		return;
+	txn_free(w->txn);
+	disk_reader_free(w->reader);
+	free(w->cluster);
+	free(w);
+}
+
+int writer_begin(struct image_writer *w, struct err *e)
+{
+	return txn_begin(w->txn, AUTOCLEAR_DATA_FILE_RAW, e);
+}
+
+int writer_l2(struct image_writer *w, uint64_t guest, struct err *e)
+{
+	uint64_t idx = geom_l1_index(writer_geom(w), guest);
+
+	if (w->l1_idx == idx)
+		return 0;
+	w->l1_idx = UINT64_MAX;
+	if (map_l2_make(&w->disk->map, w->txn, guest, &w->l2_off, e) < 0)
+		return -1;
+	w->l1_idx = idx;
+	return 0;
+}
+
+int writer_entry(struct image_writer *w, uint64_t guest, struct l2_entry *x, struct err *e)
+{
+	const struct geom *g = writer_geom(w);
+	uint64_t cluster = align_down(guest, geom_cluster_size(g));
+
+	if (map_entry_get(&w->disk->map, w->l2_off, geom_l2_index(g, guest), x, e) < 0)
+		return -1;
+	if (g->data_file && x->has_host && x->host != cluster)
+		return err_set(e, ERR_CORRUPT,
+			       "guest offset %#" PRIx64
+			       " leads to another place of the data file, %#" PRIx64,
+			       cluster, x->host);
+	return 0;
+}
+
+int writer_entry_set(struct image_writer *w, uint64_t guest, uint64_t raw, uint64_t bitmap,
+		     struct err *e)
+{
+	struct map_words words = { raw, bitmap };
+
+	return map_entries_set(&w->disk->map, w->l2_off, geom_l2_index(writer_geom(w), guest),
+			       &words, 1, e);
+}
+
+int writer_in_place(struct image_writer *w, const struct l2_entry *x, bool *in_place,
+		    struct err *e)
+{
+	uint64_t count;
+
+	*in_place = x->has_host;
+	if (!x->has_host || writer_geom(w)->data_file)
+		return 0;
+	if (txn_refcount(w->txn, x->host, &count, e) < 0)
+		return -1;
+	if (!count)
+		return err_set(e, ERR_CORRUPT,
+			       "the cluster at %#" PRIx64
+			       " is in use and has refcount 0; run check -r all",
+			       x->host);
+	/* A claim that is false would cost somebody his data: the count has to agree. */
+	*in_place = x->copied && count == 1;
+	return *in_place ? txn_guest_check(w->txn, x->host, 1, e) : 0;
+}
+
+int writer_release(struct image_writer *w, const struct l2_entry *x, struct err *e)
+{
+	if (x->packed)
+		return txn_release(w->txn, x->host, x->host_len, 1, e);
+	if (!x->has_host || writer_geom(w)->data_file)
+		return 0;
+	return txn_release(w->txn, x->host, geom_cluster_size(writer_geom(w)), 1, e);
+}
+
+int writer_take(struct image_writer *w, uint64_t guest, uint64_t want, uint64_t *host,
+		uint64_t *nr, struct err *e)
+{
+	if (!writer_geom(w)->data_file)
+		return txn_take(w->txn, want, host, nr, e);
+	*host = guest;
+	*nr = want;
+	return 0;
+}
+
+int writer_write_host(struct image_writer *w, uint64_t host, const void *buf, size_t n,
+		      struct err *e)
+{
+	return file_write_at(image_guest_file(w->img), host, buf, n, e);
+}
+
+/* What n whole clusters at `guest` have in common: all of them can be written where they are, one
+ * behind the other, or all need a new place. Returns how many of `max` (> 0). */
+static int run_judge(struct image_writer *w, uint64_t guest, uint64_t max, bool *in_place,
+		     uint64_t *host, uint64_t *nr, struct l2_entry *entries, struct err *e)
+{
+	uint64_t size = geom_cluster_size(writer_geom(w));
+
+	for (*nr = 0; *nr < max; (*nr)++) {
+		struct l2_entry *x = &entries[*nr];
+		bool here;
+
+		if (writer_entry(w, guest + *nr * size, x, e) < 0 ||
+		    writer_in_place(w, x, &here, e) < 0)
+			return -1;
+		if (!*nr) {
+			*in_place = here;
+			*host = x->host;
+		} else if (here != *in_place || (here && x->host != *host + *nr * size)) {
+			break;
+		}
+	}
+	return 0;
+}
+
+/* Entries of nr whole clusters that now hold data at `host`. */
+static int run_enter(struct image_writer *w, uint64_t guest, uint64_t host, uint64_t nr,
+		     const struct l2_entry *entries, bool in_place, struct err *e)
+{
+	const struct geom *g = writer_geom(w);
+	struct map_words words[RUN_MAX];
+	bool changed = false;
+
+	for (uint64_t i = 0; i < nr; i++) {
+		words[i].raw = (host + (i << g->cluster_bits)) | ENTRY_COPIED;
+		words[i].bitmap = g->subclusters ? L2_ALL_ALLOCATED : 0;
+		changed |= words[i].raw != entries[i].raw || words[i].bitmap != entries[i].bitmap;
+		if (!in_place && writer_release(w, &entries[i], e) < 0)
+			return -1;
+	}
+	return changed ? map_entries_set(&w->disk->map, w->l2_off, geom_l2_index(g, guest),
+					 words, (uint32_t)nr, e)
+		       : 0;
+}
+
+/* Whole clusters, at most `nr`, all mapped by the L2 table at hand. *done: bytes. */
+static int write_whole(struct image_writer *w, uint64_t guest, const uint8_t *buf, uint64_t nr,
+		       uint64_t *done, struct err *e)
+{
+	struct l2_entry entries[RUN_MAX];
+	uint64_t host;
+	bool in_place;
+
+	if (run_judge(w, guest, MIN(nr, RUN_MAX), &in_place, &host, &nr, entries, e) < 0 ||
+	    (!in_place && writer_take(w, guest, nr, &host, &nr, e) < 0))
+		return -1;
+	*done = nr << writer_geom(w)->cluster_bits;
+	if (writer_write_host(w, host, buf, *done, e) < 0)
+		return -1;
+	return run_enter(w, guest, host, nr, entries, in_place, e);
+}
+
+static int write_step(struct image_writer *w, uint64_t guest, const uint8_t *buf, uint64_t n,
+		      uint64_t *done, struct err *e)
+{
+	const struct geom *g = writer_geom(w);
+	uint64_t in = geom_in_cluster(g, guest), size = geom_cluster_size(g);
+	uint64_t left = (geom_l2_entries(g) - geom_l2_index(g, guest)) * size - in;
+
+	if (writer_l2(w, guest, e) < 0)
+		return -1;
+	n = MIN(n, left);
+	if (!in && n >= size)
+		return write_whole(w, guest, buf, n / size, done, e);
+	*done = MIN(n, size - in);
+	return writer_write_part(w, guest - in, in, in + *done, buf, e);
+}
+
+int image_write(struct image_writer *w, uint64_t guest, const void *buf, size_t n,
+		struct err *e)
+{
+	const uint8_t *p = buf;
+	uint64_t done;
+
+	if (guest > w->disk->size || n > w->disk->size - guest)
+		return err_set(e, ERR_INVALID, "the write reaches past the end of the disk");
+	if (n && writer_begin(w, e) < 0)
+		return -1;
+	for (; n; n -= done, p += done, guest += done)
+		if (write_step(w, guest, p, n, &done, e) < 0)
+			return -1;
+	return 0;
+}
+
+int image_writer_relax(struct image_writer *w, struct err *e)
+{
+	return txn_is_full(w->txn) ? txn_commit(w->txn, e) : 0;
+}
+
+int image_writer_finish(struct image_writer *w, struct err *e)
+{
+	return txn_finish(w->txn, e);
+}

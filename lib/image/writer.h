@@ -1,0 +1,36 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/watch.h"
+#include "image/disk.h"
+
+/* Guest writes into an existing image, in place and by copy-on-write. Content that is not written
+ * comes from where the disk has it: the old cluster, the backing file, zeros. What is written is
+ * seen by disk_read() at once and becomes durable, as a whole or by parts that are each old or new,
+ * with image_writer_finish() at the latest. One thread. */
+struct image_writer;
+
+/* `d`: a disk, or a layer of one, whose top image was opened for writing; borrowed. Nothing in the
+ * file changes before the first write, but that an image with the dirty bit is made safe: counts
+ * are raised and false claims cleared, with one warning. */
+struct image_writer *image_writer_new(struct disk *d, const struct listener *l,
+				      const struct watch *w, struct err *e);
+/* Forgets what image_writer_finish() has not made durable. NULL is fine. */
+void image_writer_free(struct image_writer *w);
+
+/* n guest bytes, inside the disk. */
+int image_write(struct image_writer *w, uint64_t guest, const void *buf, size_t n,
+		struct err *e) MUST_CHECK;
+/* Makes guest bytes read as zeros, by marks in the tables where that is possible (11.2). unmap:
+ * host clusters behind them are given up. */
+int image_write_zeros(struct image_writer *w, uint64_t guest, uint64_t len, bool unmap,
+		      struct err *e) MUST_CHECK;
+/* Gives up whole clusters (11.3); parts of clusters stay. They read as zeros afterwards; in a
+ * version 2 image with a backing file nothing happens. */
+int image_discard(struct image_writer *w, uint64_t guest, uint64_t len,
+		  struct err *e) MUST_CHECK;
+/* Commits if much waits. */
+int image_writer_relax(struct image_writer *w, struct err *e) MUST_CHECK;
+/* Everything is durable when this returns 0. More may be written afterwards. */
+int image_writer_finish(struct image_writer *w, struct err *e) MUST_CHECK;

@@ -1,0 +1,51 @@
+#pragma once
+#include "image/internal.h"
+#include "image/writer.h"
+#include "meta/map_edit.h"
+#include "meta/txn.h"
+
+struct image_writer {
+	struct disk *disk;
+	struct image *img;
+	struct txn *txn;
+	struct disk_reader *reader;
+	uint8_t *cluster;	/* room for one */
+	bool data_file_raw;	/* the data file must read as the guest does */
+	uint64_t l1_idx;	/* whose L2 table l2_off is, which may be changed; else UINT64_MAX */
+	uint64_t l2_off;
+	const struct listener *listener;
+};
+
+static inline const struct geom *writer_geom(const struct image_writer *w)
+{
+	return &w->img->geom;
+}
+
+/* Whether a backing file may show where this layer says nothing. */
+static inline bool writer_shows_backing(const struct image_writer *w)
+{
+	return w->img->backing_name != NULL || w->disk->backing != NULL;
+}
+
+int writer_begin(struct image_writer *w, struct err *e);
+/* The L2 table of `guest`, to be changed. */
+int writer_l2(struct image_writer *w, uint64_t guest, struct err *e);
+/* An entry that a writer may go by: valid, and with a data file at its place. */
+int writer_entry(struct image_writer *w, uint64_t guest, struct l2_entry *x, struct err *e);
+int writer_entry_set(struct image_writer *w, uint64_t guest, uint64_t raw, uint64_t bitmap,
+		     struct err *e);
+/* Whether the entry's host cluster may be written to as it is: it has one, and nobody else does. */
+int writer_in_place(struct image_writer *w, const struct l2_entry *x, bool *in_place,
+		    struct err *e);
+/* Gives up what the entry refers to. */
+int writer_release(struct image_writer *w, const struct l2_entry *x, struct err *e);
+/* Host place for `want` clusters from `guest` on that have none that may be written to. */
+int writer_take(struct image_writer *w, uint64_t guest, uint64_t want, uint64_t *host,
+		uint64_t *nr, struct err *e);
+int writer_write_host(struct image_writer *w, uint64_t host, const void *buf, size_t n,
+		      struct err *e);
+/* Writes bytes from .. to-1 of the cluster at `guest`, not all of it (writer_cow.c). */
+int writer_write_part(struct image_writer *w, uint64_t guest, uint64_t from, uint64_t to,
+		      const uint8_t *buf, struct err *e);
+/* The bits of the subclusters that bytes from .. to-1 of a cluster touch. */
+uint64_t writer_subclusters(const struct geom *g, uint64_t from, uint64_t to);

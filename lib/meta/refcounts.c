@@ -1,0 +1,288 @@
+#include "meta/refcounts.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+#include "format/refcount_block.h"
+#include "format/refcount_table.h"
+
+/* Counts that are decoded at once while free clusters are looked for. */
+#define SCAN_COUNTS 1024
+
+static int entry_take(struct refcounts *r, uint64_t idx, uint64_t raw, struct err *e)
+{
+	struct refcount_table_entry x = refcount_table_entry_decode(raw);
+	const char *what = x.reserved                              ? "reserved bits are set"
+			   : geom_in_cluster(r->geom, x.block_off) ? "it is not cluster aligned"
+			   : x.block_off >= file_size(r->file) ? "it lies past the end of the file"
+							       : NULL;
+
+	if (raw && what)
+		return err_set(e, ERR_CORRUPT,
+			       "refcount block %" PRIu64 " at %#" PRIx64
+			       ": %s; the image can be read, and repaired with check -r all",
+			       idx, x.block_off, what);
+	r->table[idx] = x.block_off;
+	return 0;
+}
+
+int refcounts_open(struct refcounts *r, struct file *f, const struct geom *g,
+		   const struct header *h, struct err *e)
+{
+	size_t bytes = (size_t)h->refcount_table_clusters << g->cluster_bits;
+	uint8_t *raw = NULL;
+	int ret = -1;
+
+	*r = (struct refcounts){ .file = f, .geom = g, .table_off = h->refcount_table_off };
+	if (!bytes || r->table_off >= file_size(f))
+		return err_set(e, ERR_CORRUPT,
+			       "the image has no refcount table; it can be read, and repaired with "
+			       "check -r all");
+	r->blocks = table_cache_new(f, g->cluster_bits, e);
+	if (!r->blocks)
+		return -1;
+	raw = malloc(bytes);
+	r->table = malloc(bytes);
+	if (!raw || !r->table) {
+		err_nomem(e);
+		goto out;
+	}
+	r->table_nr = bytes / 8;
+	if (file_read_padded(f, r->table_off, raw, bytes, NULL, e) < 0) {
+		err_ctx(e, "refcount table");
+		goto out;
+	}
+	for (uint64_t i = 0; i < r->table_nr; i++)
+		if (entry_take(r, i, be64_get(raw + 8 * i), e) < 0)
+			goto out;
+	ret = 0;
+out:
+	free(raw);
+	return ret;
+}
+
+void refcounts_close(struct refcounts *r)
+{
+	table_cache_free(r->blocks);
+	free(r->table);
+	*r = (struct refcounts){ 0 };
+}
+
+uint64_t refcounts_capacity(const struct refcounts *r)
+{
+	return r->table_nr << geom_refcount_block_bits(r->geom);
+}
+
+/* Where the count of a cluster is: its block (0: none), its index there. */
+static uint64_t block_of(const struct refcounts *r, uint64_t cluster, uint64_t *idx)
+{
+	unsigned bits = geom_refcount_block_bits(r->geom);
+
+	*idx = cluster & ((UINT64_C(1) << bits) - 1);
+	return cluster >> bits < r->table_nr ? r->table[cluster >> bits] : 0;
+}
+
+/* Counts of one slice of a block: from `cluster` on, how many of `max` lie there, and the place of
+ * the slice; *in_slice: index of the first one. */
+static uint64_t slice_of(const struct refcounts *r, uint64_t cluster, uint64_t max,
+			 uint64_t *off, uint64_t *in_slice)
+{
+	unsigned slice_bits = table_cache_slice_bits(r->blocks);
+	uint64_t per_slice = (UINT64_C(8) << slice_bits) >> r->geom->refcount_order, idx;
+	uint64_t block = block_of(r, cluster, &idx);
+
+	*off = block ? block + (idx / per_slice << slice_bits) : 0;
+	*in_slice = idx % per_slice;
+	return MIN(max, per_slice - *in_slice);
+}
+
+int refcounts_get(struct refcounts *r, uint64_t cluster, uint64_t *count, struct err *e)
+{
+	const struct table_slice *s;
+	uint64_t off, idx;
+
+	slice_of(r, cluster, 1, &off, &idx);
+	*count = 0;
+	if (!off)
+		return 0;
+	if (table_cache_get(r->blocks, off, &s, e) < 0)
+		return err_ctx(e, "refcount block");
+	*count = refcount_block_get(s->bytes, r->geom->refcount_order, idx);
+	table_cache_put(r->blocks, s);
+	return 0;
+}
+
+/* In nr counts from `in_slice` on: the first run of zeros, at most max; *at is its index behind
+ * in_slice. */
+static uint64_t zeros_find(const struct refcounts *r, const uint8_t *bytes, uint64_t in_slice,
+			   uint64_t nr, uint64_t max, uint64_t *at)
+{
+	uint8_t counts[SCAN_COUNTS];
+	uint64_t found = 0;
+
+	for (uint64_t i = 0; i < nr; i += SCAN_COUNTS) {
+		uint64_t n = MIN(nr - i, SCAN_COUNTS);
+
+		refcount_block_get_saturated(bytes, r->geom->refcount_order, in_slice + i, n,
+					     counts);
+		for (uint64_t k = 0; k < n; k++) {
+			if (counts[k] && found)
+				return found;
+			if (counts[k])
+				continue;
+			if (!found)
+				*at = i + k;
+			if (++found == max)
+				return found;
+		}
+	}
+	return found;
+}
+
+int refcounts_find_free(struct refcounts *r, uint64_t from, uint64_t max, uint64_t *first,
+			uint64_t *nr, struct err *e)
+{
+	uint64_t range = UINT64_C(1) << geom_refcount_block_bits(r->geom), n;
+	uint64_t end = refcounts_capacity(r);
+
+	*nr = 0;
+	for (uint64_t cluster = from; cluster < end && !*nr; cluster += n) {
+		const struct table_slice *s;
+		uint64_t off, in_slice, at;
+
+		n = slice_of(r, cluster, UINT64_MAX, &off, &in_slice);
+		if (!off) {
+			*first = cluster;
+			*nr = MIN(max, range - (cluster & (range - 1)));
+			return 0;
+		}
+		if (table_cache_get(r->blocks, off, &s, e) < 0)
+			return err_ctx(e, "refcount block");
+		*nr = zeros_find(r, s->bytes, in_slice, n, max, &at);
+		table_cache_put(r->blocks, s);
+		if (*nr)
+			*first = cluster + at;
+	}
+	return 0;
+}
+
+/* Whether all counts can change by `by`. */
+static int change_check(struct refcounts *r, uint64_t first, uint64_t nr, uint64_t by,
+			bool raise, struct err *e)
+{
+	uint64_t most = geom_refcount_max(r->geom), count;
+
+	if (raise && by > most)
+		return err_set(e, ERR_INVALID, "a refcount of %" PRIu64 " does not fit into %u bits",
+			       by, 1u << r->geom->refcount_order);
+	for (uint64_t i = first; i < first + nr; i++) {
+		if (refcounts_get(r, i, &count, e) < 0)
+			return -1;
+		if (raise && count > most - by)
+			return err_set(
+				e, ERR_INVALID,
+				"the refcount of cluster %" PRIu64 " would become %" PRIu64
+				", which does not fit into %u bits; amend -o refcount_bits=... makes room",
+				i, count + by, 1u << r->geom->refcount_order);
+		if (!raise && count < by)
+			return err_set(e, ERR_CORRUPT,
+				       "cluster %" PRIu64 " has refcount %" PRIu64
+				       " and is in use more often; run check -r all",
+				       i, count);
+	}
+	return 0;
+}
+
+static void counts_change(uint8_t *bytes, unsigned order, uint64_t idx, uint64_t nr,
+			  uint64_t delta)
+{
+	for (uint64_t i = idx; i < idx + nr; i++)
+		refcount_block_set(bytes, order, i, refcount_block_get(bytes, order, i) + delta);
+}
+
+static int change(struct refcounts *r, uint64_t first, uint64_t nr, uint64_t delta,
+		  struct err *e)
+{
+	unsigned order = r->geom->refcount_order;
+
+	while (nr) {
+		uint64_t off, idx, n = slice_of(r, first, nr, &off, &idx);
+		uint64_t byte = idx << order >> 3, end = (((idx + n) << order) + 7) >> 3;
+
+		if (!off)
+			return err_set(e, ERR_CORRUPT,
+				       "cluster %" PRIu64 " is in use and has no refcount block; "
+				       "run check -r all",
+				       first);
+		uint8_t *p = table_cache_modify(r->blocks, off + byte, end - byte, e);
+
+		if (!p)
+			return err_ctx(e, "refcount block");
+		/* Narrow counts share bytes: index from the byte that was asked for. */
+		counts_change(p, order, idx - ((byte << 3) >> order), n, delta);
+		first += n;
+		nr -= n;
+	}
+	return 0;
+}
+
+int refcounts_raise(struct refcounts *r, uint64_t first, uint64_t nr, uint64_t by,
+		    struct err *e)
+{
+	return change_check(r, first, nr, by, true, e) < 0 ? -1 : change(r, first, nr, by, e);
+}
+
+int refcounts_lower(struct refcounts *r, uint64_t first, uint64_t nr, uint64_t by,
+		    struct err *e)
+{
+	return change_check(r, first, nr, by, false, e) < 0 ? -1
+							    : change(r, first, nr, 0 - by, e);
+}
+
+int refcounts_add_blocks(struct refcounts *r, uint64_t idx, uint64_t first, uint64_t nr,
+			 struct err *e)
+{
+	uint64_t off = first << r->geom->cluster_bits, size = geom_cluster_size(r->geom);
+
+	if (table_cache_make(r->blocks, off, nr * size, e) < 0)
+		return -1;
+	for (uint64_t i = 0; i < nr; i++)
+		r->table[idx + i] = off + i * size;
+	r->from = r->to ? MIN(r->from, idx) : idx;
+	r->to = MAX(r->to, idx + nr);
+	return change(r, first, nr, 1, e);
+}
+
+bool refcounts_has_made(const struct refcounts *r)
+{
+	return r->to > 0;
+}
+
+int refcounts_store_made(struct refcounts *r, struct err *e)
+{
+	return table_cache_store(r->blocks, TABLE_STORE_MADE, e);
+}
+
+int refcounts_store(struct refcounts *r, struct err *e)
+{
+	uint64_t from = align_down(r->from, 64), to = MIN(align_up(r->to, 64), r->table_nr);
+	uint8_t *raw;
+	int ret;
+
+	if (table_cache_store(r->blocks, TABLE_STORE_ALL, e) < 0)
+		return -1;
+	if (!r->to)
+		return 0;
+	raw = malloc((to - from) * 8);
+	if (!raw)
+		return err_nomem(e);
+	for (uint64_t i = from; i < to; i++)
+		be64_put(raw + 8 * (i - from), r->table[i]);
+	ret = file_write_at(r->file, r->table_off + from * 8, raw, (to - from) * 8, e);
+	free(raw);
+	if (ret == 0)
+		r->from = r->to = 0;
+	return ret;
+}

@@ -1,0 +1,228 @@
+/* The only place that decides in what order metadata reaches the file (lib/README, "The five
+ * steps"). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+#include "base/vec.h"
+#include "meta/txn_internal.h"
+
+/* What may wait before a bulk writer should commit: memory, not safety. */
+#define TABLES_MAX ((size_t)16 << 20) /* bytes of edited tables */
+#define RUNS_MAX   ((size_t)64 << 10)
+
+int cluster_runs_add(struct cluster_runs *v, uint64_t first, uint64_t nr, uint64_t times,
+		     struct err *e)
+{
+	struct cluster_run *last = v->nr ? &v->items[v->nr - 1] : NULL;
+
+	if (last && last->times == times && last->first + last->nr == first) {
+		last->nr += nr;
+		return 0;
+	}
+	if (!vec_grow(&v->items, v->nr, &v->room))
+		return err_nomem(e);
+	v->items[v->nr++] = (struct cluster_run){ first, nr, times };
+	return 0;
+}
+
+struct txn *txn_new(const struct txn_image *img, struct err *e)
+{
+	struct txn *x = calloc(1, sizeof *x);
+	uint64_t count;
+
+	if (!x) {
+		err_nomem(e);
+		return NULL;
+	}
+	x->img = *img;
+	if (img->header->incompatible_features & INCOMPATIBLE_CORRUPT) {
+		err_set(e, ERR_CORRUPT,
+			"the image is marked corrupt: it can be read, and repaired with check -r "
+			"all");
+		goto out;
+	}
+	if (refcounts_open(&x->refcounts, img->file, img->geom, img->header, e) < 0 ||
+	    txn_overlap_load(x, e) < 0 || refcounts_get(&x->refcounts, 0, &count, e) < 0)
+		goto out;
+	if (count)
+		return x;
+	err_set(e, ERR_CORRUPT, "the refcount of the header is 0; run check -r all");
+out:
+	x->dead = true;
+	txn_free(x);
+	return NULL;
+}
+
+void txn_free(struct txn *x)
+{
+	struct err ignored = ERR_INIT;
+
+	if (!x)
+		return;
+	table_cache_revert(x->img.tables);
+	if (!x->dead && x->taken.nr && txn_give_back(x, &ignored) < 0)
+		x->dead = true; /* the clusters are leaked */
+	refcounts_close(&x->refcounts);
+	overlap_fini(&x->overlap);
+	free(x->taken.items);
+	free(x->released.items);
+	free(x->header_whole);
+	free(x);
+}
+
+int txn_alive(const struct txn *x, struct err *e)
+{
+	return x->dead ? err_set(e, ERR_IO, "an earlier error left the image as it is") : 0;
+}
+
+int txn_header_write(struct txn *x, unsigned fields, struct err *e)
+{
+	header_patch(x->img.header_bytes, x->img.header, fields);
+	return file_write_at(x->img.file, 0, x->img.header_bytes, SECTOR_SIZE, e);
+}
+
+int txn_begin(struct txn *x, uint64_t keep, struct err *e)
+{
+	struct header *h = x->img.header;
+
+	if (txn_alive(x, e) < 0)
+		return -1;
+	if (x->begun)
+		return 0;
+	x->begun = true;
+	if (!(h->autoclear_features & ~keep))
+		return 0;
+	h->autoclear_features &= keep;
+	if (txn_header_write(x, HEADER_FEATURES, e) == 0 && file_flush(x->img.file, e) == 0)
+		return 0;
+	x->dead = true;
+	return -1;
+}
+
+void txn_header(struct txn *x, unsigned fields)
+{
+	x->header_fields |= fields;
+}
+
+void txn_header_replace(struct txn *x, uint8_t *bytes)
+{
+	free(x->header_whole);
+	x->header_whole = bytes;
+}
+
+int txn_mark_corrupt(struct txn *x, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	struct header *h = x->img.header;
+
+	x->dead = true;
+	if (h->version < 3)
+		return -1; /* version 2 has no place for it (12.4) */
+	h->incompatible_features |= INCOMPATIBLE_CORRUPT;
+	if (txn_header_write(x, HEADER_FEATURES, &ignored) == 0 &&
+	    file_flush(x->img.file, &ignored) == 0)
+		err_ctx(e, "the image is marked corrupt and not changed any more");
+	return -1;
+}
+
+bool txn_is_full(struct txn *x)
+{
+	size_t slices = TABLES_MAX >> table_cache_slice_bits(x->img.tables);
+
+	return table_cache_waiting(x->img.tables) > slices || x->taken.nr > RUNS_MAX ||
+	       x->released.nr > RUNS_MAX;
+}
+
+static int flush(struct txn *x, struct err *e)
+{
+	if (x->img.data_file && file_flush(x->img.data_file, e) < 0)
+		return -1;
+	return file_flush(x->img.file, e);
+}
+
+/* Step 2: everything that nobody points to yet, and the counts that it needs. */
+static int grow(struct txn *x, struct err *e)
+{
+	struct refcounts *r = &x->refcounts;
+
+	/* A block must be there before the refcount table leads to it. */
+	if (refcounts_has_made(r) &&
+	    (refcounts_store_made(r, e) < 0 || file_flush(x->img.file, e) < 0))
+		return -1;
+	if (refcounts_store(r, e) < 0 ||
+	    table_cache_store(x->img.tables, TABLE_STORE_MADE, e) < 0)
+		return -1;
+	return flush(x, e);
+}
+
+static int header_point(struct txn *x, struct err *e)
+{
+	size_t size = (size_t)geom_cluster_size(x->img.geom), used = size;
+
+	if (!x->header_whole)
+		return x->header_fields ? txn_header_write(x, x->header_fields, e) : 0;
+	/* The old header may have been longer: what it used is overwritten, too. */
+	while (used > SECTOR_SIZE &&
+	       memcmp(x->header_whole + used - SECTOR_SIZE,
+		      x->img.header_bytes + used - SECTOR_SIZE, SECTOR_SIZE) == 0)
+		used -= SECTOR_SIZE;
+	memcpy(x->img.header_bytes, x->header_whole, size);
+	return file_write_at(x->img.file, 0, x->img.header_bytes, used, e);
+}
+
+/* Step 3: what leads to the new things. The header comes last: it says how the tables are to be
+ * read. */
+static int point(struct txn *x, struct err *e)
+{
+	bool header = x->header_fields || x->header_whole;
+	bool tables = table_cache_waiting(x->img.tables) > 0;
+
+	if (!header && !tables)
+		return 0;
+	x->pointing = true;
+	if (table_cache_store(x->img.tables, TABLE_STORE_ALL, e) < 0)
+		return -1;
+	if (header && tables && file_flush(x->img.file, e) < 0)
+		return -1;
+	if (header_point(x, e) < 0 || file_flush(x->img.file, e) < 0)
+		return -1;
+	x->header_fields = 0;
+	free(x->header_whole);
+	x->header_whole = NULL;
+	return 0;
+}
+
+int txn_commit(struct txn *x, struct err *e)
+{
+	if (txn_alive(x, e) < 0)
+		return -1;
+	if (grow(x, e) < 0) {
+		/* Nothing points to what was taken: txn_free() gives it back. */
+		table_cache_revert(x->img.tables);
+		return -1;
+	}
+	if (point(x, e) < 0 || txn_release_apply(x, e) < 0) {
+		x->dead = true;
+		return -1;
+	}
+	x->pointing = false;
+	x->taken.nr = 0;
+	return 0;
+}
+
+int txn_finish(struct txn *x, struct err *e)
+{
+	if (txn_commit(x, e) < 0)
+		return -1;
+	/* Lowered counts may still wait; no blocks were made since. */
+	if (refcounts_store(&x->refcounts, e) == 0 && flush(x, e) == 0)
+		return 0;
+	x->dead = true;
+	return -1;
+}
+
+void txn_punch(struct txn *x, bool punch)
+{
+	x->punch = punch;
+}

@@ -1,0 +1,89 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "format/geom.h"
+#include "format/header.h"
+#include "format/snapshot_entry.h"
+#include "meta/table_cache.h"
+
+/* Changes to the metadata of an image, which reach the file in an order that makes a crash at any
+ * point harmless. See "The five steps" in lib/README.
+ *
+ * Table edits (table_cache_edit() on the image's tables) and header fields are seen in memory at
+ * once; clusters are taken and counted at once. The file learns of them with txn_commit(). What
+ * is released can be taken again after the commit that made it free. One thread. */
+struct txn;
+
+/* What a txn works on. Everything belongs to the image and outlives the txn. */
+struct txn_image {
+	struct file *file;
+	struct file *data_file;	    /* the external one, or NULL */
+	struct geom *geom;
+	struct header *header;	    /* as it is to be; changed by the txn's user, with txn_header() */
+	uint8_t *header_bytes;	    /* the first cluster, as it is in the file */
+	struct table_cache *tables; /* L1 and L2 tables */
+	const struct snapshot_entry *snapshots;
+	uint32_t snapshot_nr;
+};
+
+/* Loads refcounts and learns where metadata is. ERR_CORRUPT, and the image may be read but not
+ * changed, when the corrupt bit is set, structures lie across each other, or refcounts are
+ * unusable. */
+struct txn *txn_new(const struct txn_image *img, struct err *e);
+/* Forgets what was not committed; clusters that were taken for it are given back where that is
+ * certain to be harmless. NULL is fine. */
+void txn_free(struct txn *x);
+
+/* The first thing a change does (step 1): clears autoclear bits that we do not keep up, durably.
+ * `keep`: the autoclear bits that stay. Once is enough. */
+int txn_begin(struct txn *x, uint64_t keep, struct err *e) MUST_CHECK;
+
+/* Takes between 1 and `want` (> 0) free clusters that adjoin; their contents are anything. Offsets
+ * in bytes, lengths in clusters. */
+int txn_take(struct txn *x, uint64_t want, uint64_t *host, uint64_t *nr,
+	     struct err *e) MUST_CHECK;
+/* Takes exactly nr (> 0) clusters that adjoin. */
+int txn_take_all(struct txn *x, uint64_t nr, uint64_t *host, struct err *e) MUST_CHECK;
+/* From now on nothing is taken below the end of the file as it is, where freed clusters hold
+ * old bytes: for clusters that are to read as zeros without being written. */
+int txn_take_behind_end(struct txn *x, struct err *e) MUST_CHECK;
+/* Takes `clusters` that adjoin for an L1 table, or one for an L2 table; it begins as zeros. */
+enum txn_table { TXN_L1_TABLE, TXN_L2_TABLE };
+int txn_take_table(struct txn *x, enum txn_table what, uint64_t clusters, uint64_t *host,
+		   struct err *e) MUST_CHECK;
+
+/* host .. host+len-1: the clusters that it touches lose `times` references, once the file does not
+ * point there any more. */
+int txn_release(struct txn *x, uint64_t host, uint64_t len, uint64_t times,
+		struct err *e) MUST_CHECK;
+/* The refcount of the cluster at `host`, with what was taken but without what was released. */
+int txn_refcount(struct txn *x, uint64_t host, uint64_t *count, struct err *e) MUST_CHECK;
+
+/* Fields of the header (enum header_fields) were changed in memory: they reach the file with the
+ * next commit, behind all tables. */
+void txn_header(struct txn *x, unsigned fields);
+/* The same for a header cluster that is to be written as a whole; nothing may be taken between
+ * this and the commit. `bytes`: a cluster, malloc'd, taken over. */
+void txn_header_replace(struct txn *x, uint8_t *bytes);
+
+/* Whether nr clusters from host on may be written as guest data: ERR_CORRUPT if they hold
+ * metadata; the corrupt bit is then set and nothing is written any more. */
+int txn_guest_check(struct txn *x, uint64_t host, uint64_t nr, struct err *e) MUST_CHECK;
+/* Sets the corrupt bit (version 3) and refuses everything from now on. Returns -1 with what e
+ * says. */
+int txn_mark_corrupt(struct txn *x, struct err *e);
+
+/* How much waits: beyond a bound a bulk writer should commit. */
+bool txn_is_full(struct txn *x);
+/* Steps 2 to 4. What was written to new clusters becomes durable before anything points there.
+ * After an error the txn can only be freed. */
+int txn_commit(struct txn *x, struct err *e) MUST_CHECK;
+/* The last commit: freed clusters are counted durably, too. */
+int txn_finish(struct txn *x, struct err *e) MUST_CHECK;
+/* Gives the space of clusters that become free back to the file system. */
+void txn_punch(struct txn *x, bool punch);
+/* The file may be cut behind this byte: the end of the last cluster that is counted. After
+ * txn_finish() or before anything was changed. */
+int txn_image_end(struct txn *x, uint64_t *end, struct err *e) MUST_CHECK;
