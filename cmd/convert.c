@@ -89,10 +89,6 @@ static int combinations_check(const struct job *j, struct err *e)
 		  "-o has no effect when -n is used; they exclude each other" },
 		{ c->no_create && c->backing,
 		  "-B can't be used with -n: the target exists already" },
-		{ c->no_create && c->compress,
-		  "Writing compressed clusters into an existing image is not supported by this version" },
-		{ c->no_create && !raw,
-		  "Writing into an existing qcow2 image is not supported by this version" },
 		{ c->snapshot && several,
 		  "Loading a snapshot is not supported with several source images" },
 		{ j->o.create.backing_name && several,
@@ -176,6 +172,7 @@ static int target_take(struct job *j, struct err *e)
 	if (image_opts_parse(&j->target_spec, operand, e) < 0)
 		return err_ctx(e, "Could not open '%s'", operand);
 	j->o.target = j->target_spec.path;
+	j->o.target_spec = &j->target_spec;
 	j->o.format =
 		j->target_spec.format == FORMAT_PROBE ? FORMAT_RAW : j->target_spec.format;
 	j->o.locking = j->target_spec.locking;

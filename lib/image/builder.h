@@ -31,14 +31,6 @@ int builder_assign(struct builder *b, uint64_t guest, uint64_t len, uint64_t *ho
 /* Writes payload at an assigned place. Any thread. */
 int builder_write(struct builder *b, uint64_t host, const void *buf, size_t n,
 		  struct err *e) MUST_CHECK;
-/* Compression for one thread. level: 0 for the default, else what codec/codec.h says. */
-struct packer;
-struct packer *packer_new(const struct builder *b, int level, struct err *e);
-void packer_free(struct packer *p);
-/* Packs the cluster `in` into `out`, which has room for a cluster. Returns the packed length, or
- * 0 if the cluster does not get smaller and is to be stored as it is. Each thread with its own
- * packer. */
-uint32_t packer_pack(struct packer *p, const void *in, void *out);
 /* Stores one compressed cluster of n bytes (1..cluster size - 1). */
 int builder_put_packed(struct builder *b, uint64_t guest, const void *packed, uint32_t n,
 		       struct err *e) MUST_CHECK;

@@ -120,8 +120,8 @@ bool disk_uses_path(const struct disk *d, const char *path)
 	return false;
 }
 
-int disk_next_top(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
-		  struct err *e)
+static int layer_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
+		      struct err *e)
 {
 	if (guest >= d->size || !max_len)
 		return err_set(e, ERR_INVALID, "offset %llu is outside the disk",
@@ -136,10 +136,26 @@ int disk_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x
 	      struct err *e)
 {
 	for (;; d = d->backing) {
-		if (disk_next_top(d, guest, max_len, x, e) < 0)
+		if (layer_next(d, guest, max_len, x, e) < 0)
 			return -1;
 		if (x->kind != EXTENT_ABSENT || !d->backing || guest >= d->backing->size)
 			return 0;
+		max_len = MIN(x->len, d->backing->size - guest);
+	}
+}
+
+int disk_next_above(struct disk *d, unsigned depth_end, uint64_t guest, uint64_t max_len,
+		    struct extent *x, struct err *e)
+{
+	for (;; d = d->backing) {
+		if (layer_next(d, guest, max_len, x, e) < 0)
+			return -1;
+		if (x->kind != EXTENT_ABSENT || d->depth + 1 >= depth_end || !d->backing)
+			return 0;
+		if (guest >= d->backing->size) {
+			x->kind = EXTENT_ZERO;
+			return 0;
+		}
 		max_len = MIN(x->len, d->backing->size - guest);
 	}
 }

@@ -76,9 +76,10 @@ bool disk_uses_path(const struct disk *d, const char *path);
  * a table read per table. One thread at a time. */
 int disk_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
 	      struct err *e) MUST_CHECK;
-/* The same for the top layer alone: ABSENT is what it would take from its backing file. */
-int disk_next_top(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
-		  struct err *e) MUST_CHECK;
+/* The same for the layers above depth_end (> 0) alone: ABSENT is what none of them says anything
+ * about. What a shorter layer among them hides from those above it is ZERO. */
+int disk_next_above(struct disk *d, unsigned depth_end, uint64_t guest, uint64_t max_len,
+		    struct extent *x, struct err *e) MUST_CHECK;
 
 /* Per-thread state of a reader: decompression contexts and buffers. */
 struct disk_reader;

@@ -36,7 +36,7 @@ int image_snapshot_map(const struct image *img, const struct snapshot_entry *s, 
 
 /* One layer of a disk. */
 struct disk_ops {
-	/* As disk_next_top(); x->depth is set by the caller. guest + max_len <= d->size. */
+	/* As disk_next() for this layer alone; x->depth is set by the caller. guest + max_len <= d->size. */
 	int (*next)(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
 		    struct err *e);
 };

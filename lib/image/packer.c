@@ -1,23 +1,25 @@
+#include "image/packer.h"
+
 #include <stdlib.h>
 
 #include "codec/codec.h"
-#include "image/builder_internal.h"
 
 struct packer {
 	struct codec *codec;
 	size_t cluster_size;
 };
 
-struct packer *packer_new(const struct builder *b, int level, struct err *e)
+struct packer *packer_new(size_t cluster_size, enum compression_type type, int level,
+			  struct err *e)
 {
-	bool zstd = b->options.compression == COMPRESSION_ZSTD;
+	bool zstd = type == COMPRESSION_ZSTD;
 	struct packer *p = calloc(1, sizeof *p);
 
 	if (!p) {
 		err_nomem(e);
 		return NULL;
 	}
-	p->cluster_size = geom_cluster_size(&b->geom);
+	p->cluster_size = cluster_size;
 	p->codec = codec_new(zstd ? CODEC_ZSTD : CODEC_DEFLATE, level, e);
 	if (p->codec)
 		return p;

@@ -110,6 +110,11 @@ int reader_unpack(struct disk_reader *r, struct disk *d, uint64_t guest,
 	return 0;
 }
 
+void reader_forget(struct disk_reader *r)
+{
+	r->kept_disk = NULL;
+}
+
 static int layer_read(struct disk_reader *r, struct disk *d, uint64_t guest, void *buf,
 		      size_t n, size_t *done, bool *absent, struct err *e)
 {

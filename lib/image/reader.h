@@ -6,6 +6,8 @@
  * next request may want its rest. */
 int reader_unpack(struct disk_reader *r, struct disk *d, uint64_t guest,
 		  const struct map_run *run, void *buf, size_t n, size_t *done, struct err *e);
+/* What was unpacked last is not to be trusted any more: its place may hold something else. */
+void reader_forget(struct disk_reader *r);
 /* Reads from the file that holds the guest clusters of an image layer. */
 int disk_read_host(struct disk *d, uint64_t host, void *buf, size_t n, struct err *e);
 

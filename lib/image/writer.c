@@ -240,10 +240,31 @@ int image_write(struct image_writer *w, uint64_t guest, const void *buf, size_t 
 
 int image_writer_relax(struct image_writer *w, struct err *e)
 {
-	return txn_is_full(w->txn) ? txn_commit(w->txn, e) : 0;
+	if (!txn_is_full(w->txn))
+		return 0;
+	w->lane_end = 0;
+	return txn_commit(w->txn, e);
 }
 
 int image_writer_finish(struct image_writer *w, struct err *e)
 {
+	w->lane_end = 0; /* its cluster may become free, and somebody else's */
 	return txn_finish(w->txn, e);
+}
+
+uint64_t image_writer_cluster_size(const struct image_writer *w)
+{
+	return geom_cluster_size(writer_geom(w));
+}
+
+uint64_t image_writer_unit(const struct image_writer *w)
+{
+	const struct geom *g = writer_geom(w);
+
+	return g->subclusters ? geom_subcluster_size(g) : geom_cluster_size(g);
+}
+
+void image_writer_expect_backing(struct image_writer *w)
+{
+	w->expect_backing = true;
 }

@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "base/watch.h"
+#include "format/header.h"
 #include "image/disk.h"
 
 /* Guest writes into an existing image, in place and by copy-on-write. Content that is not written
@@ -19,9 +20,21 @@ struct image_writer *image_writer_new(struct disk *d, const struct listener *l,
 /* Forgets what image_writer_finish() has not made durable. NULL is fine. */
 void image_writer_free(struct image_writer *w);
 
+uint64_t image_writer_cluster_size(const struct image_writer *w);
+/* Smallest unit that the L2 tables can tell apart: a cluster, or a subcluster. */
+uint64_t image_writer_unit(const struct image_writer *w);
+/* The image is about to get a backing file: zeros must be said from now on, even where nothing
+ * shows through yet. */
+void image_writer_expect_backing(struct image_writer *w);
+
 /* n guest bytes, inside the disk. */
 int image_write(struct image_writer *w, uint64_t guest, const void *buf, size_t n,
 		struct err *e) MUST_CHECK;
+/* The cluster at `guest` (a whole one, but that the last one of the disk may be shorter) becomes the
+ * n packed bytes (1..cluster size - 1) of a packer for image_writer_compression(). */
+int image_write_packed(struct image_writer *w, uint64_t guest, const void *packed, uint32_t n,
+		       struct err *e) MUST_CHECK;
+enum compression_type image_writer_compression(const struct image_writer *w);
 /* Makes guest bytes read as zeros, by marks in the tables where that is possible (11.2). unmap:
  * host clusters behind them are given up. */
 int image_write_zeros(struct image_writer *w, uint64_t guest, uint64_t len, bool unmap,

@@ -10,9 +10,11 @@ struct image_writer {
 	struct txn *txn;
 	struct disk_reader *reader;
 	uint8_t *cluster;	/* room for one */
+	bool expect_backing;	/* the image is about to get a backing file */
 	bool data_file_raw;	/* the data file must read as the guest does */
 	uint64_t l1_idx;	/* whose L2 table l2_off is, which may be changed; else UINT64_MAX */
 	uint64_t l2_off;
+	uint64_t lane_end;	/* host byte behind the last packed cluster; 0: no lane is open */
 	const struct listener *listener;
 };
 
@@ -24,7 +26,7 @@ static inline const struct geom *writer_geom(const struct image_writer *w)
 /* Whether a backing file may show where this layer says nothing. */
 static inline bool writer_shows_backing(const struct image_writer *w)
 {
-	return w->img->backing_name != NULL || w->disk->backing != NULL;
+	return w->expect_backing || w->img->backing_name || w->disk->backing;
 }
 
 int writer_begin(struct image_writer *w, struct err *e);

@@ -6,12 +6,6 @@
 
 enum zero_how { ZERO_KEEP, ZERO_UNMAP, ZERO_DISCARD };
 
-/* The unit that can be marked. */
-static uint64_t unit_size(const struct geom *g)
-{
-	return g->subclusters ? geom_subcluster_size(g) : geom_cluster_size(g);
-}
-
 /* In raw mode the data file itself must read as zeros. */
 static int data_file_zero(struct image_writer *w, uint64_t guest, uint64_t len,
 			  enum zero_how how, struct err *e)
@@ -180,7 +174,7 @@ int image_write_zeros(struct image_writer *w, uint64_t guest, uint64_t len, bool
 		return 0;
 	if (writer_begin(w, e) < 0)
 		return -1;
-	units_of(w, guest, len, unit_size(writer_geom(w)), &from, &to);
+	units_of(w, guest, len, image_writer_unit(w), &from, &to);
 	if (!can_mark(w) || from >= to)
 		return write_plain_zeros(w, guest, len, e);
 	if (write_plain_zeros(w, guest, from - guest, e) < 0 ||

@@ -191,6 +191,13 @@ int txn_take_table(struct txn *x, enum txn_table what, uint64_t clusters, uint64
 	return table_cache_make(x->img.tables, *host, clusters << bits, e);
 }
 
+int txn_share(struct txn *x, uint64_t host, struct err *e)
+{
+	if (txn_alive(x, e) < 0)
+		return -1;
+	return run_take(x, host >> x->img.geom->cluster_bits, 1, e);
+}
+
 int txn_refcount(struct txn *x, uint64_t host, uint64_t *count, struct err *e)
 {
 	return refcounts_get(&x->refcounts, host >> x->img.geom->cluster_bits, count, e);

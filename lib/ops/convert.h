@@ -7,7 +7,7 @@
 #include "image/create.h"
 #include "image/disk.h"
 
-/* Copies disks into a new image, or into an existing raw one. */
+/* Copies disks into a new image, or into one that exists. */
 struct convert_options {
 	struct disk **sources;	/* borrowed; concatenated in order */
 	unsigned source_nr;	/* at least 1 */
@@ -19,6 +19,7 @@ struct convert_options {
 	struct create_options create; /* qcow2: all but size. raw: preallocation. With a backing
 				       * file: one source, and all of it */
 	bool no_create;		/* -n: write into what is there */
+	const struct spec *target_spec; /* -n, qcow2: how it is opened; NULL: by its path */
 	bool target_is_zero;	/* -n: it reads as zeros already */
 	unsigned target_flags;	/* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH */
 	enum file_locking locking; /* of the target */

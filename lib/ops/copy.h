@@ -1,13 +1,14 @@
 #pragma once
 #include "base/watch.h"
 #include "image/builder.h"
+#include "image/packer.h"
 #include "image/target.h"
 #include "ops/convert.h"
 #include "work/ring.h"
 
-/* The engine of convert. The guest range is cut into jobs; a job is filled with the extents
+/* The engine of convert, commit and rebase. The guest range is cut into jobs; a job is filled with the extents
  * that hold data (copy_plan.c), read and judged (copy_work.c), given its place in order and
- * written (copy_raw.c, copy_qcow2.c). See "how data flows" in lib/README. */
+ * written (copy_raw.c, copy_qcow2.c, copy_into.c). See "how data flows" in lib/README. */
 
 struct copy_piece {
 	struct extent x;	/* as the source counts */
@@ -36,10 +37,21 @@ struct copy_slot {
 	uint64_t bad_guest, bad_len; /* salvage: first byte that could not be read; how many */
 };
 
+/* Which bytes are copied. Where not all are, the target keeps the others as they are, unit by
+ * unit. */
+enum copy_pick {
+	COPY_ALL,
+	COPY_ABOVE,	/* what the layers above depth_end say */
+	COPY_BELOW_TOP, /* what the top layer does not say, however it reads, unless a layer from
+			 * depth_end on says it */
+};
+
 enum copy_state { COPY_SKIP, COPY_ZERO, COPY_DATA };
 
 struct copy_worker {
 	struct disk_reader **readers; /* per source */
+	struct disk_reader *other;    /* what is compared with */
+	uint8_t *other_bytes;	      /* room for a unit */
 	struct packer *packer;
 };
 
@@ -49,13 +61,16 @@ struct copy {
 	uint64_t window;	/* bytes that the sources give to it; the rest is zeros */
 	uint64_t *starts;	/* where each source begins in the concatenation; source_nr + 1 */
 	struct target *target;
-	struct builder *builder; /* qcow2 */
+	struct builder *builder; /* a new qcow2 image */
+	struct image_writer *writer; /* a qcow2 image that exists */
+	struct disk *other;	/* bytes that it holds as well are not copied; NULL: none */
 
 	size_t job_max;		/* bytes; a multiple of grid */
 	uint64_t grid;		/* jobs begin and end on multiples of this */
 	uint64_t unit;		/* smallest thing that the target can map; divides grid */
 	size_t step;		/* zeros are looked for in steps of this; divides unit */
-	bool over_backing;	/* only what the source's top layer holds is copied */
+	enum copy_pick pick;
+	unsigned depth_end;	/* COPY_ABOVE, COPY_BELOW_TOP: layers from here on are left out */
 	bool enter_zeros;	/* zeros must be said aloud, they are not there by themselves */
 
 	uint64_t pos;		/* fill: what comes next, as the target counts */
@@ -71,6 +86,16 @@ int copy_raw_settle(void *ctx, void *slot, struct err *e);
 int copy_raw_finish(void *ctx, void *worker, void *slot, struct err *e);
 int copy_qcow2_settle(void *ctx, void *slot, struct err *e);
 int copy_qcow2_finish(void *ctx, void *worker, void *slot, struct err *e);
+int copy_into_settle(void *ctx, void *slot, struct err *e);
+
+/* The state of the unit that begins at `at`: data if any step of it is. */
+enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s, size_t at);
+
+/* Runs a copy whose `o`, `target` or `writer`, pick, depth_end and other are set: the sources'
+ * whole lengths, or what o says of them. Nothing is made durable here. */
+int copy_begin(struct copy *c, struct err *e) MUST_CHECK;
+int copy_run(struct copy *c, struct err *e) MUST_CHECK;
+void copy_end(struct copy *c);
 
 /* Writes those steps of slot->in[at .. at+len) that hold data, at `host` of the target. */
 typedef int copy_write_fn(struct copy *c, uint64_t host, const void *buf, size_t n,

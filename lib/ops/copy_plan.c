@@ -36,6 +36,28 @@ static int rate_wait(struct copy *c, struct err *e)
 	}
 }
 
+/* COPY_BELOW_TOP: what the top layer says itself stays, and so does what a shared layer says. Where
+ * both the disk and the other one are known to read as zeros, nothing is to be compared: the
+ * extent ends where that ends. All of these become ABSENT. */
+static int below_top_judge(struct copy *c, uint64_t local, struct err *e)
+{
+	struct extent *x = &c->pending, y = { .len = x->len, .reads_zero = true };
+	bool own = !x->depth && x->kind != EXTENT_ABSENT;
+
+	if (own || x->depth >= c->depth_end) {
+		x->kind = EXTENT_ABSENT;
+		return 0;
+	}
+	if (!x->reads_zero)
+		return 0;
+	if (c->other && local < disk_size(c->other) &&
+	    disk_next(c->other, local, MIN(x->len, disk_size(c->other) - local), &y, e) < 0)
+		return -1;
+	x->len = MIN(x->len, y.len);
+	x->kind = y.reads_zero ? EXTENT_ABSENT : EXTENT_ZERO;
+	return 0;
+}
+
 /* Makes c->pending the extent at c->pos, as the target counts. */
 static int extent_find(struct copy *c, struct err *e)
 {
@@ -54,8 +76,11 @@ static int extent_find(struct copy *c, struct err *e)
 	d = c->o->sources[c->source];
 	local = at - c->starts[c->source];
 	rest = MIN(c->starts[c->source + 1] - at, c->window - c->pos);
-	return c->over_backing ? disk_next_top(d, local, rest, &c->pending, e)
-			       : disk_next(d, local, rest, &c->pending, e);
+	if (c->pick == COPY_ABOVE)
+		return disk_next_above(d, c->depth_end, local, rest, &c->pending, e);
+	if (disk_next(d, local, rest, &c->pending, e) < 0)
+		return -1;
+	return c->pick == COPY_BELOW_TOP ? below_top_judge(c, local, e) : 0;
 }
 
 static void extent_consume(struct copy *c, uint64_t len)
@@ -70,7 +95,7 @@ static void extent_consume(struct copy *c, uint64_t len)
 
 static bool wanted(const struct copy *c, const struct extent *x)
 {
-	if (c->over_backing)
+	if (c->pick != COPY_ALL)
 		return x->kind != EXTENT_ABSENT;
 	return !x->reads_zero || !c->o->sparse;
 }
@@ -79,10 +104,11 @@ static bool wanted(const struct copy *c, const struct extent *x)
 static bool zero_job(struct copy *c, struct copy_slot *s)
 {
 	const struct extent *x = &c->pending;
-	bool zeros = c->over_backing ? x->kind == EXTENT_ZERO : x->reads_zero && c->o->sparse;
+	bool zeros = c->pick == COPY_ABOVE ? x->kind == EXTENT_ZERO
+					   : x->reads_zero && c->o->sparse;
 	uint64_t len = c->pos + x->len == c->total ? x->len : align_down(x->len, c->grid);
 
-	if (!c->enter_zeros || !zeros || c->pos % c->grid || !len)
+	if (!c->enter_zeros || c->pick == COPY_BELOW_TOP || !zeros || c->pos % c->grid || !len)
 		return false;
 	s->guest = c->pos;
 	s->zero_len = len;
@@ -141,7 +167,7 @@ int copy_fill(void *ctx, void *slot, struct err *e)
 		if (!s->piece_nr && zero_job(c, s))
 			return 1;
 		if (wanted(c, &c->pending) ||
-		    (c->enter_zeros && !c->over_backing && !s->piece_nr)) {
+		    (c->enter_zeros && c->pick == COPY_ALL && !s->piece_nr)) {
 			piece_add(c, s);
 			if (c->pos == s->guest + c->job_max)
 				break;

@@ -8,9 +8,7 @@ static int payload_write(struct copy *c, uint64_t host, const void *buf, size_t 
 	return builder_write(c->builder, host, buf, n, e);
 }
 
-/* The state of a unit: data if any step of it is. */
-static enum copy_state unit_state(const struct copy *c, const struct copy_slot *s,
-				  size_t at)
+enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s, size_t at)
 {
 	size_t end = MIN(at + (size_t)c->unit, s->len);
 	enum copy_state state = s->step_state[at / c->step];
@@ -44,10 +42,10 @@ static int data_assign(struct copy *c, struct copy_slot *s, size_t at, size_t le
 static int units_settle(struct copy *c, struct copy_slot *s, struct err *e)
 {
 	for (size_t at = 0; at < s->len;) {
-		enum copy_state state = unit_state(c, s, at);
+		enum copy_state state = copy_unit_state(c, s, at);
 		size_t end = at;
 
-		while (end < s->len && unit_state(c, s, end) == state)
+		while (end < s->len && copy_unit_state(c, s, end) == state)
 			end += c->unit;
 		end = MIN(end, s->len);
 		if (state == COPY_DATA && data_assign(c, s, at, end - at, e) < 0)

@@ -59,8 +59,7 @@ static int unit_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 		       (unsigned long long)(s->guest + at));
 }
 
-/* Over a backing file a unit that the source's top layer holds in part is taken whole, as
- * the guest sees it. */
+/* Where not all is copied, a unit that is wanted in part is taken whole, as the guest sees it. */
 static int units_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 		      struct err *e)
 {
@@ -96,13 +95,49 @@ static void states_mark(struct copy *c, struct copy_slot *s, const struct copy_p
 			s->step_state[i] = zero ? COPY_ZERO : COPY_DATA;
 }
 
-static int over_backing_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
+/* The other disk's bytes, zeros behind its end. */
+static int other_read(struct copy *c, struct copy_worker *w, uint64_t guest, size_t n,
+		      struct err *e)
+{
+	uint64_t size = c->other ? disk_size(c->other) : 0;
+	size_t inside = guest < size ? (size_t)MIN((uint64_t)n, size - guest) : 0;
+
+	if (inside && disk_read(w->other, guest, w->other_bytes, inside, e) < 0)
+		return -1;
+	memset(w->other_bytes + inside, 0, n - inside);
+	return 0;
+}
+
+/* Units that the other disk holds just so are not copied. */
+static int units_compare(struct copy *c, struct copy_worker *w, struct copy_slot *s,
+			 struct err *e)
+{
+	size_t per_unit = (size_t)(c->unit / c->step), steps = div_up(s->len, c->step);
+
+	for (size_t i = 0; i < steps; i += per_unit) {
+		size_t at = i * c->step, len = MIN((size_t)c->unit, s->len - at);
+		enum copy_state state = copy_unit_state(c, s, at);
+
+		if (state == COPY_SKIP)
+			continue;
+		if (other_read(c, w, s->guest + at, len, e) < 0)
+			return -1;
+		if (state == COPY_ZERO ? bytes_are_zero(w->other_bytes, len)
+				       : !memcmp(w->other_bytes, s->in + at, len))
+			memset(s->step_state + i, COPY_SKIP, MIN(per_unit, steps - i));
+	}
+	return 0;
+}
+
+static int picked_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 			     struct err *e)
 {
 	memset(s->step_state, COPY_SKIP, div_up(s->len, c->step));
 	for (size_t i = 0; i < s->piece_nr; i++)
 		states_mark(c, s, &s->pieces[i]);
-	return units_read(c, w, s, e);
+	if (units_read(c, w, s, e) < 0)
+		return -1;
+	return c->pick == COPY_BELOW_TOP ? units_compare(c, w, s, e) : 0;
 }
 
 static int pieces_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
@@ -161,8 +196,7 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 
 static int clusters_pack(struct copy *c, struct copy_worker *w, struct copy_slot *s)
 {
-	size_t size = (size_t)builder_cluster_size(c->builder),
-	       padded = align_up(s->len, size);
+	size_t size = (size_t)c->grid, padded = align_up(s->len, size);
 	size_t per_cluster = size / c->step, steps = div_up(s->len, c->step);
 
 	memset(s->in + s->len, 0, padded - s->len);
@@ -186,8 +220,7 @@ int copy_work(void *ctx, void *worker, void *slot, struct err *e)
 
 	if (s->zero_len)
 		return 0;
-	if (c->over_backing ? over_backing_read(c, w, s, e) < 0
-			    : pieces_read(c, w, s, e) < 0)
+	if (c->pick != COPY_ALL ? picked_read(c, w, s, e) < 0 : pieces_read(c, w, s, e) < 0)
 		return -1;
 	zeros_find(c, s);
 	return c->o->compress ? clusters_pack(c, w, s) : 0;

@@ -7,6 +7,7 @@
 #include "model_help.h"
 
 #include "check.h"
+#include "image/packer.h"
 
 #define ROUNDS 20
 
@@ -207,7 +208,8 @@ static bool overlay_make(const char *path, struct model *m, struct err *e)
 	o.backing_name = "base.raw";
 	o.backing_format = "raw";
 	struct builder *b = f && file_truncate(f, 0, e) == 0 ? builder_new(f, &o, e) : NULL;
-	struct packer *p = b && !o.data_file ? packer_new(b, 0, e) : NULL;
+	struct packer *p = b && !o.data_file ? packer_new((size_t)1 << o.cluster_bits, o.compression, 0, e)
+						   : NULL;
 	bool good = b && layer_fill(b, p, m, e) && builder_finish(b, BUILD_LAZY, e) == 0;
 
 	packer_free(p);

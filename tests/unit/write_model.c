@@ -7,6 +7,7 @@
 #include "model_help.h"
 
 #include "check.h"
+#include "image/packer.h"
 #include "image/writer.h"
 #include "ops/create.h"
 
@@ -85,6 +86,27 @@ static bool discard_some(struct image_writer *w, struct round *r, uint64_t at, u
 	return image_discard(w, at, len, e) == 0;
 }
 
+/* A whole cluster, packed if it gets smaller by that. */
+static bool pack_some(struct image_writer *w, struct round *r, uint64_t at, struct err *e)
+{
+	size_t size = (size_t)1 << r->o.cluster_bits, len;
+	struct packer *p = packer_new(size, r->o.compression, 1, e);
+	uint8_t *in = calloc(1, size), *out = malloc(size);
+
+	at = align_down(at, size);
+	len = MIN(size, r->m.size - at);
+	model_fill_range(&r->m, at, len, one_in(2) ? FILL_TEXT : FILL_SPECK);
+	memcpy(in, r->m.bytes + at, len);
+	uint32_t n = p ? packer_pack(p, in, out) : 0;
+	bool good = n && !r->o.data_file ? image_write_packed(w, at, out, n, e) == 0
+					 : image_write(w, at, in, len, e) == 0;
+
+	packer_free(p);
+	free(in);
+	free(out);
+	return good;
+}
+
 static bool read_some(struct disk *d, const struct model *m, struct err *e)
 {
 	uint64_t at = below(m->size), len = some_length(m->size - at);
@@ -105,7 +127,7 @@ static bool some_change(struct disk *d, struct image_writer *w, struct round *r,
 	uint64_t at = one_in(4) ? below(r->m.size) : align_down(below(r->m.size), 4096);
 	uint64_t len = some_length(r->m.size - at);
 
-	switch (below(8)) {
+	switch (below(10)) {
 	case 0:
 		memset(r->m.bytes + at, 0, len);
 		return image_write_zeros(w, at, len, one_in(2), e) == 0;
@@ -114,6 +136,8 @@ static bool some_change(struct disk *d, struct image_writer *w, struct round *r,
 	case 2:
 		return read_some(d, &r->m, e);
 	case 3:
+		return pack_some(w, r, at, e);
+	case 4:
 		return one_in(8) ? image_writer_finish(w, e) == 0 : image_writer_relax(w, e) == 0;
 	default:
 		return write_some(w, &r->m, at, len, e);

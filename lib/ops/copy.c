@@ -1,0 +1,175 @@
+/* What a copy needs before its first job, and its workers. */
+#include "ops/copy.h"
+
+#include <stdlib.h>
+
+#include "base/align.h"
+#include "image/writer.h"
+
+/* Large enough that a request costs little beside its bytes, small enough that a worker's
+ * buffer stays in its cache. */
+#define JOB_BYTES     ((uint64_t)512 << 10)
+#define STEP_MAX      4096
+#define WORKERS_MAX   16
+
+int copy_begin(struct copy *c, struct err *e)
+{
+	const struct convert_options *o = c->o;
+	uint64_t sum = 0;
+
+	c->starts = calloc(o->source_nr + 1, sizeof *c->starts);
+	if (!c->starts)
+		return err_nomem(e);
+	for (unsigned i = 0; i < o->source_nr; i++) {
+		c->starts[i] = sum;
+		sum += disk_size(o->sources[i]);
+		if (sum > FILE_OFFSET_MAX - SECTOR_SIZE)
+			return err_set(e, ERR_INVALID,
+				       "the sources are too large together");
+	}
+	c->starts[o->source_nr] = sum;
+	c->window = o->skip < sum ? MIN(o->count, sum - o->skip) : 0;
+	c->total = align_up(c->window, SECTOR_SIZE);
+	return 0;
+}
+
+/* Sizes of jobs, units and steps, from what the target can map. */
+static void grid_plan(struct copy *c)
+{
+	const struct convert_options *o = c->o;
+
+	c->grid = c->unit = STEP_MAX;
+	if (c->builder) {
+		c->grid = builder_cluster_size(c->builder);
+		c->unit = o->compress ? c->grid : builder_unit(c->builder);
+	} else if (c->writer) {
+		c->grid = image_writer_cluster_size(c->writer);
+		c->unit = o->compress ? c->grid : image_writer_unit(c->writer);
+	}
+	c->step = (size_t)MIN(c->unit, STEP_MAX);
+	if (o->sparse && o->sparse < c->step)
+		c->step = SECTOR_SIZE;
+	c->job_max = (size_t)MAX(c->grid, JOB_BYTES);
+	c->enter_zeros = c->pick != COPY_ALL || (o->no_create && !o->target_is_zero);
+}
+
+static void slot_free(struct copy_slot *s)
+{
+	if (!s)
+		return;
+	free(s->pieces);
+	free(s->in);
+	free(s->out);
+	free(s->step_state);
+	free(s->packed_len);
+	free(s->places);
+	free(s);
+}
+
+static struct copy_slot *slot_new(const struct copy *c)
+{
+	struct copy_slot *s = calloc(1, sizeof *s);
+	size_t steps = c->job_max / c->step, units = c->job_max / c->unit;
+
+	if (!s)
+		return NULL;
+	/* Extents are whole sectors; those at both ends of the window may be less. */
+	s->pieces = calloc(c->job_max / SECTOR_SIZE + 3, sizeof *s->pieces);
+	s->in = aligned_alloc(4096, align_up(c->job_max, 4096));
+	s->out = c->o->compress ? malloc(c->job_max) : NULL;
+	s->step_state = calloc(steps, 1);
+	s->packed_len = calloc(c->job_max / c->grid, sizeof *s->packed_len);
+	s->places = calloc(units, sizeof *s->places);
+	if (!s->pieces || !s->in || (c->o->compress && !s->out) || !s->step_state ||
+	    !s->packed_len || !s->places) {
+		slot_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void worker_free(const struct copy *c, struct copy_worker *w)
+{
+	if (!w)
+		return;
+	for (unsigned i = 0; w->readers && i < c->o->source_nr; i++)
+		disk_reader_free(w->readers[i]);
+	free(w->readers);
+	disk_reader_free(w->other);
+	free(w->other_bytes);
+	packer_free(w->packer);
+	free(w);
+}
+
+static enum compression_type copy_compression(const struct copy *c)
+{
+	return c->writer ? image_writer_compression(c->writer) : c->o->create.compression;
+}
+
+static struct copy_worker *worker_new(const struct copy *c, struct err *e)
+{
+	const struct convert_options *o = c->o;
+	struct copy_worker *w = calloc(1, sizeof *w);
+
+	if (!w || !(w->readers = calloc(o->source_nr, sizeof *w->readers))) {
+		err_nomem(e);
+		goto out;
+	}
+	for (unsigned i = 0; i < o->source_nr; i++)
+		if (!(w->readers[i] = disk_reader_new(o->sources[i], e)))
+			goto out;
+	if (c->pick == COPY_BELOW_TOP && !(w->other_bytes = malloc(c->unit))) {
+		err_nomem(e);
+		goto out;
+	}
+	if (c->other && !(w->other = disk_reader_new(c->other, e)))
+		goto out;
+	if (!o->compress ||
+	    (w->packer = packer_new((size_t)c->grid, copy_compression(c), o->level, e)))
+		return w;
+out:
+	worker_free(c, w);
+	return NULL;
+}
+
+int copy_run(struct copy *c, struct err *e)
+{
+	static const struct ring_ops raw_ops = { copy_fill, copy_work, copy_raw_settle,
+						 copy_raw_finish };
+	static const struct ring_ops qcow2_ops = { copy_fill, copy_work, copy_qcow2_settle,
+						   copy_qcow2_finish };
+	static const struct ring_ops into_ops = { copy_fill, copy_work, copy_into_settle, NULL };
+	void *slots[2 * WORKERS_MAX] = { NULL }, *workers[WORKERS_MAX] = { NULL };
+	unsigned wanted = c->o->workers ? c->o->workers : ring_processors();
+	struct ring_config r = {
+		.workers = MIN(wanted, WORKERS_MAX),
+		.slot = slots,
+		.worker = workers,
+		.ctx = c,
+		.ops = c->builder ? &qcow2_ops : c->writer ? &into_ops : &raw_ops,
+	};
+	int ret = -1;
+
+	grid_plan(c);
+	r.slots = r.workers > 1 ? 2 * r.workers : 1;
+	for (unsigned i = 0; i < r.workers; i++)
+		if (!(workers[i] = worker_new(c, e)))
+			goto out;
+	for (unsigned i = 0; i < r.slots; i++)
+		if (!(slots[i] = slot_new(c))) {
+			err_nomem(e);
+			goto out;
+		}
+	ret = ring_run(&r, e);
+out:
+	for (unsigned i = 0; i < r.slots; i++)
+		slot_free(slots[i]);
+	for (unsigned i = 0; i < r.workers; i++)
+		worker_free(c, workers[i]);
+	return ret;
+}
+
+void copy_end(struct copy *c)
+{
+	free(c->starts);
+}
