@@ -14,94 +14,76 @@ struct file *file_fault_wrap(struct file *f, struct err *e)
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "io/fault_plan.h"
+#include "io/fault_undo.h"
 #include "io/file_internal.h"
 
-/* QCOW2_FAULT names one fault, counted over all files of the process:
- *
- *   error:OP:N      the Nth OP (read, write, flush) fails
- *   short:write:N   the Nth write stores half of its bytes, then fails
- *   nospace:BYTES   writes that would store more than BYTES in sum fail
- *   crash:OP:N      the process ends instead of the Nth OP
- *
- * Zeroing, reserving and changing the length count as writes. */
-enum fault_kind { FAULT_NONE, FAULT_ERROR, FAULT_SHORT, FAULT_NOSPACE, FAULT_CRASH };
-enum fault_op { OP_READ, OP_WRITE, OP_FLUSH };
-
-static struct {
-	pthread_mutex_t lock;
-	bool parsed;
-	enum fault_kind kind;
-	enum fault_op op;
-	uint64_t nr;	/* which one, or the bytes left */
-	uint64_t count; /* operations so far */
-} fault = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
+/* Carries out what QCOW2_FAULT says; fault_plan.h tells how it is written. */
 struct file_fault {
 	struct file file;
 	struct file *inner;
+	struct file_fault *next;
+	struct fault_undo undo;
 };
+
+static struct {
+	pthread_mutex_t lock; /* guards all of this and every undo */
+	bool parsed;
+	struct fault_plan plan;
+	struct file_fault *undone; /* open files that the crash may change */
+	uint64_t undone_nr;	   /* how many there have been */
+} fault = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct file *inner_of(struct file *f)
 {
 	return ((struct file_fault *)f)->inner;
 }
 
-static const char *skip_word(const char *text, const char *word)
+static struct fault_undo *undo_of(struct file *f)
 {
-	size_t n = strlen(word);
-
-	return strncmp(text, word, n) ? NULL : text + n;
+	return &((struct file_fault *)f)->undo;
 }
 
-static void fault_parse(const char *text)
+static void crash_locked(void)
 {
-	static const struct {
-		const char *word;
-		enum fault_kind kind;
-		enum fault_op op;
-	} forms[] = {
-		{ "error:read:", FAULT_ERROR, OP_READ },
-		{ "error:write:", FAULT_ERROR, OP_WRITE },
-		{ "error:flush:", FAULT_ERROR, OP_FLUSH },
-		{ "short:write:", FAULT_SHORT, OP_WRITE },
-		{ "nospace:", FAULT_NOSPACE, OP_WRITE },
-		{ "crash:write:", FAULT_CRASH, OP_WRITE },
-		{ "crash:flush:", FAULT_CRASH, OP_FLUSH },
-	};
-
-	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-		const char *number = skip_word(text, forms[i].word);
-
-		if (number) {
-			fault.kind = forms[i].kind;
-			fault.op = forms[i].op;
-			fault.nr = strtoull(number, NULL, 10);
-		}
-	}
+	for (struct file_fault *ff = fault.undone; ff; ff = ff->next)
+		undo_crash(&ff->undo, &fault.plan);
+	_exit(FAULT_EXIT);
 }
 
-/* What happens to this operation: FAULT_NONE, FAULT_ERROR, FAULT_SHORT or FAULT_NOSPACE. */
-static enum fault_kind fault_next(enum fault_op op, uint64_t len)
+/* One operation. Where a crash will put content back, it holds the lock to its end: nothing
+ * may be written between a look at what was there and the write, nor once the crash began.
+ */
+struct turn {
+	enum fault_kind kind; /* never FAULT_CRASH */
+	bool locked;
+};
+
+static struct turn turn_begin(enum fault_op op, uint64_t len)
 {
-	LOCKED(&fault.lock);
-	if (fault.kind == FAULT_NONE || fault.op != op)
-		return FAULT_NONE;
-	if (fault.kind == FAULT_NOSPACE) {
-		if (len > fault.nr)
-			return FAULT_NOSPACE;
-		fault.nr -= len;
-		return FAULT_NONE;
-	}
-	if (++fault.count != fault.nr)
-		return FAULT_NONE;
-	if (fault.kind == FAULT_CRASH)
-		_exit(FAULT_EXIT);
-	return fault.kind;
+	struct turn t;
+
+	pthread_mutex_lock(&fault.lock);
+	t.kind = fault_plan_next(&fault.plan, op, len);
+	if (t.kind == FAULT_CRASH)
+		crash_locked();
+	t.locked = fault_plan_loses(&fault.plan);
+	if (!t.locked)
+		pthread_mutex_unlock(&fault.lock);
+	return t;
 }
+
+static void turn_end(struct turn *t)
+{
+	if (t->locked)
+		pthread_mutex_unlock(&fault.lock);
+}
+
+/* Ends with the scope. */
+#define TURN __attribute__((cleanup(turn_end), unused)) struct turn
 
 static int fault_fail(enum fault_kind kind, const char *what, uint64_t off, struct err *e)
 {
@@ -112,71 +94,86 @@ static int fault_fail(enum fault_kind kind, const char *what, uint64_t off, stru
 static int fault_read(struct file *f, uint64_t off, void *buf, size_t n, size_t *got,
 		      struct err *e)
 {
-	enum fault_kind kind = fault_next(OP_READ, n);
+	TURN t = turn_begin(OP_READ, n);
 
-	if (kind != FAULT_NONE)
-		return fault_fail(kind, "read", off, e);
+	if (t.kind != FAULT_NONE)
+		return fault_fail(t.kind, "read", off, e);
 	return inner_of(f)->ops->read(inner_of(f), off, buf, n, got, e);
 }
 
 static int fault_write(struct file *f, uint64_t off, const void *buf, size_t n,
 		       struct err *e)
 {
-	enum fault_kind kind = fault_next(OP_WRITE, n);
+	TURN t = turn_begin(OP_WRITE, n);
 
-	if (kind == FAULT_SHORT && n > 1 &&
+	if (t.kind == FAULT_SHORT && n > 1 &&
 	    inner_of(f)->ops->write(inner_of(f), off, buf, n / 2, e) < 0)
 		return -1;
-	if (kind != FAULT_NONE)
-		return fault_fail(kind, "write", off, e);
-	return inner_of(f)->ops->write(inner_of(f), off, buf, n, e);
+	if (t.kind != FAULT_NONE)
+		return fault_fail(t.kind, "write", off, e);
+	undo_keep(undo_of(f), off, n);
+	if (inner_of(f)->ops->write(inner_of(f), off, buf, n, e) < 0)
+		return -1;
+	if (f->flags & FILE_SYNC_WRITES)
+		undo_forget(undo_of(f));
+	return 0;
 }
 
 static int fault_zero(struct file *f, uint64_t off, uint64_t len, enum file_zero_how how,
 		      struct err *e)
 {
-	enum fault_kind kind = fault_next(OP_WRITE, how == FILE_ZERO_PUNCH ? 0 : len);
+	TURN t = turn_begin(OP_WRITE, how == FILE_ZERO_PUNCH ? 0 : len);
 
-	if (kind != FAULT_NONE)
-		return fault_fail(kind, "zero", off, e);
+	if (t.kind != FAULT_NONE)
+		return fault_fail(t.kind, "zero", off, e);
+	undo_keep_data(undo_of(f), off, len);
 	atomic_store(&inner_of(f)->size, file_size(f));
 	return inner_of(f)->ops->zero(inner_of(f), off, len, how, e);
 }
 
 static void fault_discard(struct file *f, uint64_t off, uint64_t len)
 {
+	TURN t = turn_begin(OP_OTHER, len);
+
+	undo_keep_data(undo_of(f), off, len);
 	inner_of(f)->ops->discard(inner_of(f), off, len);
 }
 
 static int fault_allocate(struct file *f, uint64_t off, uint64_t len, struct err *e)
 {
-	enum fault_kind kind = fault_next(OP_WRITE, len);
+	TURN t = turn_begin(OP_WRITE, len);
 
-	if (kind != FAULT_NONE)
-		return fault_fail(kind, "reserve", off, e);
+	if (t.kind != FAULT_NONE)
+		return fault_fail(t.kind, "reserve", off, e);
 	return inner_of(f)->ops->allocate(inner_of(f), off, len, e);
 }
 
 static int fault_truncate(struct file *f, uint64_t size, struct err *e)
 {
-	enum fault_kind kind = fault_next(OP_WRITE, 0);
+	TURN t = turn_begin(OP_WRITE, 0);
 
-	if (kind != FAULT_NONE)
-		return fault_fail(kind, "set the file length", size, e);
+	if (t.kind != FAULT_NONE)
+		return fault_fail(t.kind, "set the file length", size, e);
+	undo_keep_tail(undo_of(f), size);
 	return inner_of(f)->ops->truncate(inner_of(f), size, e);
 }
 
 static int fault_flush(struct file *f, struct err *e)
 {
-	enum fault_kind kind = fault_next(OP_FLUSH, 0);
+	TURN t = turn_begin(OP_FLUSH, 0);
 
-	if (kind != FAULT_NONE)
-		return fault_fail(kind, "flush", 0, e);
-	return inner_of(f)->ops->flush(inner_of(f), e);
+	if (t.kind != FAULT_NONE)
+		return fault_fail(t.kind, "flush", 0, e);
+	if (inner_of(f)->ops->flush(inner_of(f), e) < 0)
+		return -1;
+	undo_forget(undo_of(f));
+	return 0;
 }
 
 static int fault_resample(struct file *f, struct err *e)
 {
+	TURN t = turn_begin(OP_OTHER, 0);
+
 	if (inner_of(f)->ops->resample(inner_of(f), e) < 0)
 		return -1;
 	atomic_store(&f->size, file_size(inner_of(f)));
@@ -190,9 +187,19 @@ static bool fault_next_data(struct file *f, uint64_t off, uint64_t *data, uint64
 
 static int fault_close(struct file *f, struct err *e)
 {
-	int ret = file_close(inner_of(f), e);
+	TURN t = turn_begin(OP_OTHER, 0);
+	struct file_fault *ff = (struct file_fault *)f;
+	int ret = file_close(ff->inner, e);
 
-	free(f);
+	if (ff->undo.file) {
+		struct file_fault **link = &fault.undone;
+
+		while (*link != ff)
+			link = &(*link)->next;
+		*link = ff->next;
+		undo_fini(&ff->undo);
+	}
+	free(ff);
 	return ret;
 }
 
@@ -224,7 +231,7 @@ struct file *file_fault_wrap(struct file *f, struct err *e)
 	}
 	LOCKED(&fault.lock);
 	if (!fault.parsed)
-		fault_parse(text);
+		fault_plan_parse(&fault.plan, text);
 	fault.parsed = true;
 	/* The wrapper shows the inner file's face and borrows its path and descriptor. */
 	ff->file.path = f->path;
@@ -236,6 +243,11 @@ struct file *file_fault_wrap(struct file *f, struct err *e)
 	atomic_store(&ff->file.size, file_size(f));
 	ff->file.ops = &file_fault_ops;
 	ff->inner = f;
+	if (fault_plan_loses(&fault.plan) && (f->flags & FILE_WRITE) && f->regular) {
+		undo_init(&ff->undo, f, fault.undone_nr++);
+		ff->next = fault.undone;
+		fault.undone = ff;
+	}
 	return &ff->file;
 }
 
