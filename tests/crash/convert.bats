@@ -84,9 +84,12 @@ kinds_of_targets() {
 	kinds_of_targets each_failure crashed crash:write
 }
 
-@test "a crash while flushing leaves no image unless it is complete" {
-	command=(qcow2-convert -t writeback -O qcow2 source.qcow2 t)
-	each_failure crashed crash:flush
+@test "a crash that loses unflushed writes leaves no image unless it is complete" {
+	seeds=(0 1 2 7 8 9)
+	for options in "-O qcow2" "-c -O qcow2" "-O qcow2 -o data_file=t.data"; do
+		command=(qcow2-convert -t writeback $options source.qcow2 t)
+		each_crash crashed
+	done
 }
 
 @test "a disk that fills up is an error, and the target goes" {

@@ -56,6 +56,18 @@ kinds_of_images() {
 	kinds_of_images each_failure crashed crash:write
 }
 
+# There is one flush, at the end: before it the header may be there without its tables.
+@test "what a crash leaves of unflushed writes is no obstacle to creating again" {
+	judge() {
+		[[ $fault != crash:flush:*:0 ]] || [ ! -s t.qcow2 ]
+		cmp base.qcow2 base.before
+		"${command[@]}"
+		succeeded
+	}
+	command=(qcow2-create -q -f qcow2 -o preallocation=metadata t.qcow2 1M)
+	each_crash judge
+}
+
 @test "a disk that fills up leaves nothing behind" {
 	for ((bytes = 0; ; bytes += 1 + bytes / 3)); do
 		prepare

@@ -34,6 +34,25 @@ each_failure() {
 	done
 }
 
+# each_crash JUDGE: runs the command with a crash instead of the 1st, 2nd, ... write and, for each
+# of the seeds (0 and 7 if there are none), instead of the 1st, 2nd, ... flush with what was not
+# flushed lost as the seed says; the files prepared anew by prepare, until it succeeds. Every crash
+# is judged. After the first 24 ever more are left out, unless CRASH_EVERY is 1.
+each_crash() {
+	local judge=$1 form n
+	for form in crash:write:N $(printf 'crash:flush:N:%s ' ${seeds[*]:-0 7}); do
+		for ((n = 1; ; n += ${CRASH_EVERY:-0} == 1 ? 1 : 1 + n / 24)); do
+			prepare
+			with_fault "${form/N/$n}"
+			[ "$status" -ne 0 ] || break
+			[ "$status" -eq $FAULT_EXIT ]
+			$judge
+		done
+		[ "$n" -gt 1 ]
+		succeeded
+	done
+}
+
 # image_state FILE: what a file is to somebody who finds it: none, no image, or an image.
 image_state() {
 	if [ ! -e "$1" ]; then
