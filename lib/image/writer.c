@@ -24,6 +24,22 @@ static struct txn *txn_of_image(struct image *img, struct err *e)
 	return txn_new(&t, e);
 }
 
+/* Counts of an image that was not closed may be too low (12.3). */
+static int make_safe(struct image_writer *w, const struct watch *watch, struct err *e)
+{
+	bool changed;
+
+	if (!(w->img->header.incompatible_features & INCOMPATIBLE_DIRTY))
+		return 0;
+	if (txn_make_safe(w->txn, watch, &changed, e) < 0)
+		return -1;
+	warn_to(w->listener,
+		"'%s' was not closed by its last user; %s (check finds what is left)", w->disk->name,
+		changed ? "refcounts that were too low have been raised"
+			: "nothing that is dangerous was found");
+	return 0;
+}
+
 struct image_writer *image_writer_new(struct disk *d, const struct listener *l,
 				      const struct watch *watch, struct err *e)
 {
@@ -42,7 +58,7 @@ struct image_writer *image_writer_new(struct disk *d, const struct listener *l,
 	w->cluster = w->reader ? aligned_alloc(512, geom_cluster_size(writer_geom(w))) : NULL;
 	if (w->reader && !w->cluster)
 		err_nomem(e);
-	if (w->cluster && (w->txn = txn_of_image(w->img, e)))
+	if (w->cluster && (w->txn = txn_of_image(w->img, e)) && make_safe(w, watch, e) == 0)
 		return w;
 	image_writer_free(w);
 	return NULL;

@@ -241,17 +241,24 @@ int refcounts_lower(struct refcounts *r, uint64_t first, uint64_t nr, uint64_t b
 							    : change(r, first, nr, 0 - by, e);
 }
 
+int refcounts_add_block_at(struct refcounts *r, uint64_t idx, uint64_t cluster, struct err *e)
+{
+	uint64_t off = cluster << r->geom->cluster_bits;
+
+	if (table_cache_make(r->blocks, off, geom_cluster_size(r->geom), e) < 0)
+		return -1;
+	r->table[idx] = off;
+	r->from = r->to ? MIN(r->from, idx) : idx;
+	r->to = MAX(r->to, idx + 1);
+	return 0;
+}
+
 int refcounts_add_blocks(struct refcounts *r, uint64_t idx, uint64_t first, uint64_t nr,
 			 struct err *e)
 {
-	uint64_t off = first << r->geom->cluster_bits, size = geom_cluster_size(r->geom);
-
-	if (table_cache_make(r->blocks, off, nr * size, e) < 0)
-		return -1;
 	for (uint64_t i = 0; i < nr; i++)
-		r->table[idx + i] = off + i * size;
-	r->from = r->to ? MIN(r->from, idx) : idx;
-	r->to = MAX(r->to, idx + nr);
+		if (refcounts_add_block_at(r, idx + i, first + i, e) < 0)
+			return -1;
 	return change(r, first, nr, 1, e);
 }
 

@@ -48,6 +48,10 @@ int refcounts_lower(struct refcounts *r, uint64_t first, uint64_t nr, uint64_t b
 int refcounts_add_blocks(struct refcounts *r, uint64_t idx, uint64_t first, uint64_t nr,
 			 struct err *e) MUST_CHECK;
 
+/* The same for one range whose block lies anywhere; the block's own cluster is not counted. */
+int refcounts_add_block_at(struct refcounts *r, uint64_t idx, uint64_t cluster,
+			   struct err *e) MUST_CHECK;
+
 /* Blocks that were made, and that no table entry in the file names yet. */
 int refcounts_store_made(struct refcounts *r, struct err *e) MUST_CHECK;
 /* Everything: blocks, then entries. Blocks that were made are durable already. */

@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/watch.h"
 #include "format/geom.h"
 #include "format/header.h"
 #include "format/snapshot_entry.h"
@@ -35,6 +36,13 @@ struct txn *txn_new(const struct txn_image *img, struct err *e);
 /* Forgets what was not committed; clusters that were taken for it are given back where that is
  * certain to be harmless. NULL is fine. */
 void txn_free(struct txn *x);
+
+/* Makes an image whose dirty bit is set safe to change: counts that are too low are raised, claims
+ * (COPIED) that the counts contradict are cleared, and the bit goes. Nothing is lowered: what
+ * looks like a leak stays for a check to judge. ERR_CORRUPT when something cannot be followed.
+ * *changed: something was wrong. */
+int txn_make_safe(struct txn *x, const struct watch *watch, bool *changed,
+		  struct err *e) MUST_CHECK;
 
 /* The first thing a change does (step 1): clears autoclear bits that we do not keep up, durably.
  * `keep`: the autoclear bits that stay. Once is enough. */

@@ -119,9 +119,8 @@ static int target_files_check(const struct convert_options *o, struct disk *targ
 			      struct err *e)
 {
 	for (unsigned i = 0; i < o->source_nr; i++)
-		if (disk_uses_path(o->sources[i], disk_layer_file(target, 0)) ||
-		    disk_uses_file(o->sources[i], disk_layer_handle(target, 0)))
-			return err_set(e, ERR_INVALID, "source and target are the same file");
+		if (disk_uses_path(o->sources[i], disk_layer_file(target, 0)))
+			return err_set(e, ERR_INVALID, "source and data file are the same file");
 	return 0;
 }
 
@@ -154,6 +153,10 @@ static int into_fill(struct copy *c, struct err *e)
 	struct disk *target = NULL;
 	int ret = -1;
 
+	/* Its own lock would be in the way, which says less. */
+	for (unsigned i = 0; i < o->source_nr; i++)
+		if (disk_uses_path(o->sources[i], o->target))
+			return err_set(e, ERR_INVALID, "source and target are the same file");
 	if (!o->target_spec && !spec_path(&s, o->target, FORMAT_QCOW2))
 		return err_nomem(e);
 	s.locking = o->locking;
