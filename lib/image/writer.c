@@ -205,21 +205,40 @@ static int run_enter(struct image_writer *w, uint64_t guest, uint64_t host, uint
 		       : 0;
 }
 
-/* Whole clusters, at most `nr`, all mapped by the L2 table at hand. *done: bytes. */
-static int write_whole(struct image_writer *w, uint64_t guest, const uint8_t *buf, uint64_t nr,
-		       uint64_t *done, struct err *e)
+/* Places for whole clusters, at most `nr`, all mapped by the L2 table at hand. *done: bytes. */
+static int assign_whole(struct image_writer *w, uint64_t guest, uint64_t nr, uint64_t *host,
+			uint64_t *done, struct err *e)
 {
 	struct l2_entry entries[RUN_MAX];
-	uint64_t host;
-	bool in_place;
+	bool in_place = false;
 
-	if (run_judge(w, guest, MIN(nr, RUN_MAX), &in_place, &host, &nr, entries, e) < 0 ||
-	    (!in_place && writer_take(w, guest, nr, &host, &nr, e) < 0))
+	if (run_judge(w, guest, MIN(nr, RUN_MAX), &in_place, host, &nr, entries, e) < 0 ||
+	    (!in_place && writer_take(w, guest, nr, host, &nr, e) < 0))
 		return -1;
 	*done = nr << writer_geom(w)->cluster_bits;
-	if (writer_write_host(w, host, buf, *done, e) < 0)
+	return run_enter(w, guest, *host, nr, entries, in_place, e);
+}
+
+/* Clusters from `guest` on that its L2 table maps. */
+static uint64_t clusters_left(const struct geom *g, uint64_t guest)
+{
+	return geom_l2_entries(g) - geom_l2_index(g, guest);
+}
+
+int image_assign(struct image_writer *w, uint64_t guest, uint64_t nr, uint64_t *host,
+		 uint64_t *done, struct err *e)
+{
+	const struct geom *g = writer_geom(w);
+
+	if (writer_begin(w, e) < 0 || writer_l2(w, guest, e) < 0)
 		return -1;
-	return run_enter(w, guest, host, nr, entries, in_place, e);
+	return assign_whole(w, guest, MIN(nr, clusters_left(g, guest)), host, done, e);
+}
+
+int image_writer_put(struct image_writer *w, uint64_t host, const void *buf, size_t n,
+		     struct err *e)
+{
+	return writer_write_host(w, host, buf, n, e);
 }
 
 static int write_step(struct image_writer *w, uint64_t guest, const uint8_t *buf, uint64_t n,
@@ -227,13 +246,15 @@ static int write_step(struct image_writer *w, uint64_t guest, const uint8_t *buf
 {
 	const struct geom *g = writer_geom(w);
 	uint64_t in = geom_in_cluster(g, guest), size = geom_cluster_size(g);
-	uint64_t left = (geom_l2_entries(g) - geom_l2_index(g, guest)) * size - in;
+	uint64_t left = clusters_left(g, guest) * size - in, host;
 
 	if (writer_l2(w, guest, e) < 0)
 		return -1;
 	n = MIN(n, left);
 	if (!in && n >= size)
-		return write_whole(w, guest, buf, n / size, done, e);
+		return assign_whole(w, guest, n / size, &host, done, e) < 0
+			       ? -1
+			       : writer_write_host(w, host, buf, *done, e);
 	*done = MIN(n, size - in);
 	return writer_write_part(w, guest - in, in, in + *done, buf, e);
 }
@@ -254,9 +275,19 @@ int image_write(struct image_writer *w, uint64_t guest, const void *buf, size_t 
 	return 0;
 }
 
+void image_writer_hold(struct image_writer *w, bool hold)
+{
+	w->held = hold;
+}
+
+bool image_writer_is_full(struct image_writer *w)
+{
+	return txn_is_full(w->txn);
+}
+
 int image_writer_relax(struct image_writer *w, struct err *e)
 {
-	if (!txn_is_full(w->txn))
+	if (w->held || !txn_is_full(w->txn))
 		return 0;
 	w->lane_end = 0;
 	return txn_commit(w->txn, e);

@@ -30,6 +30,13 @@ void image_writer_expect_backing(struct image_writer *w);
 /* n guest bytes, inside the disk. */
 int image_write(struct image_writer *w, uint64_t guest, const void *buf, size_t n,
 		struct err *e) MUST_CHECK;
+/* The same in two parts, for whole clusters: places for some of the nr (> 0) clusters at `guest`,
+ * contiguous from *host on. The caller writes all *done bytes there with image_writer_put(), which
+ * any thread may do, before the next image_writer_relax() or _finish(). */
+int image_assign(struct image_writer *w, uint64_t guest, uint64_t nr, uint64_t *host,
+		 uint64_t *done, struct err *e) MUST_CHECK;
+int image_writer_put(struct image_writer *w, uint64_t host, const void *buf, size_t n,
+		     struct err *e) MUST_CHECK;
 /* The cluster at `guest` (a whole one, but that the last one of the disk may be shorter) becomes the
  * n packed bytes (1..cluster size - 1) of a packer for image_writer_compression(). */
 int image_write_packed(struct image_writer *w, uint64_t guest, const void *packed, uint32_t n,
@@ -43,7 +50,11 @@ int image_write_zeros(struct image_writer *w, uint64_t guest, uint64_t len, bool
  * version 2 image with a backing file nothing happens. */
 int image_discard(struct image_writer *w, uint64_t guest, uint64_t len,
 		  struct err *e) MUST_CHECK;
-/* Commits if much waits. */
+/* Whether data that was assigned is still to be written: while it is, nothing is committed by the
+ * way, whatever waits. */
+void image_writer_hold(struct image_writer *w, bool hold);
+/* Commits if much waits; whether it does. */
+bool image_writer_is_full(struct image_writer *w);
 int image_writer_relax(struct image_writer *w, struct err *e) MUST_CHECK;
 /* Everything is durable when this returns 0. More may be written afterwards. */
 int image_writer_finish(struct image_writer *w, struct err *e) MUST_CHECK;

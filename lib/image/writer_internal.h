@@ -10,6 +10,7 @@ struct image_writer {
 	struct txn *txn;
 	struct disk_reader *reader;
 	uint8_t *cluster;	/* room for one */
+	bool held;		/* assigned data is not written yet: nothing is committed */
 	bool expect_backing;	/* the image is about to get a backing file */
 	bool data_file_raw;	/* the data file must read as the guest does */
 	uint64_t l1_idx;	/* whose L2 table l2_off is, which may be changed; else UINT64_MAX */

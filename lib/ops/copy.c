@@ -138,7 +138,8 @@ int copy_run(struct copy *c, struct err *e)
 						 copy_raw_finish };
 	static const struct ring_ops qcow2_ops = { copy_fill, copy_work, copy_qcow2_settle,
 						   copy_qcow2_finish };
-	static const struct ring_ops into_ops = { copy_fill, copy_work, copy_into_settle, NULL };
+	static const struct ring_ops into_ops = { copy_fill, copy_work, copy_into_settle,
+						  copy_into_finish };
 	void *slots[2 * WORKERS_MAX] = { NULL }, *workers[WORKERS_MAX] = { NULL };
 	unsigned wanted = c->o->workers ? c->o->workers : ring_processors();
 	struct ring_config r = {

@@ -1,4 +1,6 @@
 #pragma once
+#include <stdatomic.h>
+
 #include "base/watch.h"
 #include "image/builder.h"
 #include "image/packer.h"
@@ -63,6 +65,7 @@ struct copy {
 	struct target *target;
 	struct builder *builder; /* a new qcow2 image */
 	struct image_writer *writer; /* a qcow2 image that exists */
+	atomic_uint unwritten;	/* writer: jobs whose data has its place and is not there yet */
 	struct disk *other;	/* bytes that it holds as well are not copied; NULL: none */
 
 	size_t job_max;		/* bytes; a multiple of grid */
@@ -87,6 +90,7 @@ int copy_raw_finish(void *ctx, void *worker, void *slot, struct err *e);
 int copy_qcow2_settle(void *ctx, void *slot, struct err *e);
 int copy_qcow2_finish(void *ctx, void *worker, void *slot, struct err *e);
 int copy_into_settle(void *ctx, void *slot, struct err *e);
+int copy_into_finish(void *ctx, void *worker, void *slot, struct err *e);
 
 /* The state of the unit that begins at `at`: data if any step of it is. */
 enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s, size_t at);

@@ -6,6 +6,8 @@
 
 /* A gap of zeros inside a job costs clearing memory; from here on it ends the job. */
 #define GAP_MAX 65536
+/* Clusters that become zeros at once in an image that exists. */
+#define ZERO_CLUSTERS_MAX ((uint64_t)1 << 18)
 
 static uint64_t now_ns(void)
 {
@@ -110,6 +112,8 @@ static bool zero_job(struct copy *c, struct copy_slot *s)
 
 	if (!c->enter_zeros || c->pick == COPY_BELOW_TOP || !zeros || c->pos % c->grid || !len)
 		return false;
+	if (c->writer) /* what waits for a commit is bounded */
+		len = MIN(len, c->grid * ZERO_CLUSTERS_MAX);
 	s->guest = c->pos;
 	s->zero_len = len;
 	extent_consume(c, len);

@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # The images that the benchmark works on. Each is made once, under a temporary name, so that a
-# file that is there is complete. Needs: mke2fs, qemu-img, qemu-io.
+# file that is there is complete. Needs: mke2fs, openssl, qemu-img, qemu-io.
 #
 #	disk.raw         ext4 with DATA_MIB of real files from DATA_TREE, else holes
 #	disk.qcow2       the same as qcow2; disk-zlib.qcow2, disk-zstd.qcow2 compressed
 #	mapped.qcow2     MAPPED_SIZE with preallocation=metadata
 #	mapped-4k.qcow2  MAPPED_4K_SIZE with 4k clusters, preallocation=metadata
 #	scattered.qcow2  64 GiB with SCATTERED_NR clusters written in random order
+#	over.qcow2       overlay of base.qcow2 (OVER_SIZE of noise), 64 KiB written every 330 KiB
 
 data_make() {	# FILE: makes it unless it is there
 	[ -e "$DATA_DIR/$1" ] && return
@@ -21,6 +22,9 @@ data_make() {	# FILE: makes it unless it is there
 	mapped.qcow2)    data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_SIZE" 64k ;;
 	mapped-4k.qcow2) data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_4K_SIZE" 4k ;;
 	scattered.qcow2) data_scattered "$DATA_DIR/tmp.$$/$1" ;;
+	base.qcow2)      data_base "$DATA_DIR/tmp.$$/$1" ;;
+	over.qcow2)      data_make base.qcow2 && mkdir -p "$DATA_DIR/tmp.$$" &&
+				 data_over "$DATA_DIR/tmp.$$/$1" ;;
 	*)               echo "no recipe for $1" >&2; false ;;
 	esac || { rm -rf "$DATA_DIR/tmp.$$"; return 1; }
 	sync -f "$DATA_DIR/tmp.$$"
@@ -82,16 +86,47 @@ data_scattered() {
 			grep -q "\"allocated-clusters\": $SCATTERED_NR\\b"
 }
 
+data_base() {
+	local raw=$DATA_DIR/tmp.$$/base.raw
+
+	openssl enc -aes-128-ctr -K 0 -iv 0 -in /dev/zero 2>/dev/null | head -c "$OVER_SIZE" > "$raw" &&
+		qemu-img convert -f raw -O qcow2 "$raw" "$1" && rm "$raw"
+}
+
+data_over() {
+	qemu-img create -q -f qcow2 -b "$DATA_DIR/base.qcow2" -F qcow2 "$1" &&
+		awk -v size="$OVER_SIZE" 'BEGIN {
+			for (at = 0; at + 65536 <= size; at += 330 * 1024)
+				printf "write -q -P %d %.0f 64k\n", 1 + n++ % 255, at
+		}' | qemu-io --cache unsafe -f qcow2 "$1" > /dev/null &&
+		qemu-img rebase -u -b base.qcow2 -F qcow2 "$1"
+}
+
+# What a row changes in place, in a directory of its own, and on the disk.
+data_prepare() {	# ROW DIR
+	case $1 in
+	commit | rebase | resize | convert-n) mkdir -p "$2" ;;
+	esac || return
+	case $1 in
+	commit)    cp --sparse=always "$DATA_DIR"/{base,over}.qcow2 "$2/" ;;
+	rebase)    cp --sparse=always "$DATA_DIR"/{base,over}.qcow2 "$2/" &&
+			   cp --sparse=always "$DATA_DIR/base.qcow2" "$2/copy.qcow2" ;;
+	resize)    cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
+	convert-n) qemu-img create -q -f qcow2 "$2/t.qcow2" "$(stat -c %s "$DATA_DIR/disk.raw")" ;;
+	*)         return 0 ;;
+	esac && sync "$2"/*
+}
+
 data_sizes() {	# quick|full
 	DATA_TREE=${BENCH_TREE:-/usr}
 	case $1 in
 	quick)
 		DATA_MIB=${BENCH_MIB:-192}
-		MAPPED_SIZE=128G MAPPED_4K_SIZE=4G SCATTERED_NR=6000
+		MAPPED_SIZE=128G MAPPED_4K_SIZE=4G SCATTERED_NR=6000 OVER_SIZE=$((64 << 20))
 		;;
 	full)
 		DATA_MIB=${BENCH_MIB:-1536}
-		MAPPED_SIZE=2T MAPPED_4K_SIZE=64G SCATTERED_NR=60000
+		MAPPED_SIZE=2T MAPPED_4K_SIZE=64G SCATTERED_NR=60000 OVER_SIZE=$((1 << 30))
 		;;
 	esac
 }

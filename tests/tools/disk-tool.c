@@ -4,7 +4,7 @@
  *		write:OFFSET:LENGTH:BYTE  zero:OFFSET:LENGTH  unmap:OFFSET:LENGTH
  *		discard:OFFSET:LENGTH  pack:OFFSET:LENGTH:BYTE (whole clusters)  commit
  *	disk-tool mixed FILE FMT OLD NEW each sector of the disk is that of OLD or that of NEW (raw);
- *		behind their ends they read as zeros
+ *		behind their ends they read as zeros. mixed-bytes: each byte
  *
  * Numbers are decimal, or hexadecimal with 0x. Exit status 0 or 1. */
 #include <inttypes.h>
@@ -119,7 +119,17 @@ static int read_padded(struct disk_reader *r, uint64_t size, uint64_t at, uint8_
 	return n ? disk_read(r, at, buf, n, e) : 0;
 }
 
-static int mixed(char **args)
+/* Offset of the first piece of `unit` bytes that is like neither; PIECE: there is none. */
+static size_t neither(uint8_t *const buf[3], size_t unit)
+{
+	for (size_t at = 0; at < PIECE; at += unit)
+		if (memcmp(buf[0] + at, buf[1] + at, unit) &&
+		    memcmp(buf[0] + at, buf[2] + at, unit))
+			return at;
+	return PIECE;
+}
+
+static int mixed(char **args, size_t unit)
 {
 	struct err e = ERR_INIT;
 	struct disk *d[3] = { disk_of(args[0], args[1], 0, &e), disk_of(args[2], "raw", 0, &e),
@@ -137,12 +147,12 @@ static int mixed(char **args)
 		for (int i = 0; i < 3 && ret == 0; i++)
 			if (read_padded(r[i], disk_size(d[i]), at, buf[i], &e) < 0)
 				ret = fail("read", &e);
-		for (size_t s = 0; ret == 0 && s < PIECE; s += 512)
-			if (memcmp(buf[0] + s, buf[1] + s, 512) &&
-			    memcmp(buf[0] + s, buf[2] + s, 512)) {
-				printf("sector at %" PRIu64 " is neither old nor new\n", at + s);
-				ret = 1;
-			}
+		size_t bad = ret == 0 ? neither(buf, unit) : PIECE;
+
+		if (bad < PIECE) {
+			printf("what is at %" PRIu64 " is neither old nor new\n", at + bad);
+			ret = 1;
+		}
 	}
 	for (int i = 0; i < 3; i++) {
 		disk_reader_free(r[i]);
@@ -157,7 +167,9 @@ int main(int argc, char **argv)
 	if (argc >= 3 && !strcmp(argv[1], "change"))
 		return change(argv + 2);
 	if (argc == 6 && !strcmp(argv[1], "mixed"))
-		return mixed(argv + 2);
+		return mixed(argv + 2, 512);
+	if (argc == 6 && !strcmp(argv[1], "mixed-bytes"))
+		return mixed(argv + 2, 1);
 	fprintf(stderr, "usage: disk-tool change FILE STEP... | mixed FILE FMT OLD NEW\n");
 	return 1;
 }
