@@ -235,9 +235,7 @@ static int job_run(struct job *j, struct err *e)
 	if (j->o.format == FORMAT_RAW && !j->ch.format)
 		creation_warn_extension(j->o.target, "--target-format");
 	j->o.watch = cmd_watch(1);
-	if (convert(&j->o, e) < 0)
-		return err_ctx(e, "%s", j->o.target);
-	return 0;
+	return convert(&j->o, e);
 }
 
 static void job_fini(struct job *j)

@@ -230,7 +230,9 @@ int builder_assign(struct builder *b, uint64_t guest, uint64_t len, uint64_t *ho
 int builder_write(struct builder *b, uint64_t host, const void *buf, size_t n,
 		  struct err *e)
 {
-	return file_write_at(b->data_file ? b->data_file : b->file, host, buf, n, e);
+	if (!b->data_file)
+		return file_write_at(b->file, host, buf, n, e);
+	return file_write_at(b->data_file, host, buf, n, e) < 0 ? err_ctx(e, "data file") : 0;
 }
 
 int builder_put_packed(struct builder *b, uint64_t guest, const void *packed, uint32_t n,

@@ -17,14 +17,17 @@ static int qcow2_fill(struct copy *c, bool durable, struct err *e)
 	c->depth_end = 1;
 	c->builder = builder_new(c->target->file, &create, e);
 	if (!c->builder)
-		return -1;
-	if (copy_run(c, e) == 0)
+		return copy_failed_at(c->o->target, e);
+	if (copy_run(c, e) == 0) {
 		ret = builder_finish(c->builder, durable ? BUILD_ORDERED : BUILD_LAZY, e);
+		if (ret < 0)
+			copy_failed_at(c->o->target, e);
+	}
 	builder_free(c->builder);
 	return ret;
 }
 
-static int raw_fill(struct copy *c, bool durable, struct err *e)
+static int raw_prepare(struct copy *c, struct err *e)
 {
 	const struct convert_options *o = c->o;
 
@@ -34,12 +37,20 @@ static int raw_fill(struct copy *c, bool durable, struct err *e)
 			"the target has %llu bytes and the source %llu: it does not fit",
 			(unsigned long long)target_size(c->target),
 			(unsigned long long)c->total);
-	if (!o->no_create &&
-	    target_raw_prepare(c->target, c->total, o->create.preallocation, e) < 0)
-		return -1;
+	if (o->no_create)
+		return 0;
+	return target_raw_prepare(c->target, c->total, o->create.preallocation, e);
+}
+
+static int raw_fill(struct copy *c, bool durable, struct err *e)
+{
+	if (raw_prepare(c, e) < 0)
+		return copy_failed_at(c->o->target, e);
 	if (copy_run(c, e) < 0)
 		return -1;
-	return durable ? target_flush(c->target, e) : 0;
+	if (durable && target_flush(c->target, e) < 0)
+		return copy_failed_at(c->o->target, e);
+	return 0;
 }
 
 /* What is left to the backing file is left to its very place. */
@@ -124,10 +135,9 @@ static int target_files_check(const struct convert_options *o, struct disk *targ
 	return 0;
 }
 
-static int into_run(struct copy *c, struct disk *target, struct err *e)
+static int into_begin(struct copy *c, struct disk *target, struct err *e)
 {
 	const struct convert_options *o = c->o;
-	int ret = -1;
 
 	if (disk_size(target) < c->total)
 		return err_set(
@@ -137,8 +147,20 @@ static int into_run(struct copy *c, struct disk *target, struct err *e)
 	if (target_files_check(o, target, e) < 0)
 		return -1;
 	c->writer = image_writer_new(target, o->listener, o->watch, e);
-	if (c->writer && copy_run(c, e) == 0)
+	return c->writer ? 0 : -1;
+}
+
+static int into_run(struct copy *c, struct disk *target, struct err *e)
+{
+	int ret = -1;
+
+	if (into_begin(c, target, e) < 0)
+		copy_failed_at(c->o->target, e);
+	else if (copy_run(c, e) == 0) {
 		ret = image_writer_finish(c->writer, e);
+		if (ret < 0)
+			copy_failed_at(c->o->target, e);
+	}
 	image_writer_free(c->writer);
 	return ret;
 }
@@ -156,7 +178,8 @@ static int into_fill(struct copy *c, struct err *e)
 	/* Its own lock would be in the way, which says less. */
 	for (unsigned i = 0; i < o->source_nr; i++)
 		if (disk_uses_path(o->sources[i], o->target))
-			return err_set(e, ERR_INVALID, "source and target are the same file");
+			return err_set(e, ERR_INVALID,
+				       "%s: source and target are the same file", o->target);
 	if (!o->target_spec && !spec_path(&s, o->target, FORMAT_QCOW2))
 		return err_nomem(e);
 	s.locking = o->locking;
@@ -168,6 +191,26 @@ static int into_fill(struct copy *c, struct err *e)
 	return ret;
 }
 
+/* Opens the target, and empties it when there is no reason left not to. */
+static int target_begin(const struct convert_options *o, struct target *t, struct err *e)
+{
+	if (target_open(t, o->target, o->target_flags, o->no_create, e) < 0)
+		return -1; /* names the target itself */
+	if (sources_check(o, t->file, e) < 0 ||
+	    target_lock(t, o->locking, o->listener, e) < 0 ||
+	    (!o->no_create && target_empty(t, &o->create, e) < 0))
+		return copy_failed_at(o->target, e);
+	return 0;
+}
+
+static int target_end(const struct convert_options *o, struct target *t, int ret,
+		      struct err *e)
+{
+	int closed = target_close(t, ret, e);
+
+	return ret == 0 && closed < 0 ? copy_failed_at(o->target, e) : closed;
+}
+
 int convert(const struct convert_options *o, struct err *e)
 {
 	struct target t = { 0 };
@@ -175,22 +218,18 @@ int convert(const struct convert_options *o, struct err *e)
 	bool durable = !(o->target_flags & FILE_NO_FLUSH);
 	int ret = -1;
 
-	if (copy_begin(&c, e) < 0 || options_check(&c, e) < 0)
+	if (copy_begin(&c, e) < 0)
 		goto out;
-	if (o->no_create && o->format == FORMAT_QCOW2) {
-		ret = into_fill(&c, e);
+	if (options_check(&c, e) < 0) {
+		copy_failed_at(o->target, e);
 		goto out;
 	}
-	if (target_open(&t, o->target, o->target_flags, o->no_create, e) < 0)
-		goto out;
-	if (sources_check(o, t.file, e) < 0 ||
-	    target_lock(&t, o->locking, o->listener, e) < 0)
-		goto out;
-	if (!o->no_create && target_empty(&t, &o->create, e) < 0)
-		goto out;
-	ret = o->format == FORMAT_QCOW2 ? qcow2_fill(&c, durable, e)
-					: raw_fill(&c, durable, e);
+	if (o->no_create && o->format == FORMAT_QCOW2)
+		ret = into_fill(&c, e);
+	else if (target_begin(o, &t, e) == 0)
+		ret = o->format == FORMAT_QCOW2 ? qcow2_fill(&c, durable, e)
+						: raw_fill(&c, durable, e);
 out:
 	copy_end(&c);
-	return target_close(&t, ret, e);
+	return target_end(o, &t, ret, e);
 }

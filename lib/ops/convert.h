@@ -35,6 +35,7 @@ struct convert_options {
 	const struct listener *listener;
 };
 
-/* On failure a target that was made here is removed again. With anything but FILE_NO_FLUSH the
+/* On failure the text begins with the name of the source or target that failed, and a target
+ * that was made here is removed again. With anything but FILE_NO_FLUSH the
  * target and its directory entry are durable on success. */
 int convert(const struct convert_options *o, struct err *e) MUST_CHECK;

@@ -2,8 +2,10 @@
 #include "ops/copy.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/align.h"
+#include "base/text.h"
 #include "image/writer.h"
 
 /* Large enough that a request costs little beside its bytes, small enough that a worker's
@@ -132,14 +134,39 @@ out:
 	return NULL;
 }
 
+/* Who failed is said here, where it is known; the caller knows only that the copy did. */
+int copy_failed_at(const char *name, struct err *e)
+{
+	char shown[256];
+
+	if (!name)
+		return -1;
+	return err_ctx(e, "%s", text_escape(name, strlen(name), shown, sizeof shown));
+}
+
+static int copy_settle(void *ctx, void *slot, struct err *e)
+{
+	struct copy *c = ctx;
+	int ret = c->builder  ? copy_qcow2_settle(c, slot, e)
+		  : c->writer ? copy_into_settle(c, slot, e)
+			      : copy_raw_settle(c, slot, e);
+
+	return ret < 0 ? copy_failed_at(c->o->target, e) : ret;
+}
+
+static int copy_finish(void *ctx, void *worker, void *slot, struct err *e)
+{
+	struct copy *c = ctx;
+	int ret = c->builder  ? copy_qcow2_finish(c, slot, e)
+		  : c->writer ? copy_into_finish(c, slot, e)
+			      : copy_raw_finish(c, slot, e);
+
+	return ret < 0 ? copy_failed_at(c->o->target, e) : ret;
+}
+
 int copy_run(struct copy *c, struct err *e)
 {
-	static const struct ring_ops raw_ops = { copy_fill, copy_work, copy_raw_settle,
-						 copy_raw_finish };
-	static const struct ring_ops qcow2_ops = { copy_fill, copy_work, copy_qcow2_settle,
-						   copy_qcow2_finish };
-	static const struct ring_ops into_ops = { copy_fill, copy_work, copy_into_settle,
-						  copy_into_finish };
+	static const struct ring_ops ops = { copy_fill, copy_work, copy_settle, copy_finish };
 	void *slots[2 * WORKERS_MAX] = { NULL }, *workers[WORKERS_MAX] = { NULL };
 	unsigned wanted = c->o->workers ? c->o->workers : ring_processors();
 	struct ring_config r = {
@@ -147,7 +174,7 @@ int copy_run(struct copy *c, struct err *e)
 		.slot = slots,
 		.worker = workers,
 		.ctx = c,
-		.ops = c->builder ? &qcow2_ops : c->writer ? &into_ops : &raw_ops,
+		.ops = &ops,
 	};
 	int ret = -1;
 

@@ -85,12 +85,12 @@ struct copy {
 
 int copy_fill(void *ctx, void *slot, struct err *e);
 int copy_work(void *ctx, void *worker, void *slot, struct err *e);
-int copy_raw_settle(void *ctx, void *slot, struct err *e);
-int copy_raw_finish(void *ctx, void *worker, void *slot, struct err *e);
-int copy_qcow2_settle(void *ctx, void *slot, struct err *e);
-int copy_qcow2_finish(void *ctx, void *worker, void *slot, struct err *e);
-int copy_into_settle(void *ctx, void *slot, struct err *e);
-int copy_into_finish(void *ctx, void *worker, void *slot, struct err *e);
+int copy_raw_settle(struct copy *c, struct copy_slot *s, struct err *e);
+int copy_raw_finish(struct copy *c, struct copy_slot *s, struct err *e);
+int copy_qcow2_settle(struct copy *c, struct copy_slot *s, struct err *e);
+int copy_qcow2_finish(struct copy *c, struct copy_slot *s, struct err *e);
+int copy_into_settle(struct copy *c, struct copy_slot *s, struct err *e);
+int copy_into_finish(struct copy *c, struct copy_slot *s, struct err *e);
 
 /* The state of the unit that begins at `at`: data if any step of it is. */
 enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s, size_t at);
@@ -100,6 +100,9 @@ enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s,
 int copy_begin(struct copy *c, struct err *e) MUST_CHECK;
 int copy_run(struct copy *c, struct err *e) MUST_CHECK;
 void copy_end(struct copy *c);
+
+/* Puts the name of the source or target that failed in front; NULL: nothing. Returns -1. */
+int copy_failed_at(const char *name, struct err *e);
 
 /* Writes those steps of slot->in[at .. at+len) that hold data, at `host` of the target. */
 typedef int copy_write_fn(struct copy *c, uint64_t host, const void *buf, size_t n,

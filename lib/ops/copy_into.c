@@ -71,10 +71,8 @@ static int plain_write(struct copy *c, struct copy_slot *s, bool later, struct e
 
 /* Before a commit all data must be at its place. While one is due nothing is put off any more,
  * until the jobs that were put off are done. */
-int copy_into_settle(void *ctx, void *slot, struct err *e)
+int copy_into_settle(struct copy *c, struct copy_slot *s, struct err *e)
 {
-	struct copy *c = ctx;
-	struct copy_slot *s = slot;
 	bool full = image_writer_is_full(c->writer), held = atomic_load(&c->unwritten);
 
 	copy_settled(c, s);
@@ -94,11 +92,8 @@ int copy_into_settle(void *ctx, void *slot, struct err *e)
 	return 1;
 }
 
-int copy_into_finish(void *ctx, void *worker, void *slot, struct err *e)
+int copy_into_finish(struct copy *c, struct copy_slot *s, struct err *e)
 {
-	struct copy *c = ctx;
-	struct copy_slot *s = slot;
-
 	for (size_t i = 0; i < s->place_nr; i++)
 		if (image_writer_put(c->writer, s->places[i].host, s->in + s->places[i].at,
 				     s->places[i].len, e) < 0)

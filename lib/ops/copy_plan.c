@@ -78,11 +78,13 @@ static int extent_find(struct copy *c, struct err *e)
 	d = c->o->sources[c->source];
 	local = at - c->starts[c->source];
 	rest = MIN(c->starts[c->source + 1] - at, c->window - c->pos);
-	if (c->pick == COPY_ABOVE)
-		return disk_next_above(d, c->depth_end, local, rest, &c->pending, e);
-	if (disk_next(d, local, rest, &c->pending, e) < 0)
-		return -1;
-	return c->pick == COPY_BELOW_TOP ? below_top_judge(c, local, e) : 0;
+	int ret = c->pick == COPY_ABOVE
+			  ? disk_next_above(d, c->depth_end, local, rest, &c->pending, e)
+			  : disk_next(d, local, rest, &c->pending, e);
+
+	if (ret == 0 && c->pick == COPY_BELOW_TOP)
+		ret = below_top_judge(c, local, e);
+	return ret < 0 ? copy_failed_at(disk_name(d), e) : 0;
 }
 
 static void extent_consume(struct copy *c, uint64_t len)

@@ -83,11 +83,8 @@ static int packed_settle(struct copy *c, struct copy_slot *s, struct err *e)
 	return 0;
 }
 
-int copy_qcow2_settle(void *ctx, void *slot, struct err *e)
+int copy_qcow2_settle(struct copy *c, struct copy_slot *s, struct err *e)
 {
-	struct copy *c = ctx;
-	struct copy_slot *s = slot;
-
 	copy_settled(c, s);
 	if (s->zero_len)
 		return builder_put_zero(c->builder, s->guest, s->zero_len, e);
@@ -96,11 +93,8 @@ int copy_qcow2_settle(void *ctx, void *slot, struct err *e)
 	return s->place_nr > 0;
 }
 
-int copy_qcow2_finish(void *ctx, void *worker, void *slot, struct err *e)
+int copy_qcow2_finish(struct copy *c, struct copy_slot *s, struct err *e)
 {
-	struct copy *c = ctx;
-	struct copy_slot *s = slot;
-
 	for (size_t i = 0; i < s->place_nr; i++)
 		if (copy_write_steps(c, s, s->places[i].at, s->places[i].len,
 				     s->places[i].host, payload_write, e) < 0)

@@ -7,11 +7,8 @@ static int raw_write(struct copy *c, uint64_t host, const void *buf, size_t n, s
 	return target_write(c->target, host, buf, n, e);
 }
 
-int copy_raw_settle(void *ctx, void *slot, struct err *e)
+int copy_raw_settle(struct copy *c, struct copy_slot *s, struct err *e)
 {
-	struct copy *c = ctx;
-	struct copy_slot *s = slot;
-
 	copy_settled(c, s);
 	if (s->zero_len)
 		return target_zero(c->target, s->guest, s->zero_len, e);
@@ -22,10 +19,7 @@ int copy_raw_settle(void *ctx, void *slot, struct err *e)
 	return 1;
 }
 
-int copy_raw_finish(void *ctx, void *worker, void *slot, struct err *e)
+int copy_raw_finish(struct copy *c, struct copy_slot *s, struct err *e)
 {
-	struct copy *c = ctx;
-	struct copy_slot *s = slot;
-
 	return copy_write_steps(c, s, 0, s->len, s->guest, raw_write, e);
 }

@@ -23,6 +23,12 @@ static void range_salvage(struct disk_reader *r, struct copy_slot *s, uint64_t g
 	}
 }
 
+static int read_failed(const struct copy *c, unsigned source, uint64_t guest, struct err *e)
+{
+	err_ctx(e, "error while reading at byte %llu", (unsigned long long)guest);
+	return copy_failed_at(disk_name(c->o->sources[source]), e);
+}
+
 static int piece_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 		      const struct copy_piece *p, struct err *e)
 {
@@ -39,8 +45,7 @@ static int piece_read(struct copy *c, struct copy_worker *w, struct copy_slot *s
 		return 0;
 	}
 	*e = attempt;
-	return err_ctx(e, "error while reading at byte %llu",
-		       (unsigned long long)(s->guest + p->at));
+	return read_failed(c, p->source, p->x.guest, e);
 }
 
 static int unit_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
@@ -55,8 +60,7 @@ static int unit_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 		return 0;
 	}
 	*e = attempt;
-	return err_ctx(e, "error while reading at byte %llu",
-		       (unsigned long long)(s->guest + at));
+	return read_failed(c, 0, s->guest + at, e);
 }
 
 /* Where not all is copied, a unit that is wanted in part is taken whole, as the guest sees it. */

@@ -207,6 +207,35 @@ refused() {
 	[ -z "$(qcow2-convert -q -p src.raw t)" ]
 }
 
+@test "a read error names the source, a write error the target" {
+	requires qemu-img
+	qemu-img convert -O qcow2 src.raw bad.qcow2
+	# cluster 1 points far behind the end of the file
+	poke bad.qcow2 $(($(peek_be bad.qcow2 "$(($(peek_be bad.qcow2 40 8) + 1))" 7) + 8)) 80000fff00000000
+	for workers in 1 4; do
+		for format in raw qcow2; do
+			refused "qcow2-convert: bad.qcow2: error while reading at byte 65536: " \
+				-m $workers -O $format bad.qcow2 t
+			# the byte is the source's own
+			refused "qcow2-convert: bad.qcow2: error while reading at byte 65536: " \
+				-m $workers -O $format src.raw bad.qcow2 src.raw t
+		done
+	done
+	# its entry is not even an offset: nothing can be looked up there
+	poke bad.qcow2 $(($(peek_be bad.qcow2 "$(($(peek_be bad.qcow2 40 8) + 1))" 7) + 8)) 8000000000000200
+	refused "qcow2-convert: bad.qcow2: guest offset 0x10000: " src.raw bad.qcow2 src.raw t
+
+	run -1 --separate-stderr bash -c "trap '' XFSZ; ulimit -f 500; qcow2-convert -O qcow2 src.raw t"
+	[[ $stderr == "qcow2-convert: t: write "*": File too large" ]]
+	run -1 --separate-stderr bash -c "trap '' XFSZ; ulimit -f 2000; qcow2-convert src.raw t"
+	[[ $stderr == "qcow2-convert: t: set the file length to 5242880: File too large" ]]
+	run -1 --separate-stderr bash -c "trap '' XFSZ; ulimit -f 500
+		qcow2-convert -O qcow2 -o data_file=d src.raw t"
+	[[ $stderr == "qcow2-convert: t: data file: "*": File too large" ]]
+	run -1 --separate-stderr qcow2-convert src.raw none/t
+	[ "$stderr" = "qcow2-convert: Could not create 'none/t': No such file or directory" ]
+}
+
 @test "--salvage keeps what can be read" {
 	requires qemu-img
 	qemu-img convert -O qcow2 src.raw s.qcow2
