@@ -51,25 +51,32 @@ void cmd_stdout_flush(void)
 		stdout_errno = errno;
 }
 
-/* One write per message, so that lines of several processes do not mix. A newline inside a
- * message is ours (the second line of a locking message) and stays. */
-PRINTF_LIKE(3, 0)
-static void print_escaped(const char *lead, const char *word, const char *fmt, va_list ap)
+/* One write per message, so that lines of several processes do not mix; the hint is a line of
+ * its own. */
+static void message_print(const char *lead, const char *word, const char *text,
+			  const char *hint)
 {
-	char text[2048], piece[4096], out[8192];
+	char piece[4096], out[8192];
 	size_t used;
 
-	vsnprintf(text, sizeof text, fmt, ap);
-	used = (size_t)snprintf(out, sizeof out, "%.255s%s%s", lead, *lead ? ": " : "", word);
-	for (char *line = text, *next; line && used < sizeof out; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = 0;
-		text_escape(line, strlen(line), piece, sizeof piece);
-		used += (size_t)snprintf(out + used, sizeof out - used, "%s\n", piece);
+	text_escape(text, strlen(text), piece, sizeof piece);
+	used = (size_t)snprintf(out, sizeof out, "%.255s%s%s%s\n", lead, *lead ? ": " : "",
+				word, piece);
+	if (*hint) {
+		text_escape(hint, strlen(hint), piece, sizeof piece);
+		snprintf(out + used, sizeof out - used, "%s\n", piece);
 	}
 	cmd_stdout_flush();
 	fputs(out, stderr);
+}
+
+PRINTF_LIKE(3, 0)
+static void line_print(const char *lead, const char *word, const char *fmt, va_list ap)
+{
+	char text[2048];
+
+	vsnprintf(text, sizeof text, fmt, ap);
+	message_print(lead, word, text, "");
 }
 
 void cmd_error(const char *fmt, ...)
@@ -77,8 +84,14 @@ void cmd_error(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	print_escaped(program, "", fmt, ap);
+	line_print(program, "", fmt, ap);
 	va_end(ap);
+}
+
+void cmd_error_of(const struct err *e)
+{
+	if (e->code != ERR_STOPPED)
+		message_print(program, "", e->text, e->hint);
 }
 
 void cmd_warn(const char *fmt, ...)
@@ -86,7 +99,7 @@ void cmd_warn(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	print_escaped(program, "warning: ", fmt, ap);
+	line_print(program, "warning: ", fmt, ap);
 	va_end(ap);
 }
 
@@ -97,7 +110,7 @@ void cmd_note(const char *fmt, ...)
 	if (!cmd_flags.verbose)
 		return;
 	va_start(ap, fmt);
-	print_escaped(program, "", fmt, ap);
+	line_print(program, "", fmt, ap);
 	va_end(ap);
 }
 
@@ -106,7 +119,7 @@ void cmd_complain(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	print_escaped("", "", fmt, ap);
+	line_print("", "", fmt, ap);
 	va_end(ap);
 }
 

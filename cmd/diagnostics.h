@@ -3,8 +3,9 @@
 
 #include "base/err.h"
 
-/* What goes to stderr. `PROG: MESSAGE`, PROG being the base name of argv[0] as typed. Control
- * characters are escaped: names in a message may come out of an image. */
+/* What goes to stderr. `PROG: MESSAGE`, PROG being the base name of argv[0] as typed. A message
+ * is one line: control characters and line ends are escaped, for what it quotes may have been
+ * typed by anybody, or come out of an image. */
 
 /* Also opens /dev/null in place of standard streams that are closed, so that no image file
  * can become one of them. To be called first. */
@@ -12,6 +13,8 @@ void cmd_set_program(const char *argv0);
 const char *cmd_program(void);
 
 void cmd_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* e's text, and its hint as a second line; nothing if it only says that a signal stopped us. */
+void cmd_error_of(const struct err *e);
 /* `PROG: warning: MESSAGE` */
 void cmd_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Only under -v. */

@@ -148,19 +148,42 @@ void cmd_usage(const struct cmd *c, const char *fmt, ...)
 	exit(c->about->usage_status ? c->about->usage_status : 1);
 }
 
-static void line_add(char *line, size_t size, const char *word)
+static void line_add(char *line, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void line_add(char *line, size_t size, const char *fmt, ...)
+{
+	size_t used = strlen(line);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line + used, size - used, fmt, ap);
+	va_end(ap);
+}
+
+static bool is_control(char c)
+{
+	return (unsigned char)c < ' ' || c == 0x7f;
+}
+
+/* A word as a shell reads it. A line end or an escape sequence would break the line that is
+ * being written: words with such characters get the quotes that know escapes. */
+static void line_add_word(char *line, size_t size, const char *word)
 {
 	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 				   "._/-+=:,@%";
-	size_t used = strlen(line);
-	bool quote = !*word || word[strspn(word, safe)];
+	bool quote = !*word || word[strspn(word, safe)], escape = false;
 
-	used += (size_t)snprintf(line + used, size - used, quote ? " '" : " ");
-	for (; *word && used + 8 < size; word++)
-		used += (size_t)snprintf(line + used, size - used,
-					 *word == '\'' ? "'\\''" : "%c", *word);
+	for (const char *p = word; *p; p++)
+		escape |= is_control(*p);
+	line_add(line, size, escape ? " $'" : quote ? " '" : " ");
+	for (; *word; word++)
+		if (is_control(*word))
+			line_add(line, size, "\\%03o", (unsigned)*word);
+		else if (escape && (*word == '\'' || *word == '\\'))
+			line_add(line, size, "\\%c", *word);
+		else
+			line_add(line, size, *word == '\'' ? "'\\''" : "%c", *word);
 	if (quote)
-		snprintf(line + used, size - used, "'");
+		line_add(line, size, "'");
 }
 
 void cmd_print_again(int argc, const char **argv, const struct cmd_about *about,
@@ -168,14 +191,18 @@ void cmd_print_again(int argc, const char **argv, const struct cmd_about *about,
 {
 	char line[2000] = " ";
 
-	line_add(line, sizeof line, cmd_program());
+	line_add_word(line, sizeof line, cmd_program());
 	if (strncmp(cmd_program(), "qcow2-", 6) != 0)
-		line_add(line, sizeof line, about->name);
-	line_add(line, sizeof line, option);
-	line_add(line, sizeof line, value);
+		line_add_word(line, sizeof line, about->name);
+	line_add_word(line, sizeof line, option);
+	line_add_word(line, sizeof line, value);
 	for (int i = 1; i < argc; i++)
-		line_add(line, sizeof line, argv[i]);
-	cmd_complain("%s", line);
+		line_add_word(line, sizeof line, argv[i]);
+	/* Half a command would be worse than none, and passphrases are not for logs. */
+	if (strlen(line) < sizeof line - 1 && !object_list)
+		cmd_complain("%s", line);
+	else
+		cmd_complain("  the same, with %s %s", option, value);
 }
 
 static _Noreturn void exit_flushed(const struct cmd_about *about)
@@ -288,12 +315,6 @@ const struct watch *cmd_watch(unsigned step_percent)
 {
 	return signals_watch(cmd_flags.progress && !cmd_flags.quiet,
 			     !cmd_flags.progress && !cmd_flags.quiet, step_percent);
-}
-
-void cmd_error_of(const struct err *e)
-{
-	if (e->code != ERR_STOPPED)
-		cmd_error("%s", e->text);
 }
 
 int cmd_finish_status(struct cmd *c, int status)

@@ -78,5 +78,3 @@ int cmd_finish(struct cmd *c, int ret, const struct err *e);
 /* The same for commands with richer answers: `status` unless stdout or a signal overrules.
  * The command has printed its errors itself (cmd_error_of()). */
 int cmd_finish_status(struct cmd *c, int status);
-/* Prints e's text, unless it only says that a signal stopped us. */
-void cmd_error_of(const struct err *e);

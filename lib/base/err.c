@@ -42,6 +42,16 @@ int err_nomem(struct err *e)
 	return err_set(e, ERR_NOMEM, "out of memory");
 }
 
+int err_hint(struct err *e, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e->hint, sizeof e->hint, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
 int err_ctx(struct err *e, const char *fmt, ...)
 {
 	char ctx[sizeof e->text], all[2 * sizeof e->text + 2];

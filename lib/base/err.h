@@ -22,6 +22,7 @@ struct err {
 	enum err_code code;
 	int os;		/* errno, when the system said no; else 0 */
 	char text[512]; /* what to tell a person; fixed, so "out of memory" fits too */
+	char hint[320]; /* one more line for that person; mostly "" */
 };
 
 #define ERR_INIT                                                                           \
@@ -39,6 +40,8 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...) PRINTF_LIKE
  * ERR_NOMEM, everything else ERR_IO. */
 int err_os(struct err *e, int os, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int err_nomem(struct err *e);
+/* The line behind the text. Returns -1. */
+int err_hint(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Puts "ctx: " in front of what is there. */
 int err_ctx(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

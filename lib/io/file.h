@@ -122,7 +122,7 @@ enum file_permission {
 enum file_locking { LOCKING_AUTO, LOCKING_ON, LOCKING_OFF };
 
 /* Says `uses` and forbids to others what is not in `shares` (both sets of
- * file_permission). ERR_BUSY on a conflict: two lines, the second being
+ * file_permission). ERR_BUSY on a conflict, with the hint
  * "Is another process using the image [NAME]?", with the holder's pid when the kernel tells
  * it; the handle then holds no lock. LOCKING_AUTO proceeds without locks where the
  * file system has none, with a warning; LOCKING_ON makes that an error. Memory files and

@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
 
 /* One byte of the file per permission: "I use it" from 100 on, "I do not let others use it"
  * from 200 on (19). All locks are shared ones; exclusion works by testing for them. Our own
@@ -59,15 +62,15 @@ static bool byte_is_held(struct file *f, off_t byte, pid_t *pid)
 static int refuse(struct file *f, const char *shared, int permission, pid_t pid,
 		  struct err *e)
 {
-	char holder[48] = "";
+	char holder[48] = "", shown[224];
 
 	if (pid > 0)
 		snprintf(holder, sizeof holder, " (process %ld holds it)", (long)pid);
+	text_escape(file_path(f), strlen(file_path(f)), shown, sizeof shown);
 	unlock_all(f);
-	return err_set(
-		e, ERR_BUSY,
-		"Failed to get %s\"%s\" lock\nIs another process using the image [%s]?%s",
-		shared, permission_names[permission], file_path(f), holder);
+	err_set(e, ERR_BUSY, "Failed to get %s\"%s\" lock", shared,
+		permission_names[permission]);
+	return err_hint(e, "Is another process using the image [%s]?%s", shown, holder);
 }
 
 static int test_all(struct file *f, unsigned uses, unsigned forbids, struct err *e)

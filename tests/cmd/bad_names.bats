@@ -131,9 +131,71 @@ parses() {
 		run --separate-stderr qcow2-info "./$name-missing"
 		[ "$status" -eq 1 ]
 		one_line qcow2-info
-		run --separate-stderr qcow2-create -q -f qcow2 -o "size=1,$name=1" x.qcow2
-		[ "$status" -eq 1 ]
-		harmless <<<"$stderr"
 		rm "./$name"
 	done
+}
+
+@test "whatever else is given on the command line" {
+	qcow2-create -q -f qcow2 x.qcow2 1M
+	for evil in "${EVIL[@]}"; do
+		name=$(xxd -r -p <<<"$evil" | tr -d '\0')
+		what=$evil
+		refusal 1 qcow2-create -q -f qcow2 -o "size=1,$name=1" t.qcow2
+		refusal 1 qcow2-create -q -f qcow2 -o "$name" t.qcow2
+		refusal 1 qcow2-create -q -f qcow2 -o "compat=$name" t.qcow2 1M
+		refusal 1 qcow2-create -q -f qcow2 -o "cluster_size=$name" t.qcow2 1M
+		refusal 1 qcow2-create -q -f "$name" t.qcow2 1M
+		refusal 1 qcow2-create -q -f qcow2 t.qcow2 "$name"
+		refusal 1 qcow2-create -q -f qcow2 --object "$name" t.qcow2 1M
+		refusal 1 qcow2-create -q -f qcow2 --object "secret,id=$name,data=x" t.qcow2 1M
+		refusal 1 qcow2-create -q -f qcow2 --object "secret,id=a,data=x,$name=1" t.qcow2 1M
+		refusal 1 qcow2-create -q -f qcow2 --object "{\"id\":\"$name\"}" t.qcow2 1M
+		refusal 1 qcow2-info --image-opts "file.filename=x.qcow2,$name=1"
+		refusal 1 qcow2-info --image-opts "$name"
+		refusal 1 qcow2-info --image-opts "driver=$name,file.filename=x.qcow2"
+		refusal 1 qcow2-info "json:{\"$name"
+		refusal 1 qcow2-info 'json:{"file.filename": "x.qcow2", "a\nb\u001b": 1}'
+		refusal 1 qcow2-convert -t "$name" x.qcow2 t
+		refusal 1 qcow2-convert -l "$name" x.qcow2 t
+		refusal 1 qcow2-convert -O "$name" x.qcow2 t
+		refusal 1 qcow2-map -s "x$name" x.qcow2
+		[ ! -e t ]
+		[ ! -e t.qcow2 ]
+		with_hint qcow2-info "--x$name"
+		with_hint qcow2-info x.qcow2 "$name"
+		with_hint qcow2-info "--output=$name" x.qcow2
+		with_hint qcow2-dd if=x.qcow2 of=t "x$name"
+		with_hint qcow2 "x$name"
+		with_hint qcow2 "--x$name"
+	done
+}
+
+# with_hint COMMAND...: one line, and one more that says where help is.
+with_hint() {
+	doing=$*
+	run --separate-stderr "$@"
+	[ "$status" -eq 1 ]
+	harmless <<<"$stderr"
+	[ "${#stderr_lines[@]}" -eq 2 ]
+	[[ ${stderr_lines[1]} == "Try '"* ]]
+}
+
+@test "a lock names its file on a line of its own, whatever the name" {
+	what=lock
+	name=$'a\n\e[31mb'
+	doing="info $name"
+	img create -f qcow2 plain.qcow2 1M
+	mv plain.qcow2 "$name"
+	qemu-io -f qcow2 -c 'sleep 20000' "$name" >/dev/null &
+	local holder=$! i
+	for ((i = 0; i < 200; i++)); do
+		! grep -q ":$(stat -c %i "$name") " /proc/locks || break
+		sleep 0.05
+	done
+	run --separate-stderr qcow2-info "$name"
+	kill "$holder"
+	wait "$holder" || true
+	[ "$status" -eq 1 ]
+	[ "${#stderr_lines[@]}" -eq 2 ]
+	[ "${stderr_lines[1]}" = "Is another process using the image [a\x0a\x1b[31mb]?" ]
 }

@@ -268,6 +268,21 @@ extent_size_hint=0" ]
 	[ ! -e "x y.qcow2" ]
 	run -0 bash -c "${stderr_lines[-1]}"
 	[ -e "x y.qcow2" ]
+	local odd=$'a\n"\'\\\e.qcow2'
+	run --separate-stderr -1 qcow2-create -f qcow2 -b b.qcow2 "$odd"
+	[ "${#stderr_lines[@]}" -eq 3 ]
+	run -0 bash -c "${stderr_lines[-1]}"
+	[ -e "$odd" ]
+	# One that is too long is not shown in part, one with a secret not at all.
+	local long=("a$(printf %01900d 0)=1") n
+	for ((n = 0; n < 60; n++)); do
+		long+=(-o " k=1")
+		run --separate-stderr -1 qcow2-create -f qcow2 -b b.qcow2 -o "${long[@]}" z.qcow2
+	done
+	[ "${stderr_lines[-1]}" = "  the same, with -F qcow2" ]
+	run --separate-stderr -1 qcow2-create -f qcow2 -b b.qcow2 --object secret,id=a,data=pass z.qcow2
+	[ "${stderr_lines[-1]}" = "  the same, with -F qcow2" ]
+	[[ $stderr != *pass* ]]
 	run --separate-stderr -1 qcow2-create -u -f qcow2 -b b.qcow2 x.qcow2 1M
 	[[ $stderr == *"without backing format"* ]]
 	run --separate-stderr -1 qcow2-create -f qcow2 -b nonesuch x.qcow2 1M
