@@ -51,6 +51,27 @@ rows() {
 	done <list
 }
 
+@test "map: a raw file that ends inside a sector, to the byte" {
+	local size image
+	for size in 1 511 513 1000 4097 66000; do
+		head -c $size /dev/urandom >cut.raw
+		truncate -s 3000 tail.raw
+		printf %0${size}d 0 >>tail.raw
+		qemu-img create -q -f qcow2 -b cut.raw -F raw over.qcow2 1M
+		for image in "-f raw cut.raw" "-f raw tail.raw" over.qcow2; do
+			# shellcheck disable=SC2086
+			diff <(qcow2-map --output=json $image | rows) \
+				<(qemu-img map --output=json $image | rows)
+			# shellcheck disable=SC2086
+			diff <(qcow2-map $image) <(qemu-img map $image)
+		done
+		rm cut.raw tail.raw over.qcow2
+	done
+	printf x >cut.raw
+	[ "$(qcow2-map --output=json -f raw cut.raw | jq -c '.[] | [.start, .length, .zero]')" = \
+		"$(printf '%s\n' '[0,1,false]' '[1,511,true]')" ]
+}
+
 # same_measure ARGUMENT...: the same numbers, or refused by both.
 same_measure() {
 	local ours theirs
