@@ -23,6 +23,8 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "COPIED flag on a compressed cluster"),
 	ROW(COPIED_UNALLOCATED, "copied-unallocated", CORRUPTION,
 	    "COPIED flag on an entry without a cluster"),
+	ROW(COPIED_NO_L2_TABLE, "copied-no-l2-table", CORRUPTION,
+	    "COPIED flag on an L1 entry without an L2 table"),
 	ROW(CROSS_LINK, "cross-link", CORRUPTION, "guest data lies on metadata"),
 	ROW(METADATA_OVERLAP, "metadata-overlap", CORRUPTION,
 	    "metadata structures overlap"),

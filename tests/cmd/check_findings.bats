@@ -9,9 +9,9 @@ setup() {
 
 # Kinds for which our counters differ from the reference's on purpose: it refuses to open the
 # image (bitmap_* and the LUKS header, which it wants a key for), does not notice (bitmaps_missing,
-# copied_unallocated, data_file_offset, l2_entry_reserved__extended, l2_entry_zero_v2), leaves
-# clusters uncounted that the bad entry still names (compressed_bitmap, compressed_data_file,
-# refcount_entry_reserved), reads L2 tables at odd places (l1_entry_unaligned), gives up
+# copied_no_l2_table, copied_unallocated, data_file_offset, l2_entry_reserved__extended,
+# l2_entry_zero_v2), leaves clusters uncounted that the bad entry still names (compressed_bitmap,
+# compressed_data_file, refcount_entry_reserved), reads L2 tables at odd places (l1_entry_unaligned), gives up
 # (refcount_block_unaligned, snapshot_count, snapshot_table_size, snapshot_table_unaligned,
 # snapshot_extra_large), counts two for one (metadata_overlap, snapshot_table_out_of_file) or
 # none for one (refcount_table_empty), or takes what stands right behind the file's last cluster
@@ -19,7 +19,7 @@ setup() {
 DIFFERS="bitmap_data_unaligned bitmap_directory_out_of_file bitmap_entry bitmap_entry__type
 bitmap_entry_reserved bitmap_flags bitmap_name bitmap_table_short bitmap_table_size
 bitmap_table_unaligned bitmaps_missing compressed_bitmap compressed_data_file
-copied_unallocated crypto_header_out_of_file data_file_offset l1_entry_unaligned
+copied_no_l2_table copied_unallocated crypto_header_out_of_file data_file_offset l1_entry_unaligned
 l1_table_out_of_file__next_cluster l2_entry_reserved__extended l2_entry_zero_v2 metadata_overlap metadata_overlap__block_twice
 refcount_block_unaligned refcount_entry_reserved refcount_table_empty snapshot_count
 snapshot_extra_large snapshot_table_out_of_file snapshot_table_size snapshot_table_unaligned"
@@ -168,6 +168,18 @@ finds_all() {
 	image_snapshot u.qcow2
 	set_bits u.qcow2 $(($(entry_offset u.qcow2 "$(peek_be u.qcow2 "$(snapshots_at u.qcow2)" 8)") + 8)) 0x80
 	qcow2-check u.qcow2
+	image_snapshot u.qcow2 cluster_size=512
+	set_bits u.qcow2 $(($(peek_be u.qcow2 "$(snapshots_at u.qcow2)" 8) + 8 * 7)) 0x80
+	qcow2-check u.qcow2
+}
+
+@test "a COPIED flag without an L2 table: where it stands, and what it is about" {
+	damaged_copied_no_l2_table t.qcow2
+	run --separate-stderr qcow2-check --output=json --details t.qcow2
+	[ "$status" -eq 2 ]
+	[ "$(jq -c '.defects | map([.kind, .owner, .offset, .["entry-offset"], .["guest-start"],
+		.["guest-length"]])' <<<"$output")" = \
+		"[[\"copied-no-l2-table\",\"active\",null,$(($(l1_at t.qcow2) + 56)),229376,32768]]" ]
 }
 
 @test "a damaged snapshot pointer across the active L1 table does not hide the disk" {

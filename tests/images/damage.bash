@@ -129,6 +129,11 @@ damaged_copied_unallocated() {
 	image_small "$1"
 	set_bits "$1" "$(l2_entry_at "$1" 5)" 0x80
 }
+# With these clusters an L2 table maps 32 KiB: nothing is allocated at 224 KiB.
+damaged_copied_no_l2_table() {
+	image_small "$1" cluster_size=512
+	set_bits "$1" $(($(l1_at "$1") + 8 * 7)) 0x80
+}
 
 # --- two uses of one cluster ---
 
