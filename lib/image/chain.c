@@ -50,6 +50,17 @@ int disk_file_lock(struct file *f, const struct spec *s, bool write, const struc
 	return file_lock(f, uses, shares, s ? s->locking : LOCKING_AUTO, l, e);
 }
 
+/* Layers may show the same data file, but none may be the data of another. */
+static int data_file_check(const struct chain *c, const struct file *data, struct err *e)
+{
+	for (const struct disk *d = c->top; d; d = d->backing)
+		if (file_same(d->file, data))
+			return err_set(e, ERR_CORRUPT,
+				       "the data file is layer %u of the backing chain",
+				       d->depth);
+	return 0;
+}
+
 static int image_layer_open(struct disk *d, struct file *f, const struct spec *s,
 			    const struct chain *c, struct err *e)
 {
@@ -72,6 +83,8 @@ static int image_layer_open(struct disk *d, struct file *f, const struct spec *s
 	if (!d->holes.file ||
 	    ((d->flags & DISK_HOLES_IF_SPARSE) && !looks_preallocated(d->image)))
 		d->flags &= ~(unsigned)DISK_HOLES;
+	if (d->image->data_file && data_file_check(c, d->image->data_file, e) < 0)
+		return -1;
 	if (d->depth == 0 && snapshot_select(d, o, e) < 0)
 		return -1;
 	return 0;
@@ -110,17 +123,16 @@ static int raw_layer_open(struct disk *d, struct file *f, const struct spec *s,
 
 static int loop_check(const struct chain *c, struct file *f, struct err *e)
 {
-	uint64_t device, inode, known_device, known_inode;
-
 	if (c->layers >= CHAIN_DEPTH_MAX)
 		return err_set(e, ERR_CORRUPT, "the backing chain has more than %u layers",
 			       CHAIN_DEPTH_MAX);
-	if (!file_identity(f, &device, &inode))
-		return 0;
-	for (const struct disk *d = c->top; d; d = d->backing)
-		if (d->file && file_identity(d->file, &known_device, &known_inode) &&
-		    device == known_device && inode == known_inode)
+	for (const struct disk *d = c->top; d; d = d->backing) {
+		if (file_same(d->file, f))
 			return err_set(e, ERR_CORRUPT, "the backing chain is a loop");
+		if (d->image && d->image->data_file && file_same(d->image->data_file, f))
+			return err_set(e, ERR_CORRUPT, "it is the data file of layer %u",
+				       d->depth);
+	}
 	return 0;
 }
 

@@ -77,9 +77,12 @@ static int data_file_open(struct image *img, const struct spec *s, const struct 
 	img->data_file = file_open(path, spec_file_flags(s) | file_write_flags(img->file), e);
 	text_escape(path, strlen(path), shown, sizeof shown);
 	free(path);
-	if (!img->data_file || image_lock(img, img->data_file, s, l, e) < 0)
-		return err_ctx(e, "data file '%s'", shown);
-	return 0;
+	/* Metadata would be guest data, and a guest could write its own tables. */
+	if (img->data_file && file_same(img->file, img->data_file))
+		err_set(e, ERR_CORRUPT, "it is the image itself");
+	else if (img->data_file && image_lock(img, img->data_file, s, l, e) == 0)
+		return 0;
+	return err_ctx(e, "data file '%s'", shown);
 }
 
 /* What a reader must refuse and a checker wants to see. */

@@ -171,6 +171,41 @@ loops() {
 	loops_but_chain
 }
 
+@test "a data file that is the image, or another layer" {
+	img create -f qcow2 -o data_file=data.raw top.qcow2 1M
+	io top.qcow2 "write -q 0 64k"
+	local name
+	mkdir dir
+	for name in data.raw dir/x.raw; do
+		rm data.raw
+		named_data_file top.qcow2 "$name"
+		ln top.qcow2 "$name"
+		loops_but_chain
+		[[ $stderr == *"data file '$name': it is the image itself"* ]]
+		rm "$name"
+		ln -sr top.qcow2 "$name"
+		loops_but_chain
+		rm "$name"
+		touch data.raw
+	done
+	refusal 1 qcow2-map --image-opts \
+		driver=qcow2,file.filename=top.qcow2,data-file.filename=./top.qcow2
+
+	# The one below has it as its data, the one above has what is below.
+	img create -f qcow2 -o data_file=data.raw base.qcow2 1M
+	img create -f qcow2 -u -b base.qcow2 -F qcow2 top.qcow2 1M
+	ln -f top.qcow2 data.raw
+	refusal 1 qcow2-map top.qcow2
+	[[ $stderr == *"the data file is layer 0"* ]]
+	unreadable top.qcow2
+	rm data.raw
+	img create -f qcow2 -u -b base.raw -F raw -o data_file=data.raw top.qcow2 1M
+	ln data.raw base.raw
+	refusal 1 qcow2-map top.qcow2
+	[[ $stderr == *"it is the data file of layer 0"* ]]
+	unreadable top.qcow2
+}
+
 loops_but_chain() {
 	accepted qcow2-info top.qcow2
 	refusal 1 qcow2-map top.qcow2
