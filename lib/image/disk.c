@@ -123,6 +123,7 @@ bool disk_uses_path(const struct disk *d, const char *path)
 static int layer_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
 		      struct err *e)
 {
+	x->len = 0;
 	if (guest >= d->size || !max_len)
 		return err_set(e, ERR_INVALID, "offset %llu is outside the disk",
 			       (unsigned long long)guest);

@@ -73,7 +73,9 @@ bool disk_uses_path(const struct disk *d, const char *path);
 /* The extent that begins at `guest` (< disk size), at most max_len (> 0) bytes of it.
  * Neighbours of one kind with adjoining host offsets are joined within what one L2 table
  * maps; a caller that wants longer runs joins further. In rising order of guest this costs
- * a table read per table. One thread at a time. */
+ * a table read per table. One thread at a time.
+ * On failure x->len is set all the same: where to go on for who can do without (1..max_len;
+ * 0 where `guest` is outside the disk). */
 int disk_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,
 	      struct err *e) MUST_CHECK;
 /* The same for the layers above depth_end (> 0) alone: ABSENT is what none of them says anything

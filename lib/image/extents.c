@@ -43,8 +43,10 @@ static int image_next(struct disk *d, uint64_t guest, uint64_t max_len, struct e
 {
 	struct map_run run;
 
-	if (map_next(&d->map, guest, max_len, &run, e) < 0)
+	if (map_next(&d->map, guest, max_len, &run, e) < 0) {
+		x->len = run.len;
 		return -1;
+	}
 	*x = (struct extent){
 		.guest = guest,
 		.len = run.len,

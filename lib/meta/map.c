@@ -9,7 +9,7 @@ static int corrupt(uint64_t guest, const char *what, uint64_t value, struct err 
 }
 
 /* Finds the L2 table of `guest`. *l2_off = 0: there is none, and *len says for how many bytes
- * that holds. */
+ * that holds; on failure, how many bytes are lost with what is wrong. */
 static int l1_lookup(const struct map *m, uint64_t guest, uint64_t *l2_off, uint64_t *len,
 		     struct err *e)
 {
@@ -25,13 +25,17 @@ static int l1_lookup(const struct map *m, uint64_t guest, uint64_t *l2_off, uint
 		*len = UINT64_MAX - guest;
 		return 0;
 	}
-	uint64_t slice_off = m->l1_off + byte - in_slice;
+	uint64_t slice_off = m->l1_off + byte - in_slice, to_end = m->l1_nr - idx;
+	uint64_t nr = MIN(to_end, ((UINT64_C(1) << slice_bits) - in_slice) / 8);
 
-	if (!table_cache_reaches(m->cache, slice_off))
+	if (!table_cache_reaches(m->cache, slice_off)) {
+		*len += (to_end - 1) * span;
 		return corrupt(guest, "the L1 table lies past the end of the file", slice_off, e);
-	if (table_cache_get(m->cache, slice_off, &s, e) < 0)
+	}
+	if (table_cache_get(m->cache, slice_off, &s, e) < 0) {
+		*len += (nr - 1) * span;
 		return err_ctx(e, "L1 table");
-	uint64_t nr = MIN(m->l1_nr - idx, ((UINT64_C(1) << slice_bits) - in_slice) / 8);
+	}
 	uint64_t raw = be64_get(s->bytes + in_slice), empty = 1;
 
 	*l2_off = l1_entry_decode(raw).l2_off;
@@ -46,20 +50,6 @@ static int l1_lookup(const struct map *m, uint64_t guest, uint64_t *l2_off, uint
 	/* What a file that was cut short has lost must not pass for a hole. */
 	if (*l2_off && !table_cache_reaches(m->cache, *l2_off))
 		return corrupt(guest, "the L2 table lies past the end of the file", *l2_off, e);
-	return 0;
-}
-
-/* What a standard cluster's place must be like before anybody reads there. */
-static int place_check(const struct map *m, const struct l2_entry *x, uint64_t guest,
-		       struct err *e)
-{
-	uint64_t cluster = align_down(guest, geom_cluster_size(m->geom));
-
-	if (geom_in_cluster(m->geom, x->host))
-		return corrupt(guest, "the host offset is not cluster aligned", x->host, e);
-	if (m->geom->data_file && x->host != cluster)
-		return corrupt(guest, "the entry points to another place of the data file",
-			       x->host, e);
 	return 0;
 }
 
@@ -85,6 +75,41 @@ static enum cluster_kind kind_at(const struct map *m, const struct l2_entry *x,
 static bool has_place(enum cluster_kind kind)
 {
 	return kind == CLUSTER_DATA || kind == CLUSTER_ZERO_HOST;
+}
+
+/* What keeps a reader from following an entry; NULL: nothing. *value: what is wrong of it. */
+static const char *entry_fault(const struct map *m, const struct l2_entry *x,
+			       enum cluster_kind kind, uint64_t guest, uint64_t *value)
+{
+	*value = x->raw;
+	if (kind == CLUSTER_INVALID)
+		return "the L2 entry is invalid";
+	if (kind == CLUSTER_PACKED && m->geom->data_file)
+		return "compressed cluster with an external data file";
+	if (!has_place(kind))
+		return NULL;
+	*value = x->host;
+	if (geom_in_cluster(m->geom, x->host))
+		return "the host offset is not cluster aligned";
+	if (m->geom->data_file && x->host != align_down(guest, geom_cluster_size(m->geom)))
+		return "the entry points to another place of the data file";
+	return NULL;
+}
+
+/* Joins the entries behind idx that cannot be followed either. */
+static void fault_extend(const struct map *m, const uint8_t *table, uint64_t idx,
+			 uint64_t nr, uint64_t guest, uint64_t max_len, struct map_run *r)
+{
+	while (r->len < max_len && !geom_in_cluster(m->geom, guest + r->len) && ++idx < nr) {
+		struct l2_entry x = l2_entry_at(m->geom, table, (uint32_t)idx);
+		uint64_t at = guest + r->len, len, value;
+		enum cluster_kind kind = kind_at(m, &x, at, &len);
+
+		if (!entry_fault(m, &x, kind, at, &value))
+			break;
+		r->len += len;
+	}
+	r->len = MIN(r->len, max_len);
 }
 
 /* How many entries behind idx (below nr) continue a run of standard, whole clusters: the same
@@ -140,26 +165,27 @@ static int l2_lookup(const struct map *m, uint64_t l2_off, uint64_t guest, uint6
 	uint64_t byte = (uint64_t)geom_l2_index(g, guest) << g->l2_entry_bits;
 	uint64_t slice_size = UINT64_C(1) << table_cache_slice_bits(m->cache);
 	uint64_t idx = (byte & (slice_size - 1)) >> g->l2_entry_bits;
+	uint64_t nr = slice_size >> g->l2_entry_bits, value;
 	const struct table_slice *s;
-	int ret = 0;
 
-	if (table_cache_get(m->cache, l2_off + (byte & ~(slice_size - 1)), &s, e) < 0)
+	if (table_cache_get(m->cache, l2_off + (byte & ~(slice_size - 1)), &s, e) < 0) {
+		r->len = MIN(((nr - idx) << g->cluster_bits) - geom_in_cluster(g, guest),
+			     max_len);
 		return err_ctx(e, "L2 table at %#llx", (unsigned long long)l2_off);
+	}
 	struct l2_entry x = l2_entry_at(g, s->bytes, (uint32_t)idx);
 
 	r->kind = kind_at(m, &x, guest, &r->len);
 	r->host = x.packed ? x.host : x.host + geom_in_cluster(g, guest);
 	r->host_len = x.host_len;
-	if (r->kind == CLUSTER_INVALID)
-		ret = corrupt(guest, "the L2 entry is invalid", x.raw, e);
-	else if (r->kind == CLUSTER_PACKED && g->data_file)
-		ret = corrupt(guest, "compressed cluster with an external data file", x.raw, e);
-	else if (has_place(r->kind))
-		ret = place_check(m, &x, guest, e);
-	if (ret == 0)
-		run_extend(m, s->bytes, idx, slice_size >> g->l2_entry_bits, guest, max_len, r);
+	const char *fault = entry_fault(m, &x, r->kind, guest, &value);
+
+	if (fault)
+		fault_extend(m, s->bytes, idx, nr, guest, max_len, r);
+	else
+		run_extend(m, s->bytes, idx, nr, guest, max_len, r);
 	table_cache_put(m->cache, s);
-	return ret;
+	return fault ? corrupt(guest, fault, value, e) : 0;
 }
 
 int map_next(const struct map *m, uint64_t guest, uint64_t max_len, struct map_run *r,
@@ -167,10 +193,10 @@ int map_next(const struct map *m, uint64_t guest, uint64_t max_len, struct map_r
 {
 	uint64_t l2_off, len;
 
-	if (l1_lookup(m, guest, &l2_off, &len, e) < 0)
-		return -1;
-	if (l2_off)
+	int ret = l1_lookup(m, guest, &l2_off, &len, e);
+
+	if (ret == 0 && l2_off)
 		return l2_lookup(m, l2_off, guest, max_len, r, e);
 	*r = (struct map_run){ .kind = CLUSTER_ABSENT, .len = MIN(len, max_len) };
-	return 0;
+	return ret;
 }

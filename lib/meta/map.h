@@ -28,6 +28,7 @@ struct map_run {
  * table slice ends. Runs of ABSENT, ZERO and PACKED clusters are joined, DATA and ZERO_HOST
  * where host places adjoin. ERR_CORRUPT names the guest offset and what is wrong: entries
  * that are invalid, not aligned, or (with an external data file) not at their place; tables that
- * begin past the end of the file. */
+ * begin past the end of the file. On failure r->len is set all the same: as many bytes are lost
+ * with that piece of a table, or with these entries. */
 int map_next(const struct map *m, uint64_t guest, uint64_t max_len, struct map_run *r,
 	     struct err *e) MUST_CHECK;

@@ -189,6 +189,8 @@ int copy_run(struct copy *c, struct err *e)
 			goto out;
 		}
 	ret = ring_run(&r, e);
+	if (ret == 0)
+		copy_losses_warn(c, &c->losses);
 out:
 	for (unsigned i = 0; i < r.slots; i++)
 		slot_free(slots[i]);

@@ -16,12 +16,25 @@ struct copy_piece {
 	struct extent x;	/* as the source counts */
 	unsigned source;
 	size_t at;		/* offset in the job's buffer */
+	bool lost;		/* salvage: zeros because the lookup failed */
 };
 
 /* Bytes of the job's buffer that go to one place of the target file. */
 struct copy_place {
 	size_t at, len;
 	uint64_t host;
+};
+
+/* Salvage: guest bytes, as the target counts, that became zeros. There may be any number of
+ * them before a job, but warnings about them are few: the last loss takes in what the list has
+ * no room for. */
+#define COPY_LOSSES_MAX 8
+struct copy_losses {
+	struct copy_loss {
+		uint64_t guest, end; /* first byte; behind the last one */
+		uint64_t len;	     /* how many of them are lost: all, or some */
+	} item[COPY_LOSSES_MAX];
+	unsigned nr;
 };
 
 struct copy_slot {
@@ -36,7 +49,7 @@ struct copy_slot {
 	uint32_t *packed_len;	/* per cluster; 0: not packed */
 	struct copy_place *places;
 	size_t place_nr;
-	uint64_t bad_guest, bad_len; /* salvage: first byte that could not be read; how many */
+	struct copy_losses losses; /* in the job, and in what was passed over before it */
 };
 
 /* Which bytes are copied. Where not all are, the target keeps the others as they are, unit by
@@ -78,6 +91,8 @@ struct copy {
 
 	uint64_t pos;		/* fill: what comes next, as the target counts */
 	struct extent pending;	/* fill: the extent at pos; len 0: ask */
+	bool pending_lost;	/* fill: its lookup failed */
+	struct copy_losses losses; /* fill: behind the last job */
 	unsigned source;	/* fill: whose */
 	uint64_t started_ns;	/* fill: for the rate limit */
 	uint64_t filled;	/* fill: bytes handed out */
@@ -111,3 +126,10 @@ int copy_write_steps(struct copy *c, const struct copy_slot *s, size_t at, size_
 		     uint64_t host, copy_write_fn *write, struct err *e);
 /* What all kinds of targets do when a job is settled: progress and salvage warnings. */
 void copy_settled(struct copy *c, const struct copy_slot *s);
+
+/* One more range that is lost. */
+void copy_losses_add(struct copy_losses *l, uint64_t guest, uint64_t len);
+void copy_losses_warn(const struct copy *c, const struct copy_losses *l);
+/* Reads sector by sector, into s->in[at .. at+range), what could not be read in one go. */
+void copy_salvage(struct disk_reader *r, struct copy_slot *s, uint64_t guest, size_t at,
+		  uint64_t range);

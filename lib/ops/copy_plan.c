@@ -60,14 +60,41 @@ static int below_top_judge(struct copy *c, uint64_t local, struct err *e)
 	return 0;
 }
 
+static int extent_look(struct copy *c, struct disk *d, uint64_t local, uint64_t rest,
+		       struct err *e)
+{
+	if (c->pick == COPY_ABOVE)
+		return disk_next_above(d, c->depth_end, local, rest, &c->pending, e);
+	if (disk_next(d, local, rest, &c->pending, e) < 0)
+		return -1;
+	return c->pick == COPY_BELOW_TOP ? below_top_judge(c, local, e) : 0;
+}
+
+/* Salvage: what cannot be looked up is zeros, as far as one failure reaches. */
+static int extent_salvage(struct copy *c, struct copy_slot *s, uint64_t local,
+			  const struct err *why)
+{
+	struct extent *x = &c->pending;
+
+	if (!c->o->salvage || !x->len || (why->code != ERR_IO && why->code != ERR_CORRUPT))
+		return -1;
+	*x = (struct extent){ .guest = local, .len = x->len, .kind = EXTENT_ZERO,
+			      .reads_zero = true };
+	c->pending_lost = true;
+	copy_losses_add(&s->losses, c->pos, x->len);
+	return 0;
+}
+
 /* Makes c->pending the extent at c->pos, as the target counts. */
-static int extent_find(struct copy *c, struct err *e)
+static int extent_find(struct copy *c, struct copy_slot *s, struct err *e)
 {
 	uint64_t at = c->pos + c->o->skip, local, rest;
+	struct err why = ERR_INIT;
 	struct disk *d;
 
 	if (c->pending.len)
 		return 0;
+	c->pending_lost = false;
 	if (c->pos >= c->window) {
 		c->pending = (struct extent){ .len = c->total - c->pos, .kind = EXTENT_ABSENT,
 					      .reads_zero = true };
@@ -78,13 +105,10 @@ static int extent_find(struct copy *c, struct err *e)
 	d = c->o->sources[c->source];
 	local = at - c->starts[c->source];
 	rest = MIN(c->starts[c->source + 1] - at, c->window - c->pos);
-	int ret = c->pick == COPY_ABOVE
-			  ? disk_next_above(d, c->depth_end, local, rest, &c->pending, e)
-			  : disk_next(d, local, rest, &c->pending, e);
-
-	if (ret == 0 && c->pick == COPY_BELOW_TOP)
-		ret = below_top_judge(c, local, e);
-	return ret < 0 ? copy_failed_at(disk_name(d), e) : 0;
+	if (extent_look(c, d, local, rest, &why) == 0 || extent_salvage(c, s, local, &why) == 0)
+		return 0;
+	*e = why;
+	return copy_failed_at(disk_name(d), e);
 }
 
 static void extent_consume(struct copy *c, uint64_t len)
@@ -130,6 +154,7 @@ static void piece_add(struct copy *c, struct copy_slot *s)
 		s->guest = align_down(c->pos, c->grid);
 	p->at = (size_t)(c->pos - s->guest);
 	p->source = c->source;
+	p->lost = c->pending_lost;
 	p->x = c->pending;
 	p->x.len = MIN(c->pending.len, c->job_max - p->at);
 	extent_consume(c, p->x.len);
@@ -164,11 +189,12 @@ int copy_fill(void *ctx, void *slot, struct err *e)
 	struct copy_slot *s = slot;
 
 	s->piece_nr = s->place_nr = 0;
-	s->zero_len = s->bad_len = 0;
+	s->losses.nr = 0;
+	s->zero_len = 0;
 	if (rate_wait(c, e) < 0)
 		return -1;
 	while (c->pos < c->total) {
-		if (watch_stopped(c->o->watch, e) < 0 || extent_find(c, e) < 0)
+		if (watch_stopped(c->o->watch, e) < 0 || extent_find(c, s, e) < 0)
 			return -1;
 		if (!s->piece_nr && zero_job(c, s))
 			return 1;
@@ -181,8 +207,10 @@ int copy_fill(void *ctx, void *slot, struct err *e)
 			break;
 		}
 	}
-	if (!s->piece_nr)
+	if (!s->piece_nr) {
+		c->losses = s->losses; /* no job comes that could tell of them */
 		return 0;
+	}
 	job_close(c, s);
 	return 1;
 }

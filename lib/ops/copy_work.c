@@ -5,24 +5,6 @@
 #include "base/bits.h"
 #include "ops/copy.h"
 
-/* Reads sector by sector what could not be read in one go. */
-static void range_salvage(struct disk_reader *r, struct copy_slot *s, uint64_t guest,
-			  size_t at, uint64_t range)
-{
-	for (uint64_t done = 0; done < range; done += SECTOR_SIZE) {
-		struct err ignored = ERR_INIT;
-		uint8_t *to = s->in + at + done;
-		size_t len = MIN(SECTOR_SIZE, range - done);
-
-		if (disk_read(r, guest + done, to, len, &ignored) == 0)
-			continue;
-		memset(to, 0, len);
-		if (!s->bad_len)
-			s->bad_guest = s->guest + at + done;
-		s->bad_len += len;
-	}
-}
-
 static int read_failed(const struct copy *c, unsigned source, uint64_t guest, struct err *e)
 {
 	err_ctx(e, "error while reading at byte %llu", (unsigned long long)guest);
@@ -41,7 +23,7 @@ static int piece_read(struct copy *c, struct copy_worker *w, struct copy_slot *s
 	if (disk_read_extent(w->readers[p->source], &p->x, s->in + p->at, &attempt) == 0)
 		return 0;
 	if (c->o->salvage) {
-		range_salvage(w->readers[p->source], s, p->x.guest, p->at, p->x.len);
+		copy_salvage(w->readers[p->source], s, p->x.guest, p->at, p->x.len);
 		return 0;
 	}
 	*e = attempt;
@@ -56,7 +38,7 @@ static int unit_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 	if (disk_read(w->readers[0], s->guest + at, s->in + at, len, &attempt) == 0)
 		return 0;
 	if (c->o->salvage) {
-		range_salvage(w->readers[0], s, s->guest + at, at, len);
+		copy_salvage(w->readers[0], s, s->guest + at, at, len);
 		return 0;
 	}
 	*e = attempt;
@@ -250,10 +232,7 @@ int copy_write_steps(struct copy *c, const struct copy_slot *s, size_t at, size_
 
 void copy_settled(struct copy *c, const struct copy_slot *s)
 {
-	if (s->bad_len)
-		warn_to(c->o->listener,
-			"%llu bytes from byte %llu on could not be read and became zeros",
-			(unsigned long long)s->bad_len, (unsigned long long)s->bad_guest);
+	copy_losses_warn(c, &s->losses);
 	watch_progress(c->o->watch, s->guest + (s->zero_len ? s->zero_len : s->len),
 		       c->total);
 }

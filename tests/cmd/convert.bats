@@ -252,3 +252,114 @@ refused() {
 	cmp -i 65536 src.raw t
 	cmp -n 65536 t /dev/zero
 }
+
+# salvaged WARNINGS IMAGE ARGS...: --salvage goes to the end, in raw and in qcow2, with these
+# warnings; the result is in t.
+salvaged() {
+	local want=$1 target
+	shift
+	for target in "-O qcow2 -o cluster_size=4k" "-O qcow2 -c" "-O raw -S 0" "-O raw"; do
+		# shellcheck disable=SC2086
+		run -0 --separate-stderr timeout 60 qcow2-convert --salvage $target "$@" t
+		[ "$output" = "" ]
+		[ "$stderr" = "$want" ] || { echo "$stderr"; return 1; }
+		[ "$target" = "-O raw" ] || mv t "t.$((++nr))"
+	done
+	for ((; nr > 0; nr--)); do
+		qcow2-compare -q -f raw t "t.$nr"
+		rm "t.$nr"
+	done
+}
+
+# lost LENGTH OFFSET: the warning
+lost() { echo "qcow2-convert: warning: $1 bytes from byte $2 on could not be read and became zeros"; }
+
+@test "--salvage passes over tables and entries that are corrupt, as far as each reaches" {
+	requires qemu-img qemu-io
+	load ../images/damage
+	local nr=0 table
+	# An L2 table of 512 bytes maps 32 KiB.
+	qemu-img convert -O qcow2 -o cluster_size=512 src.raw good.qcow2
+	cp good.qcow2 bad.qcow2
+	poke_be bad.qcow2 $(($(l1_at bad.qcow2) + 8 * 3)) 8 $FAR
+	table=$(entry_offset bad.qcow2 $(($(l1_at bad.qcow2) + 8 * 5)))
+	poke bad.qcow2 $((table + 8 * 7)) 4f00000000000000
+	poke bad.qcow2 $((table + 8 * 9)) 4f000000000000004f00000000000000
+	poke_be bad.qcow2 $(($(l1_at bad.qcow2) + 8 * 159)) 8 $FAR
+	refused "qcow2-convert: bad.qcow2: guest offset 0x18000: the L2 table " bad.qcow2 t
+	salvaged "$(lost 32768 $((3 * 32768)); lost 512 $((5 * 32768 + 7 * 512))
+		lost 1024 $((5 * 32768 + 9 * 512)); lost 32768 $((159 * 32768)))" bad.qcow2
+	cp src.raw want.raw
+	for range in "64 192" "1 327" "2 329" "64 10176"; do
+		dd if=/dev/zero of=want.raw bs=512 count=${range% *} seek=${range#* } conv=notrunc status=none
+	done
+	cmp want.raw t
+
+	# The window of dd and several sources count alike.
+	run -0 --separate-stderr qcow2-convert --salvage bad.qcow2 bad.qcow2 t
+	cat want.raw want.raw | cmp t -
+	[[ $stderr == *"$(lost 32768 $((5242880 + 3 * 32768)))"* ]]
+}
+
+@test "--salvage -B: what cannot be looked up hides the backing file" {
+	requires qemu-img qemu-io
+	load ../images/damage
+	cp src.raw base.raw
+	qemu-img create -q -f qcow2 -o cluster_size=512 -b base.raw -F raw top.qcow2 5M
+	qemu-io -f qcow2 -c "write -q -P 7 32k 64k" top.qcow2
+	poke_be top.qcow2 $(($(l1_at top.qcow2) + 8)) 8 $FAR
+	poke top.qcow2 $(($(entry_offset top.qcow2 $(($(l1_at top.qcow2) + 16))) + 8)) 4f00000000000000
+	qcow2-convert --salvage top.qcow2 want.raw
+	for size in 512 64k; do
+		rm -f t
+		run -0 --separate-stderr qcow2-convert --salvage -O qcow2 -o cluster_size=$size \
+			-B base.raw -F raw top.qcow2 t
+		[ "$stderr" = "$(lost 32768 32768; lost 512 $((65536 + 512)))" ]
+		qcow2-compare -q want.raw t
+	done
+	[ "$(dd if=want.raw bs=512 skip=64 count=64 status=none | tr -d '\0' | wc -c)" -eq 0 ]
+	[ "$(dd if=want.raw bs=512 skip=129 count=1 status=none | tr -d '\0' | wc -c)" -eq 0 ]
+	[ "$(dd if=want.raw bs=512 skip=130 count=62 status=none | tr -d '\7' | wc -c)" -eq 0 ]
+}
+
+@test "--salvage of a huge disk whose tables are all lost is quick, and says so in few lines" {
+	requires qemu-img qemu-io python3
+	qemu-img create -q -f qcow2 big.qcow2 2T
+	qemu-io -f qcow2 -c "write -q -P 7 1T 64k" big.qcow2
+	python3 - "$(peek_be big.qcow2 40 8)" <<-'PYTHON'
+		import struct, sys
+		f = open("big.qcow2", "r+b")
+		f.seek(int(sys.argv[1]))
+		table = f.read(4096 * 8)
+		f.seek(int(sys.argv[1]))
+		for i in range(4096):
+		    if not any(table[8 * i:8 * i + 8]):
+		        # far away and odd in turn, and every third has none
+		        bad = [1 << 63 | 1 << 45 | i << 16, 1 << 63 | 0x200, 0][i % 3]
+		        table = table[:8 * i] + struct.pack(">Q", bad) + table[8 * i + 8:]
+		f.write(table)
+	PYTHON
+	run -0 --separate-stderr timeout 20 qcow2-convert --salvage -O qcow2 big.qcow2 t
+	[ "${#stderr_lines[@]}" -le 20 ]
+	[ "${stderr_lines[0]}" = "$(lost $((2 << 29)) 0)" ]
+	[[ ${stderr_lines[-1]} == *"bytes between bytes "*" and 2199023255552 could not be read"* ]]
+	[ "$(qcow2-map --output=json t | jq -c 'map(select(.data) | [.start, .length])')" = \
+		'[[1099511627776,65536]]' ]
+}
+
+@test "--salvage: a table that the medium does not give" {
+	grep -q '^#define WITH_FAULT 1' "$QCOW2_BUILD/config.h" || requires a-build-with-fault-injection
+	requires qemu-img
+	local n
+	qemu-img convert -O qcow2 -o cluster_size=512 src.raw good.qcow2
+	QCOW2_FAULT=error:read:5 run --separate-stderr qcow2-convert -m 1 good.qcow2 t
+	[ "$status" -eq 1 ]
+	[[ $stderr == "qcow2-convert: good.qcow2: L"* ]]
+	for n in 4 5 6 7 8; do
+		QCOW2_FAULT=error:read:$n run --separate-stderr qcow2-convert -m 1 --salvage good.qcow2 t
+		[ "$status" -eq 0 ]
+		[ "${#stderr_lines[@]}" -eq 1 ]
+		[[ $stderr == *" bytes from byte "*" on could not be read and became zeros" ]]
+		[ "$(cmp -l src.raw t | awk '{ print $3 }' | sort -u)" = 0 ]
+	done
+}
