@@ -18,6 +18,7 @@ struct extent {
 	enum extent_kind kind;
 	bool has_host;	    /* DATA; ZERO with a host cluster kept behind it */
 	bool reads_zero;    /* ZERO, ABSENT, and DATA that lies in a hole of its file */
+	bool cut_off;	    /* DATA in an image whose file ends before it: can't be read */
 };
 /* The depth of an ABSENT extent is that of the layer that was asked last: the deepest one
  * that reaches so far. Beyond the end of a shorter backing file that is the layer above. */

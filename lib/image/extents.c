@@ -27,14 +27,18 @@ uint64_t disk_host_end(const struct disk *d)
 
 /* Looks whether the data at x lies in a hole of the file. What lies behind its end is no hole:
  * it is lost, and reading it must say so. */
-static void hole_find(struct disk *d, struct extent *x)
+static void data_find(struct disk *d, struct extent *x)
 {
-	uint64_t end = disk_host_end(d), len = x->len;
+	uint64_t end = disk_host_end(d);
 	bool is_data;
 
-	if (x->host >= end)
+	x->cut_off = x->host >= end;
+	if (x->cut_off)
 		return;
-	disk_hole_next(d, x->host, MIN(len, end - x->host), &is_data, &x->len);
+	x->len = MIN(x->len, end - x->host);
+	if (!(d->flags & DISK_HOLES))
+		return;
+	disk_hole_next(d, x->host, x->len, &is_data, &x->len);
 	x->reads_zero = !is_data;
 }
 
@@ -55,8 +59,8 @@ static int image_next(struct disk *d, uint64_t guest, uint64_t max_len, struct e
 		.has_host = run.kind == CLUSTER_DATA || run.kind == CLUSTER_ZERO_HOST,
 		.reads_zero = run.kind != CLUSTER_DATA && run.kind != CLUSTER_PACKED,
 	};
-	if (x->kind == EXTENT_DATA && (d->flags & DISK_HOLES))
-		hole_find(d, x);
+	if (x->kind == EXTENT_DATA && image_guest_file(d->image))
+		data_find(d, x);
 	return 0;
 }
 

@@ -70,13 +70,14 @@ static int extent_look(struct copy *c, struct disk *d, uint64_t local, uint64_t 
 	return c->pick == COPY_BELOW_TOP ? below_top_judge(c, local, e) : 0;
 }
 
-/* Salvage: what cannot be looked up is zeros, as far as one failure reaches. */
+/* Salvage: zeros stand for what cannot be looked up, as far as one failure reaches, and for
+ * what no reader need try. */
 static int extent_salvage(struct copy *c, struct copy_slot *s, uint64_t local,
 			  const struct err *why)
 {
 	struct extent *x = &c->pending;
 
-	if (!c->o->salvage || !x->len || (why->code != ERR_IO && why->code != ERR_CORRUPT))
+	if (!c->o->salvage || !x->len || why->code == ERR_INVALID || why->code == ERR_NOMEM)
 		return -1;
 	*x = (struct extent){ .guest = local, .len = x->len, .kind = EXTENT_ZERO,
 			      .reads_zero = true };
@@ -105,7 +106,11 @@ static int extent_find(struct copy *c, struct copy_slot *s, struct err *e)
 	d = c->o->sources[c->source];
 	local = at - c->starts[c->source];
 	rest = MIN(c->starts[c->source + 1] - at, c->window - c->pos);
-	if (extent_look(c, d, local, rest, &why) == 0 || extent_salvage(c, s, local, &why) == 0)
+	int ret = extent_look(c, d, local, rest, &why);
+
+	if (ret == 0 && !(c->o->salvage && c->pending.cut_off))
+		return 0;
+	if (extent_salvage(c, s, local, &why) == 0)
 		return 0;
 	*e = why;
 	return copy_failed_at(disk_name(d), e);

@@ -347,6 +347,20 @@ lost() { echo "qcow2-convert: warning: $1 bytes from byte $2 on could not be rea
 		'[[1099511627776,65536]]' ]
 }
 
+@test "--salvage of an image that was cut short is quick as well" {
+	requires qemu-img qemu-io
+	# one table maps all of it, and stands in front of the data
+	qemu-img create -q -f qcow2 -o cluster_size=2M,preallocation=metadata cut.qcow2 200G
+	qemu-io -f qcow2 -c "write -q -P 3 0 4M" cut.qcow2
+	local end=$(($(qcow2-map --output=json cut.qcow2 | jq '.[0].offset') + (4 << 20)))
+	truncate -s $end cut.qcow2
+	refused "cut.qcow2: error while reading at byte 4194304: " cut.qcow2 t
+	run -0 --separate-stderr timeout 20 qcow2-convert --salvage cut.qcow2 t
+	[ "$stderr" = "$(lost $(((200 << 30) - (4 << 20))) $((4 << 20)))" ]
+	[ "$(head -c 4M t | tr -d '\3' | wc -c)" -eq 0 ]
+	[ "$(stat -c %b t)" -le 8200 ]
+}
+
 @test "--salvage: a table that the medium does not give" {
 	grep -q '^#define WITH_FAULT 1' "$QCOW2_BUILD/config.h" || requires a-build-with-fault-injection
 	requires qemu-img
