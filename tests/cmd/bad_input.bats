@@ -171,7 +171,7 @@ loops() {
 	loops_but_chain
 }
 
-@test "a data file that is the image, or another layer" {
+@test "a data file that is the image, or another layer (D-25)" {
 	img create -f qcow2 -o data_file=data.raw top.qcow2 1M
 	io top.qcow2 "write -q 0 64k"
 	local name
