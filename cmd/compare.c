@@ -54,7 +54,7 @@ static int compare_print(struct disk *a, struct disk *b, bool strict)
 	struct err e = ERR_INIT;
 	struct compare_result r;
 
-	if (compare_disks(a, b, &options, cmd_watch(2), &r, &e) < 0) {
+	if (compare_disks(a, b, &options, cmd_watch_bytes(2), &r, &e) < 0) {
 		signals_watch_end(false);
 		cmd_error_of(&e);
 		return r.step == COMPARE_READING ? STATUS_NOT_READ : STATUS_NOT_MAPPED;

@@ -234,7 +234,7 @@ static int job_run(struct job *j, struct err *e)
 		return -1;
 	if (j->o.format == FORMAT_RAW && !j->ch.format)
 		creation_warn_extension(j->o.target, "--target-format");
-	j->o.watch = cmd_watch(1);
+	j->o.watch = cmd_watch_bytes(1);
 	return convert(&j->o, e);
 }
 

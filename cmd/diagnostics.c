@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "cmd/flags.h"
+#include "cmd/signals.h"
 #include "config.h"
 
 static const char *program = "qcow2";
@@ -67,6 +68,7 @@ static void message_print(const char *lead, const char *word, const char *text,
 		snprintf(out + used, sizeof out - used, "%s\n", piece);
 	}
 	cmd_stdout_flush();
+	signals_clear_pace();
 	fputs(out, stderr);
 }
 

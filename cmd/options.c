@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/vec.h"
 #include "cmd/diagnostics.h"
@@ -311,10 +312,34 @@ void cmd_no_more_args(struct cmd *c)
 		cmd_usage(c, "unexpected operand '%s'", arg);
 }
 
+/* What is beside progress is for people: scripts that call us by the name of another program
+ * may have reasons to give it a terminal. */
+static bool wants_pace(void)
+{
+	return (strcmp(cmd_program(), "qcow2") == 0 ||
+		strncmp(cmd_program(), "qcow2-", 6) == 0) &&
+	       isatty(STDERR_FILENO);
+}
+
+static const struct watch *watch_begin(unsigned step_percent, bool bytes)
+{
+	bool shown = cmd_flags.progress && !cmd_flags.quiet;
+	const struct watch *w = signals_watch(
+		shown, !cmd_flags.progress && !cmd_flags.quiet, step_percent);
+
+	if (shown && wants_pace())
+		signals_show_pace(bytes);
+	return w;
+}
+
 const struct watch *cmd_watch(unsigned step_percent)
 {
-	return signals_watch(cmd_flags.progress && !cmd_flags.quiet,
-			     !cmd_flags.progress && !cmd_flags.quiet, step_percent);
+	return watch_begin(step_percent, false);
+}
+
+const struct watch *cmd_watch_bytes(unsigned step_percent)
+{
+	return watch_begin(step_percent, true);
 }
 
 int cmd_finish_status(struct cmd *c, int status)

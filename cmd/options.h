@@ -69,8 +69,11 @@ void cmd_print_again(int argc, const char **argv, const struct cmd_about *about,
 		     const char *option, const char *value);
 
 /* Starts progress (shown with -p, on request of SIGUSR1 with neither -p nor -q) and the
- * catching of SIGINT, SIGTERM and SIGHUP. step_percent: smallest step that is printed. */
+ * catching of SIGINT, SIGTERM and SIGHUP. step_percent: smallest step that is printed. With
+ * -p on a terminal the time left is shown too, unless we are called as another program. */
 const struct watch *cmd_watch(unsigned step_percent);
+/* The same for what counts bytes: the rate is shown as well. */
+const struct watch *cmd_watch_bytes(unsigned step_percent);
 
 /* Ends the progress line, prints e's text if ret < 0, flushes stdout, frees. Returns the
  * exit status: 0, 1, or 128 + n after signal n. */

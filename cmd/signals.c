@@ -63,6 +63,16 @@ const struct watch *signals_watch(bool shown, bool requests, unsigned step_perce
 	return &watch;
 }
 
+void signals_show_pace(bool bytes)
+{
+	progress_show_pace(&progress, stderr, bytes);
+}
+
+void signals_clear_pace(void)
+{
+	progress_clear_pace(&progress);
+}
+
 void signals_watch_end(bool ok)
 {
 	progress_end(&progress, ok);

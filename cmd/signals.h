@@ -9,6 +9,10 @@ void signals_ignore_pipe(void);
 /* Catches SIGINT, SIGTERM and SIGHUP into the watch's stop flag (a second one kills), starts
  * progress: shown on stdout, or on request (SIGUSR1, SIGINFO) on stderr, or neither. */
 const struct watch *signals_watch(bool shown, bool on_request, unsigned step_percent);
+/* Rate and time left on stderr, beside progress that is shown. bytes: it counts bytes. */
+void signals_show_pace(bool bytes);
+/* Before something else is written to stderr. */
+void signals_clear_pace(void);
 /* Ends the progress line, if there is one; may be called twice. */
 void signals_watch_end(bool ok);
 

@@ -41,9 +41,21 @@ void progress_begin(struct progress *p, FILE *to, unsigned step_percent)
 {
 	p->to = to;
 	p->step = step_percent * 100;
+	p->pace.to = NULL;
 	atomic_store(&p->hundredths, 0);
 	if (to)
 		record_print(p, 0);
+}
+
+void progress_show_pace(struct progress *p, FILE *to, bool bytes)
+{
+	if (p->to)
+		pace_begin(&p->pace, to, bytes);
+}
+
+void progress_clear_pace(struct progress *p)
+{
+	pace_clear(&p->pace);
 }
 
 void progress_update(void *arg, uint64_t done, uint64_t total)
@@ -53,17 +65,20 @@ void progress_update(void *arg, uint64_t done, uint64_t total)
 
 	if (done < total)
 		now = (unsigned)((unsigned __int128)done * COMPLETE / total);
-	if (now <= atomic_load(&p->hundredths))
-		return;
-	atomic_store(&p->hundredths, now);
-	if (p->to && now < COMPLETE && now - p->printed >= p->step)
-		record_print(p, now);
+	if (now > atomic_load(&p->hundredths)) {
+		atomic_store(&p->hundredths, now);
+		if (p->to && now < COMPLETE && now - p->printed >= p->step)
+			record_print(p, now);
+	}
+	pace_update(&p->pace, atomic_load(&p->hundredths), done, total);
 }
 
 void progress_end(struct progress *p, bool ok)
 {
 	if (!p->to)
 		return;
+	pace_clear(&p->pace);
+	p->pace.to = NULL;
 	if (ok)
 		record_print(p, COMPLETE);
 	putc('\n', p->to);

@@ -76,6 +76,81 @@ setup() {
 	cmp z.qcow2 x.qcow2
 }
 
+# on_terminal PROGRAM ARGS...: runs it with stderr on a terminal and stdout in a pipe; what came
+# to either is in the files screen and out.
+on_terminal() {
+	python3 - "$@" <<-'PYTHON'
+		import os, pty, subprocess, sys
+		leader, follower = pty.openpty()
+		child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL,
+		                         stdout=open("out", "wb"), stderr=follower)
+		os.close(follower)
+		screen = b""
+		while True:
+		    try:
+		        piece = os.read(leader, 4096)
+		    except OSError:
+		        break
+		    if not piece:
+		        break
+		    screen += piece
+		open("screen", "wb").write(screen)
+		sys.exit(child.wait())
+	PYTHON
+}
+
+# records: what -p may print on stdout, and nothing else is there.
+records() {
+	tr '\r' '\n' <out | grep -vxE '    \([0-9]{1,3}\.[0-9]{2}/100%\)|' && return 1
+	[ "$(tr '\r' '\n' <out | grep -c .)" -ge "$1" ]
+	[ "$(tail -c 19 out | xxd -p)" = "$(printf '    (100.00/100%%)\r\n' | xxd -p)" ]
+}
+
+@test "-p on a terminal: rate and time left on stderr, stdout as ever (D-pace)" {
+	requires python3
+	head -c 3M /dev/urandom >src.raw
+	ln -s "$QCOW2_BUILD/cmd/qcow2" qemu-img
+	local program size record='    \([0-9]+\.[0-9]{2}/100%\)' time='[0-9]+:[0-9]{2} left *'
+	for program in qcow2-convert "qcow2 convert"; do
+		on_terminal $program -p -r 1M src.raw t.raw
+		records 4
+		tr '\r' '\n' <screen >lines
+		cat lines
+		grep -xE "$record  [0-9.]+ (KiB|MiB)/s, $time" lines
+		# All lines are such lines, but for the last one, which takes them away.
+		[ "$(grep -cvxE "$record  [0-9.]+ (B|KiB|MiB)/s, $time| +" lines)" -eq 0 ]
+		[[ $(tail -n 1 lines) =~ ^\ +$ ]]
+		[ "$(tail -c 1 screen)" = $'\r' ]
+		size=$(tail -n 1 lines | wc -c)
+		[ "$(wc -L <lines)" -lt "$size" ]
+	done
+	# Without -p, with -q, and by another name there is nothing.
+	for program in "qcow2-convert" "qcow2-convert -p -q"; do
+		on_terminal $program -r 2M src.raw t.raw
+		[ ! -s screen ]
+		[ ! -s out ]
+	done
+	on_terminal ./qemu-img convert -p -r 2M src.raw t.raw
+	[ ! -s screen ]
+	records 3
+	# Where stderr is no terminal neither.
+	run -0 --separate-stderr qcow2-convert -p -r 3M src.raw t.raw
+	[ "$stderr" = "" ]
+	cmp src.raw t.raw
+}
+
+@test "a message is not written into the line of rate and time" {
+	requires python3 qemu-img
+	head -c 3M /dev/urandom >src.raw
+	qemu-img convert -O qcow2 src.raw src.qcow2
+	truncate -s -1M src.qcow2
+	on_terminal qcow2-convert -p --salvage -r 2M src.qcow2 t.raw
+	tr -d '\n' <screen | tr '\r' '\n' >lines
+	cat -A lines
+	grep -q 'MiB/s' lines
+	grep -xE -B1 'qcow2-convert: warning: .* became zeros' lines | head -n 1 | grep -xE ' +'
+}
+
 @test "on a terminal names from images are escaped, in a pipe left alone" {
 	requires script
 	local evil=$'a\033[31m\nb\xe2\x80\xaec'

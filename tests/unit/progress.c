@@ -77,10 +77,93 @@ static void reports_say_what_is_known(void)
 	progress_end(&p, true);
 }
 
+static uint64_t clock_ns;
+
+static uint64_t clock_now(void)
+{
+	return clock_ns;
+}
+
+/* Runs a copy of 100 MiB, a second for each of the numbers (MiB), ended by 0. */
+static void pace_run(bool bytes, const unsigned *speed, const char *want)
+{
+	char *text;
+	size_t n;
+	struct pace p;
+	uint64_t done = 0, total = UINT64_C(100) << 20;
+
+	clock_ns = 7;
+	pace_begin(&p, open_memstream(&text, &n), bytes);
+	FILE *to = p.to;
+
+	p.now = clock_now;
+	p.then = clock_ns;
+	for (; *speed; speed++) {
+		clock_ns += 1000000000;
+		done += (uint64_t)*speed << 20;
+		pace_update(&p, (unsigned)(done * 10000 / total), done, total);
+	}
+	pace_clear(&p);
+	pace_clear(&p);
+	fclose(to);
+	CHECK(strcmp(text, want) == 0);
+	free(text);
+}
+
+static void pace_tells_rate_and_time_left(void)
+{
+	pace_run(true, (unsigned[]){ 10, 10, 80, 0 },
+		 "    (10.00/100%)  10 MiB/s, 0:09 left\r"
+		 "    (20.00/100%)  10 MiB/s, 0:08 left\r"
+		 "                                     \r");
+	pace_run(false, (unsigned[]){ 1, 0 },
+		 "    (1.00/100%)  1:39 left\r"
+		 "                          \r");
+	/* What is shorter than the line before covers all of it. */
+	pace_run(false, (unsigned[]){ 10, 90, 0 },
+		 "    (10.00/100%)  0:09 left\r"
+		 "                           \r");
+	/* The past fades. */
+	pace_run(true, (unsigned[]){ 20, 40, 0 },
+		 "    (20.00/100%)  20 MiB/s, 0:04 left\r"
+		 "    (60.00/100%)  25 MiB/s, 0:01 left\r"
+		 "                                     \r");
+}
+
+static void pace_comes_twice_a_second_and_never_says_nonsense(void)
+{
+	char *text;
+	size_t n;
+	struct pace p;
+
+	pace_begin(&p, open_memstream(&text, &n), true);
+	FILE *to = p.to;
+
+	p.now = clock_now;
+	p.then = clock_ns;
+	pace_update(&p, 0, 1, UINT64_MAX);
+	clock_ns += 499999999;
+	pace_update(&p, 0, 2, UINT64_MAX);
+	clock_ns += 1;
+	pace_update(&p, 0, 3, UINT64_MAX);
+	pace_update(&p, 0, 4, UINT64_MAX);
+	clock_ns += 500000000;
+	pace_update(&p, 0, 3, UINT64_MAX); /* not an inch further */
+	pace_update(&p, 0, 2, UINT64_MAX);
+	pace_update(&p, 9999, UINT64_MAX, UINT64_MAX);
+	pace_update(&p, 5000, UINT64_MAX / 2, UINT64_MAX);
+	fclose(to);
+	CHECK(strcmp(text, "    (0.00/100%)  6 B/s, over 99 hours left\r"
+			   "    (50.00/100%)  4 EiB/s, 0:01 left      \r") == 0);
+	free(text);
+}
+
 int main(void)
 {
 	RUN(records_are_printed_step_by_step);
 	RUN(failure_ends_the_line);
 	RUN(reports_say_what_is_known);
+	RUN(pace_tells_rate_and_time_left);
+	RUN(pace_comes_twice_a_second_and_never_says_nonsense);
 	return DONE();
 }
