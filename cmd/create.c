@@ -36,8 +36,8 @@ static int keys_collect(struct creation *k, const struct choices *c, struct err 
 	return 0;
 }
 
-static int image_make(struct creation *k, const struct choices *c, struct new_image *n,
-		      struct err *e)
+static int image_prepare(struct creation *k, const struct choices *c, struct new_image *n,
+			 struct err *e)
 {
 	if (keys_collect(k, c, e) < 0)
 		return -1;
@@ -46,8 +46,14 @@ static int image_make(struct creation *k, const struct choices *c, struct new_im
 	n->has_size = k->has_size;
 	n->backing_unchecked = c->unchecked;
 	n->exclusive = c->no_clobber;
-	if (new_image_prepare(n, e) < 0)
-		return -1;
+	return new_image_prepare(n, e);
+}
+
+static int image_make(struct creation *k, const struct choices *c, struct new_image *n,
+		      struct err *e)
+{
+	if (image_prepare(k, c, n, e) < 0)
+		return err_ctx(e, "%s", n->path);
 	if (!k->has_size)
 		creation_set_size(k, n->options.size);
 	if (!cmd_flags.quiet)
@@ -112,8 +118,8 @@ int main(int argc, const char **argv)
 	} else if (ret == 0) {
 		ret = operands_take(&c, &choices, &image.path, &e);
 		image.watch = cmd_watch(100);
-		if (ret == 0 && image_make(&keys, &choices, &image, &e) < 0)
-			ret = err_ctx(&e, "%s", image.path);
+		if (ret == 0)
+			ret = image_make(&keys, &choices, &image, &e);
 	}
 	if (ret < 0) {
 		cmd_error_of(&e);

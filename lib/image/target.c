@@ -21,7 +21,7 @@ int target_open(struct target *t, const char *path, unsigned cache_flags, bool e
 	if (t->file && !file_is_regular(t->file))
 		return err_set(
 			e, ERR_UNSUPPORTED,
-			"'%s' is a device: it is not created, only written into with -n",
+			"'%s' is a device: nothing is created there, but convert -n writes into it",
 			path);
 	return t->file ? 0 : err_ctx(e, "Could not create '%s'", path);
 }

@@ -187,22 +187,28 @@ static int target_fill(struct target *t, const struct new_image *n, struct err *
 					 : raw_fill(t, n, e);
 }
 
-int new_image_make(const struct new_image *n, struct err *e)
+static int image_check(const struct new_image *n, struct err *e)
 {
 	AUTO_FREE char *data = NULL;
-	struct target t = { 0 };
-	int ret;
 
 	if (options_check(n, e) < 0)
 		return -1;
-	if (n->format == FORMAT_QCOW2 && n->options.data_file) {
-		if (policy_resolve(n->path, n->options.data_file, &data, e) < 0)
-			return err_ctx(e, "data_file");
-		if (data_file_check(n, data, e) < 0)
-			return -1;
-	}
-	ret = target_open(&t, n->path, 0, false, e);
-	if (ret == 0)
-		ret = target_fill(&t, n, e);
-	return target_close(&t, ret, e);
+	if (n->format != FORMAT_QCOW2 || !n->options.data_file)
+		return 0;
+	if (policy_resolve(n->path, n->options.data_file, &data, e) < 0)
+		return err_ctx(e, "data_file");
+	return data_file_check(n, data, e);
+}
+
+int new_image_make(const struct new_image *n, struct err *e)
+{
+	struct target t = { 0 };
+
+	if (image_check(n, e) < 0)
+		return err_ctx(e, "%s", n->path);
+	if (target_open(&t, n->path, 0, false, e) < 0)
+		return target_close(&t, -1, e); /* it names the file itself */
+	if (target_close(&t, target_fill(&t, n, e), e) < 0)
+		return err_ctx(e, "%s", n->path);
+	return 0;
 }

@@ -24,8 +24,8 @@ struct new_image {
 int new_image_prepare(struct new_image *n, struct err *e) MUST_CHECK;
 
 /* Checks everything that can be checked, then creates or truncates the file and fills it. On
- * failure a file that did not exist before is gone again, its data file too. n->watch stops
- * only the filling of a raw image. */
+ * failure the text names the file, and one that did not exist before is gone again, its data file
+ * too. n->watch stops only the filling of a raw image. */
 int new_image_make(const struct new_image *n, struct err *e) MUST_CHECK;
 
 /* The format that the backing file `name` of a new image at `path` seems to have, by its

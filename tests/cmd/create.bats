@@ -360,9 +360,29 @@ extent_size_hint=0" ]
 	[ "$(stat -c %a y.raw)" = 600 ]
 }
 
+@test "a device is not created, and the one line says what is done instead" {
+	local format want="'/dev/null' is a device: nothing is created there, but convert -n writes into it"
+	for format in raw qcow2; do
+		run --separate-stderr -1 qcow2-create -q -f $format /dev/null 1M
+		[ "$output" = "" ]
+		[ "$stderr" = "qcow2-create: $want" ]
+		run --separate-stderr -1 qcow2-create -f $format /dev/null 1M
+		[[ $output == "Formatting '/dev/null', fmt=$format "* ]]
+		[ "${#lines[@]}" -eq 1 ]
+		[ "$stderr" = "qcow2-create: $want" ]
+	done
+	[ -c /dev/null ]
+	# What is asked of a device all the same: the keys, as if it were any file.
+	run --separate-stderr -0 qcow2-create -o "?" -f qcow2 /dev/null
+	[ "$stderr" = "" ]
+	head -c 1M /dev/zero >src.raw
+	run --separate-stderr -1 qcow2-convert src.raw /dev/null
+	[ "$stderr" = "qcow2-convert: $want" ]
+}
+
 @test "places where no file can be" {
 	run --separate-stderr -1 qcow2-create -f qcow2 nonesuch/x.qcow2 1M
-	[[ $stderr == *"Could not create 'nonesuch/x.qcow2': No such file or directory"* ]]
+	[ "$stderr" = "qcow2-create: Could not create 'nonesuch/x.qcow2': No such file or directory" ]
 	mkdir d
 	run --separate-stderr -1 qcow2-create -f qcow2 d 1M
 	[[ $stderr == *"Could not create 'd': "* ]]
