@@ -98,6 +98,11 @@ uint64_t snapshot_entry_len(const struct snapshot_entry *s, uint64_t pos)
 	return -pos % 8 + ENTRY_FIXED_BYTES + extra_written(s) + s->id.n + s->name.n;
 }
 
+uint64_t snapshot_entry_stored_len(const struct snapshot_entry *s, uint64_t pos)
+{
+	return -pos % 8 + ENTRY_FIXED_BYTES + s->extra.n + s->id.n + s->name.n;
+}
+
 int snapshot_l1_check(const struct snapshot_entry *s, unsigned cluster_bits, struct err *e)
 {
 	uint64_t len = s->l1_nr * UINT64_C(8);

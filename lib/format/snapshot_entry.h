@@ -32,6 +32,9 @@ void snapshot_entry_encode(struct wr *w, const struct snapshot_entry *s);
 /* Bytes that snapshot_entry_encode() writes for it at cursor position pos. */
 uint64_t snapshot_entry_len(const struct snapshot_entry *s, uint64_t pos);
 
+/* Bytes that the entry takes in the table that it was decoded from, at position pos. */
+uint64_t snapshot_entry_stored_len(const struct snapshot_entry *s, uint64_t pos);
+
 /* Offset and size of a snapshot's L1 table against (1.3): aligned, at most L1_BYTES_MAX, end
  * below 2^63. To be asked before each use (8.2). */
 int snapshot_l1_check(const struct snapshot_entry *s, unsigned cluster_bits, struct err *e)

@@ -84,9 +84,7 @@ static uint64_t block_of(const struct refcounts *r, uint64_t cluster, uint64_t *
 	return cluster >> bits < r->table_nr ? r->table[cluster >> bits] : 0;
 }
 
-/* Counts of one slice of a block: from `cluster` on, how many of `max` lie there, and the place of
- * the slice; *in_slice: index of the first one. */
-static uint64_t slice_of(const struct refcounts *r, uint64_t cluster, uint64_t max,
+uint64_t refcounts_slice(const struct refcounts *r, uint64_t cluster, uint64_t max,
 			 uint64_t *off, uint64_t *in_slice)
 {
 	unsigned slice_bits = table_cache_slice_bits(r->blocks);
@@ -103,7 +101,7 @@ int refcounts_get(struct refcounts *r, uint64_t cluster, uint64_t *count, struct
 	const struct table_slice *s;
 	uint64_t off, idx;
 
-	slice_of(r, cluster, 1, &off, &idx);
+	refcounts_slice(r, cluster, 1, &off, &idx);
 	*count = 0;
 	if (!off)
 		return 0;
@@ -152,7 +150,7 @@ int refcounts_find_free(struct refcounts *r, uint64_t from, uint64_t max, uint64
 		const struct table_slice *s;
 		uint64_t off, in_slice, at;
 
-		n = slice_of(r, cluster, UINT64_MAX, &off, &in_slice);
+		n = refcounts_slice(r, cluster, UINT64_MAX, &off, &in_slice);
 		if (!off) {
 			*first = cluster;
 			*nr = MIN(max, range - (cluster & (range - 1)));
@@ -208,7 +206,7 @@ static int change(struct refcounts *r, uint64_t first, uint64_t nr, uint64_t del
 	unsigned order = r->geom->refcount_order;
 
 	while (nr) {
-		uint64_t off, idx, n = slice_of(r, first, nr, &off, &idx);
+		uint64_t off, idx, n = refcounts_slice(r, first, nr, &off, &idx);
 		uint64_t byte = idx << order >> 3, end = (((idx + n) << order) + 7) >> 3;
 
 		if (!off)

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "format/geom.h"
 #include "format/header.h"
+#include "meta/counts.h"
 #include "meta/table_cache.h"
 
 /* The refcounts of an image that is open for writing: the table in memory, the blocks in a cache
@@ -58,6 +59,18 @@ int refcounts_store_made(struct refcounts *r, struct err *e) MUST_CHECK;
 int refcounts_store(struct refcounts *r, struct err *e) MUST_CHECK;
 /* Whether blocks were made that are not stored. */
 bool refcounts_has_made(const struct refcounts *r);
+
+/* Counts first .. first+nr-1, one byte each, larger ones as 255. */
+int refcounts_get_saturated(struct refcounts *r, uint64_t first, uint64_t nr, uint8_t *out,
+			    struct err *e) MUST_CHECK;
+/* Looks whether all counts could change by what `c` holds for their clusters (check), or changes
+ * them: blocks may then be stored on the way. ERR_INVALID, ERR_CORRUPT. */
+int refcounts_bulk(struct refcounts *r, const struct counts *c, bool raise, bool check,
+		   struct err *e) MUST_CHECK;
+/* Counts that lie in one slice of a block: from `cluster` on, how many of `max`; *off: the place
+ * of the slice (0: there is no block), *idx: of the first one in it. */
+uint64_t refcounts_slice(const struct refcounts *r, uint64_t cluster, uint64_t max,
+			 uint64_t *off, uint64_t *idx);
 
 /* A longer table, at the first clusters that the present one cannot count, with the blocks that
  * count it. Written and flushed; in force in the file once the header names it, and here after

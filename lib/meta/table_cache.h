@@ -54,3 +54,5 @@ size_t table_cache_waiting(struct table_cache *c);
 void table_cache_revert(struct table_cache *c);
 /* Drops what is known of off .. off+len-1, edits included: the clusters are no tables any more. */
 void table_cache_forget(struct table_cache *c, uint64_t off, uint64_t len);
+/* Drops all that nothing waits for: the file was changed by other means. */
+void table_cache_forget_all(struct table_cache *c);

@@ -112,15 +112,25 @@ size_t table_cache_waiting(struct table_cache *c)
 	return c->waiting;
 }
 
-void table_cache_revert(struct table_cache *c)
+static void drop_all(struct table_cache *c, bool waiting)
 {
 	LOCKED(&c->lock);
 	for (size_t i = 0; i < TABLE_BUCKETS; i++)
 		for (struct cached_slice *s = c->buckets[i], *next; s; s = next) {
 			next = s->next;
-			if (s->waits)
+			if (s->waits == waiting)
 				table_slice_drop(c, s);
 		}
+}
+
+void table_cache_revert(struct table_cache *c)
+{
+	drop_all(c, true);
+}
+
+void table_cache_forget_all(struct table_cache *c)
+{
+	drop_all(c, false);
 }
 
 void table_cache_forget(struct table_cache *c, uint64_t off, uint64_t len)

@@ -5,6 +5,7 @@
 
 #include "base/align.h"
 #include "base/vec.h"
+#include "meta/tree.h"
 #include "meta/txn_internal.h"
 
 /* What may wait before a bulk writer should commit: memory, not safety. */
@@ -220,6 +221,46 @@ int txn_finish(struct txn *x, struct err *e)
 		return 0;
 	x->dead = true;
 	return -1;
+}
+
+int txn_counts_check(struct txn *x, const struct counts *c, bool raise, struct err *e)
+{
+	return refcounts_bulk(&x->refcounts, c, raise, true, e);
+}
+
+int txn_counts_apply(struct txn *x, const struct counts *c, bool raise, struct err *e)
+{
+	if (txn_alive(x, e) < 0)
+		return -1;
+	if (refcounts_bulk(&x->refcounts, c, raise, false, e) == 0) {
+		x->hint = raise ? x->hint : 0;
+		return 0;
+	}
+	x->dead = true;
+	return -1;
+}
+
+static int dirty_set(struct txn *x, bool dirty, struct err *e)
+{
+	uint64_t *word = &x->img.header->incompatible_features;
+
+	if (x->img.header->version < 3)
+		return 0; /* the order alone protects */
+	*word = dirty ? *word | INCOMPATIBLE_DIRTY : *word & ~INCOMPATIBLE_DIRTY;
+	if (txn_header_write(x, HEADER_FEATURES, e) == 0 && file_flush(x->img.file, e) == 0)
+		return 0;
+	x->dead = true;
+	return -1;
+}
+
+int txn_withdraw(struct txn *x, struct err *e)
+{
+	return txn_alive(x, e) < 0 ? -1 : dirty_set(x, true, e);
+}
+
+int txn_claimed(struct txn *x, struct err *e)
+{
+	return txn_finish(x, e) < 0 ? -1 : dirty_set(x, false, e);
 }
 
 void txn_punch(struct txn *x, bool punch)

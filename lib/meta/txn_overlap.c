@@ -65,7 +65,7 @@ static int snapshots_add(struct txn *x, struct err *e)
 		const struct snapshot_entry *s = &x->img.snapshots[i];
 		struct err why = ERR_INIT;
 
-		len = snapshot_entry_len(s, len) + len;
+		len += snapshot_entry_stored_len(s, len);
 		if (snapshot_l1_check(s, h->cluster_bits, &why) < 0)
 			continue; /* it can't be used, and is not written to either */
 		if (add_bytes(x, s->l1_off, s->l1_nr * UINT64_C(8), OVERLAP_SNAPSHOT_L1, e) < 0)

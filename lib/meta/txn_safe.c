@@ -12,6 +12,7 @@
 
 struct safe {
 	struct txn *txn;
+	struct walk *walk;
 	struct counts expected;
 	struct l2_scan scan;
 	const struct watch *watch;
@@ -33,6 +34,19 @@ static int range_add(struct safe *s, uint64_t host, uint64_t len, uint64_t times
 static int on_area(void *arg, const struct walk_area *a, struct err *e)
 {
 	return range_add(arg, a->host, a->len, a->times, e);
+}
+
+/* Each L1 entry is a reference to an L2 table. */
+static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
+{
+	struct safe *s = arg;
+	uint64_t host;
+
+	for (uint32_t i = 0; i < p->nr; i++)
+		if (walk_l2_followed(s->walk, be64_get(p->bytes + i * UINT64_C(8)), &host) &&
+		    range_add(s, host, 1, p->times, e) < 0)
+			return -1;
+	return 0;
 }
 
 /* What can't be followed can't be counted. */
@@ -140,10 +154,12 @@ static int walk_with(struct safe *s, const struct walk_ops *ops, struct err *e)
 {
 	const struct txn_image *img = &s->txn->img;
 	struct walk_source src = { img->file, img->header, img->geom };
-	struct walk *w = walk_new(&src, ops, s, s->watch, e);
-	int ret = w && walk_metadata(w, e) == 0 && walk_trees(w, e) == 0 ? 0 : -1;
+	int ret = -1;
 
-	walk_free(w);
+	s->walk = walk_new(&src, ops, s, s->watch, e);
+	if (s->walk && walk_metadata(s->walk, e) == 0)
+		ret = walk_trees(s->walk, e);
+	walk_free(s->walk);
 	return ret;
 }
 
@@ -194,6 +210,7 @@ static int counts_raise(struct safe *s, struct err *e)
 int txn_make_safe(struct txn *x, const struct watch *watch, bool *changed, struct err *e)
 {
 	static const struct walk_ops counting = { .area = on_area, .fault = on_fault,
+						  .l1_part = on_l1_part,
 						  .l2_table = on_l2_table };
 	static const struct walk_ops claiming = { .l1_part = claims_l1_part,
 						  .l2_table = claims_l2_table };

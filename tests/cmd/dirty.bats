@@ -39,6 +39,24 @@ dirty() {
 	done
 }
 
+@test "tables count, too" {
+	layout_snapshot t.qcow2
+	raw_of t.qcow2 want.raw
+	raw_of t.qcow2 monday.raw monday
+	# Nothing is counted any more but the header, the refcount table and the block.
+	size=$(stat -c %s t.qcow2)
+	for ((i = 3; i < (size + 4095) / 4096; i++)); do
+		poke t.qcow2 $((8192 + 2 * i)) 0000
+	done
+	poke t.qcow2 79 01
+	"$tool" change t.qcow2 write:0x80000:4096:0x33 2>/dev/null
+	whole t.qcow2
+	raw_of t.qcow2 now.raw monday
+	cmp now.raw monday.raw
+	raw_of t.qcow2 now.raw
+	cmp -n 524288 now.raw want.raw
+}
+
 @test "what looks like a leak stays" {
 	layout_v3 t.qcow2
 	# A count of 1 for a cluster that nobody uses, far behind the others; the dirty bit.

@@ -1,0 +1,42 @@
+#pragma once
+#include "base/watch.h"
+#include "meta/counts.h"
+#include "meta/txn.h"
+
+/* Whole trees: an L1 table and everything below it, the active disk's or a snapshot's. Each of
+ * these reads every table of the tree once, in host order. They work on the file: nothing that was
+ * edited may wait in the image's table cache. */
+struct tree {
+	uint64_t l1_off;
+	uint32_t l1_nr; /* entries */
+};
+
+/* Adds the references that the tree makes: to L2 tables, and to what they map, the L1 table itself
+ * left out. `c` covers the clusters of the file. ERR_CORRUPT when something cannot be followed. */
+int tree_count(struct txn *x, const struct tree *t, struct counts *c, const struct watch *watch,
+	       struct err *e) MUST_CHECK;
+
+/* COPIED flags in the L2 tables of a tree, and in its L1 table (5.5). */
+enum tree_claims {
+	TREE_CLAIMS_DROP, /* cleared: withdrawn before counts rise (step 1) */
+	TREE_CLAIMS_SET,  /* as the refcounts say: made after counts have fallen (step 5) */
+};
+/* Written to the file, not flushed. */
+int tree_claims(struct txn *x, const struct tree *t, enum tree_claims how,
+		const struct watch *watch, struct err *e) MUST_CHECK;
+/* Copies the tree's L1 table to `to`, where `nr` entries (at least t->l1_nr) have room, without COPIED
+ * flags and with zeros behind; not flushed. */
+int tree_l1_copy(struct txn *x, const struct tree *t, uint64_t to, uint32_t nr,
+		 struct err *e) MUST_CHECK;
+
+/* Whether all counts could rise, or fall, by what `c` holds: ERR_INVALID, ERR_CORRUPT. */
+int txn_counts_check(struct txn *x, const struct counts *c, bool raise, struct err *e) MUST_CHECK;
+/* Raises (step 2) or lowers (step 4) all counts by what `c` holds, block by block in file order.
+ * They may reach the file at once. Checked before. */
+int txn_counts_apply(struct txn *x, const struct counts *c, bool raise, struct err *e) MUST_CHECK;
+
+/* Sets the dirty bit, durably (version 3): refcounts and claims may be behind until
+ * txn_claimed(). Part of step 1. */
+int txn_withdraw(struct txn *x, struct err *e) MUST_CHECK;
+/* Makes all that was done durable, then clears the dirty bit (end of step 5). */
+int txn_claimed(struct txn *x, struct err *e) MUST_CHECK;
