@@ -34,7 +34,7 @@ int map_l1_set(const struct map *m, uint32_t idx, uint64_t raw, struct err *e)
 
 int map_l2_find(const struct map *m, uint64_t guest, uint64_t *l2_off, struct err *e)
 {
-	struct l1_entry l1;
+	struct l1_entry l1 = { 0 };
 
 	if (l1_get(m, geom_l1_index(m->geom, guest), &l1, e) < 0)
 		return -1;
@@ -86,7 +86,7 @@ int map_l2_make(const struct map *m, struct txn *x, uint64_t guest, uint64_t *l2
 		struct err *e)
 {
 	uint64_t idx = geom_l1_index(m->geom, guest), count = 0;
-	struct l1_entry l1;
+	struct l1_entry l1 = { 0 };
 
 	if (l1_get(m, idx, &l1, e) < 0 ||
 	    (l1.l2_off && txn_refcount(x, l1.l2_off, &count, e) < 0))

@@ -38,7 +38,7 @@ struct txn *txn_new(const struct txn_image *img, struct err *e);
 void txn_free(struct txn *x);
 
 /* Makes an image whose dirty bit is set safe to change: counts that are too low are raised, claims
- * (COPIED) that the counts contradict are cleared, and the bit goes. Nothing is lowered: what
+ * (COPIED) are made what the counts say, and the bit goes. Nothing is lowered: what
  * looks like a leak stays for a check to judge. ERR_CORRUPT when something cannot be followed.
  * *changed: something was wrong. */
 int txn_make_safe(struct txn *x, const struct watch *watch, bool *changed,

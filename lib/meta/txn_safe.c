@@ -7,6 +7,7 @@
 #include "format/l1_entry.h"
 #include "meta/counts.h"
 #include "meta/l2_run.h"
+#include "meta/tree.h"
 #include "meta/txn_internal.h"
 #include "meta/walk.h"
 
@@ -214,6 +215,7 @@ int txn_make_safe(struct txn *x, const struct watch *watch, bool *changed, struc
 						  .l2_table = on_l2_table };
 	static const struct walk_ops claiming = { .l1_part = claims_l1_part,
 						  .l2_table = claims_l2_table };
+	struct tree active = { x->img.header->l1_table_off, x->img.header->l1_size };
 	struct safe s = { .txn = x, .scan = l2_scan_init(x->img.geom), .watch = watch };
 	uint64_t nr = geom_clusters(x->img.geom, file_size(x->img.file));
 	int ret = -1;
@@ -221,14 +223,13 @@ int txn_make_safe(struct txn *x, const struct watch *watch, bool *changed, struc
 	if (nr > CHECK_CLUSTERS_MAX)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "the image was not closed, and has too many clusters to be made safe");
-	/* Claims go first, then counts rise, then the bit goes: each durable before the next. */
+	/* Claims go first, then counts rise, then claims that were withdrawn by a change that was
+	 * interrupted are made again, then the bit goes: each durable before the next. */
 	if (counts_init(&s.expected, nr, e) == 0 && walk_with(&s, &counting, e) == 0 &&
 	    walk_with(&s, &claiming, e) == 0 && txn_commit(x, e) == 0 &&
-	    blocks_add(&s, e) == 0 && counts_raise(&s, e) == 0) {
-		x->img.header->incompatible_features &= ~INCOMPATIBLE_DIRTY;
-		txn_header(x, HEADER_FEATURES);
-		ret = txn_commit(x, e);
-	}
+	    blocks_add(&s, e) == 0 && counts_raise(&s, e) == 0 && txn_commit(x, e) == 0 &&
+	    tree_claims(x, &active, TREE_CLAIMS_SET, watch, e) == 0)
+		ret = txn_claimed(x, e);
 	counts_fini(&s.expected);
 	*changed = s.changed;
 	return ret;

@@ -53,7 +53,7 @@ static void line_print(struct pace *p, unsigned hundredths, double left)
 
 	if (p->bytes)
 		width += snprintf(line + width, sizeof line - (size_t)width, "%s/s, ",
-				  size_render(a_second < INT64_MAX ? (uint64_t)a_second
+				  size_render(a_second < 9e18 ? (uint64_t)a_second
 								   : INT64_MAX, rate));
 	width += snprintf(line + width, sizeof line - (size_t)width, "%s left",
 			  time_render(left, time));

@@ -16,7 +16,8 @@ dirty() {
 	qemu-io -f qcow2 -c 'write -P 0x11 0 2M' -c 'write -P 0x22 3M 100k' -c abort "$1" \
 		>/dev/null 2>&1 || true
 	[ $(($(peek_be "$1" 79 1) & 1)) -eq 1 ]
-	! qemu-img check -q "$1" 2>/dev/null
+	run qemu-img check -q "$1"
+	[ "$status" -eq 2 ]
 }
 
 
