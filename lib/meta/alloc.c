@@ -175,7 +175,8 @@ int txn_take_behind_end(struct txn *x, struct err *e)
 {
 	if (txn_alive(x, e) < 0)
 		return -1;
-	x->hint = MAX(x->hint, geom_clusters(x->img.geom, file_size(x->img.file)));
+	x->floor = MAX(x->floor, geom_clusters(x->img.geom, file_size(x->img.file)));
+	x->hint = MAX(x->hint, x->floor);
 	return 0;
 }
 
@@ -184,9 +185,14 @@ int txn_take_table(struct txn *x, enum txn_table what, uint64_t clusters, uint64
 {
 	unsigned bits = x->img.geom->cluster_bits;
 
+	static const enum overlap_what classes[] = {
+		[TXN_L1_TABLE] = OVERLAP_L1_TABLE,
+		[TXN_L2_TABLE] = OVERLAP_L2_TABLE,
+		[TXN_BITMAP_TABLE] = OVERLAP_BITMAPS,
+	};
+
 	if (txn_take_all(x, clusters, host, e) < 0 ||
-	    overlap_add(&x->overlap, *host >> bits, clusters,
-			what == TXN_L1_TABLE ? OVERLAP_L1_TABLE : OVERLAP_L2_TABLE, e) < 0)
+	    overlap_add(&x->overlap, *host >> bits, clusters, classes[what], e) < 0)
 		return -1;
 	return table_cache_make(x->img.tables, *host, clusters << bits, e);
 }
@@ -213,53 +219,58 @@ int txn_release(struct txn *x, uint64_t host, uint64_t len, uint64_t times, stru
 	return cluster_runs_add(&x->released, first, last - first + 1, times, e);
 }
 
-static void became_free(struct txn *x, uint64_t cluster)
+static void became_free(struct txn *x, uint64_t first, uint64_t nr)
 {
 	unsigned bits = x->img.geom->cluster_bits;
 	uint64_t found;
 
-	x->hint = MIN(x->hint, cluster);
-	if (overlap_find(&x->overlap, cluster, 1, &found) == OVERLAP_NONE)
-		return;
-	overlap_remove(&x->overlap, cluster, 1);
-	table_cache_forget(x->img.tables, cluster << bits, UINT64_C(1) << bits);
+	if (first >= x->floor)
+		x->hint = MIN(x->hint, first);
+	x->freed_from = MIN(x->freed_from, first);
+	x->freed_to = MAX(x->freed_to, first + nr);
+	for (uint64_t i = first; i < first + nr; i = found + 1) {
+		if (overlap_find(&x->overlap, i, first + nr - i, &found) == OVERLAP_NONE)
+			break;
+		overlap_remove(&x->overlap, found, 1);
+		table_cache_forget(x->img.tables, found << bits, UINT64_C(1) << bits);
+	}
+	if (x->punch)
+		file_discard(x->img.file, first << bits, nr << bits);
 }
 
-static int run_release(struct txn *x, const struct cluster_run *run, struct err *e)
+static int run_release(struct txn *x, uint64_t first, uint64_t nr, uint64_t times,
+		       struct err *e)
 {
-	unsigned bits = x->img.geom->cluster_bits;
-	uint64_t count, since = 0, nr = 0;
+	uint64_t n;
+	bool free;
 
-	if (refcounts_lower(&x->refcounts, run->first, run->nr, run->times, e) < 0)
+	if (refcounts_lower(&x->refcounts, first, nr, times, e) < 0)
 		return -1;
-	for (uint64_t i = run->first; i < run->first + run->nr; i++) {
-		if (refcounts_get(&x->refcounts, i, &count, e) < 0)
+	for (; nr; first += n, nr -= n) {
+		if (refcounts_run(&x->refcounts, first, nr, &free, &n, e) < 0)
 			return -1;
-		if (count)
-			continue;
-		became_free(x, i);
-		if (nr && i != since + nr) {
-			if (x->punch)
-				file_discard(x->img.file, since << bits, nr << bits);
-			nr = 0;
-		}
-		if (!nr++)
-			since = i;
+		if (free)
+			became_free(x, first, n);
 	}
-	if (nr && x->punch)
-		file_discard(x->img.file, since << bits, nr << bits);
 	return 0;
 }
 
 int txn_release_apply(struct txn *x, struct err *e)
 {
-	/* A block for each run at worst: those that are done are written as they become many. */
+	/* A block for each run at worst, and many for a long one: those that are done are
+	 * written as they become many. */
 	for (size_t i = 0; i < x->released.nr; i++) {
-		if (run_release(x, &x->released.items[i], e) < 0)
-			return -1;
-		if (table_cache_waiting(x->refcounts.blocks) > 64 &&
-		    refcounts_store(&x->refcounts, e) < 0)
-			return -1;
+		const struct cluster_run *run = &x->released.items[i];
+		uint64_t n, end = run->first + run->nr;
+
+		for (uint64_t at = run->first; at < end; at += n) {
+			n = MIN(end - at, block_range(x) - at % block_range(x));
+			if (run_release(x, at, n, run->times, e) < 0)
+				return -1;
+			if (table_cache_waiting(x->refcounts.blocks) > 64 &&
+			    refcounts_store(&x->refcounts, e) < 0)
+				return -1;
+		}
 	}
 	x->released.nr = 0;
 	return 0;
@@ -278,21 +289,23 @@ int txn_give_back(struct txn *x, struct err *e)
 	return refcounts_store(&x->refcounts, e);
 }
 
-/* The last cluster with a count, from the back; blocks of ranges without counts are skipped. */
+/* The end of the last cluster with a count; blocks of ranges without counts are skipped. */
 int txn_image_end(struct txn *x, uint64_t *end, struct err *e)
 {
 	struct refcounts *r = &x->refcounts;
-	uint64_t range = block_range(x), count;
+	uint64_t range = block_range(x), n;
+	bool free;
 
-	for (uint64_t idx = r->table_nr; idx-- > 0;)
-		for (uint64_t i = r->table[idx] ? range : 0; i-- > 0;) {
-			if (refcounts_get(r, idx * range + i, &count, e) < 0)
-				return -1;
-			if (!count)
-				continue;
-			*end = (idx * range + i + 1) << x->img.geom->cluster_bits;
-			return 0;
-		}
 	*end = 0;
+	for (uint64_t idx = r->table_nr; idx-- > 0 && !*end;) {
+		if (!r->table[idx])
+			continue;
+		for (uint64_t i = 0; i < range; i += n) {
+			if (refcounts_run(r, idx * range + i, range - i, &free, &n, e) < 0)
+				return -1;
+			if (!free)
+				*end = (idx * range + i + n) << x->img.geom->cluster_bits;
+		}
+	}
 	return 0;
 }

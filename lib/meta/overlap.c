@@ -114,7 +114,7 @@ const char *overlap_text(enum overlap_what what)
 		[OVERLAP_REFCOUNT_BLOCK] = "refcount block",
 		[OVERLAP_SNAPSHOT_TABLE] = "snapshot table",
 		[OVERLAP_SNAPSHOT_L1] = "L1 table of a snapshot",
-		[OVERLAP_BITMAPS] = "bitmap directory",
+		[OVERLAP_BITMAPS] = "bitmaps",
 		[OVERLAP_CRYPTO_HEADER] = "crypto header",
 	};
 

@@ -112,6 +112,26 @@ int refcounts_get(struct refcounts *r, uint64_t cluster, uint64_t *count, struct
 	return 0;
 }
 
+int refcounts_run(struct refcounts *r, uint64_t first, uint64_t max, bool *free, uint64_t *nr,
+		  struct err *e)
+{
+	uint64_t off, idx, n = refcounts_slice(r, first, max, &off, &idx);
+	unsigned order = r->geom->refcount_order;
+	const struct table_slice *s;
+
+	*free = true;
+	*nr = n;
+	if (!off)
+		return 0;
+	if (table_cache_get(r->blocks, off, &s, e) < 0)
+		return err_ctx(e, "refcount block");
+	*free = !refcount_block_get(s->bytes, order, idx);
+	for (*nr = 1; *nr < n && *free == !refcount_block_get(s->bytes, order, idx + *nr);)
+		++*nr;
+	table_cache_put(r->blocks, s);
+	return 0;
+}
+
 /* In nr counts from `in_slice` on: the first run of zeros, at most max; *at is its index behind
  * in_slice. */
 static uint64_t zeros_find(const struct refcounts *r, const uint8_t *bytes, uint64_t in_slice,
@@ -166,29 +186,45 @@ int refcounts_find_free(struct refcounts *r, uint64_t from, uint64_t max, uint64
 	return 0;
 }
 
+static int change_refuse(const struct refcounts *r, uint64_t cluster, uint64_t count, uint64_t by,
+			 bool raise, struct err *e)
+{
+	if (raise)
+		return err_set(
+			e, ERR_INVALID,
+			"the refcount of cluster %" PRIu64 " would become %" PRIu64
+			", which does not fit into %u bits; amend -o refcount_bits=... makes room",
+			cluster, count + by, 1u << r->geom->refcount_order);
+	return err_set(e, ERR_CORRUPT,
+		       "cluster %" PRIu64 " has refcount %" PRIu64
+		       " and is in use more often; run check -r all",
+		       cluster, count);
+}
+
 /* Whether all counts can change by `by`. */
 static int change_check(struct refcounts *r, uint64_t first, uint64_t nr, uint64_t by,
 			bool raise, struct err *e)
 {
-	uint64_t most = geom_refcount_max(r->geom), count;
+	uint64_t most = geom_refcount_max(r->geom), off, idx, n, i, count = 0;
+	const struct table_slice *s;
 
 	if (raise && by > most)
 		return err_set(e, ERR_INVALID, "a refcount of %" PRIu64 " does not fit into %u bits",
 			       by, 1u << r->geom->refcount_order);
-	for (uint64_t i = first; i < first + nr; i++) {
-		if (refcounts_get(r, i, &count, e) < 0)
-			return -1;
-		if (raise && count > most - by)
-			return err_set(
-				e, ERR_INVALID,
-				"the refcount of cluster %" PRIu64 " would become %" PRIu64
-				", which does not fit into %u bits; amend -o refcount_bits=... makes room",
-				i, count + by, 1u << r->geom->refcount_order);
-		if (!raise && count < by)
-			return err_set(e, ERR_CORRUPT,
-				       "cluster %" PRIu64 " has refcount %" PRIu64
-				       " and is in use more often; run check -r all",
-				       i, count);
+	for (; nr; first += n, nr -= n) {
+		s = NULL;
+		n = refcounts_slice(r, first, nr, &off, &idx);
+		if (off && table_cache_get(r->blocks, off, &s, e) < 0)
+			return err_ctx(e, "refcount block");
+		for (i = 0; i < n; i++) {
+			count = s ? refcount_block_get(s->bytes, r->geom->refcount_order, idx + i)
+				  : 0;
+			if (raise ? count > most - by : count < by)
+				break;
+		}
+		table_cache_put(r->blocks, s);
+		if (i < n)
+			return change_refuse(r, first + i, count, by, raise, e);
 	}
 	return 0;
 }
@@ -239,6 +275,13 @@ int refcounts_lower(struct refcounts *r, uint64_t first, uint64_t nr, uint64_t b
 							    : change(r, first, nr, 0 - by, e);
 }
 
+/* Entries that the file does not know yet. */
+static void entries_changed(struct refcounts *r, uint64_t from, uint64_t to)
+{
+	r->from = r->to ? MIN(r->from, from) : from;
+	r->to = MAX(r->to, to);
+}
+
 int refcounts_add_block_at(struct refcounts *r, uint64_t idx, uint64_t cluster, struct err *e)
 {
 	uint64_t off = cluster << r->geom->cluster_bits;
@@ -246,8 +289,7 @@ int refcounts_add_block_at(struct refcounts *r, uint64_t idx, uint64_t cluster, 
 	if (table_cache_make(r->blocks, off, geom_cluster_size(r->geom), e) < 0)
 		return -1;
 	r->table[idx] = off;
-	r->from = r->to ? MIN(r->from, idx) : idx;
-	r->to = MAX(r->to, idx + 1);
+	entries_changed(r, idx, idx + 1);
 	return 0;
 }
 
@@ -258,6 +300,18 @@ int refcounts_add_blocks(struct refcounts *r, uint64_t idx, uint64_t first, uint
 		if (refcounts_add_block_at(r, idx + i, first + i, e) < 0)
 			return -1;
 	return change(r, first, nr, 1, e);
+}
+
+void refcounts_drop_block(struct refcounts *r, uint64_t idx)
+{
+	table_cache_forget(r->blocks, r->table[idx], geom_cluster_size(r->geom));
+	r->table[idx] = 0;
+	entries_changed(r, idx, idx + 1);
+}
+
+void refcounts_shorten(struct refcounts *r, uint64_t table_nr)
+{
+	r->table_nr = table_nr;
 }
 
 bool refcounts_has_made(const struct refcounts *r)

@@ -18,7 +18,7 @@ struct refcounts {
 	uint64_t table_off;  /* host offset of the table */
 	uint64_t *table;     /* host offsets of the blocks, 0 = none */
 	uint64_t table_nr;   /* entries */
-	uint64_t from, to;   /* entries that the file does not know yet */
+	uint64_t from, to;   /* entries that the file does not know yet; to = 0: none */
 };
 
 /* Loads the table. ERR_CORRUPT for one that cannot be trusted: no clusters, past the end of the
@@ -32,6 +32,10 @@ void refcounts_close(struct refcounts *r);
 uint64_t refcounts_capacity(const struct refcounts *r);
 /* 0 where there is no block. */
 int refcounts_get(struct refcounts *r, uint64_t cluster, uint64_t *count,
+		  struct err *e) MUST_CHECK;
+/* How many of `max` (> 0) counts from `first` on are like the first one, 0 (*free) or not; the run
+ * may end early. */
+int refcounts_run(struct refcounts *r, uint64_t first, uint64_t max, bool *free, uint64_t *nr,
 		  struct err *e) MUST_CHECK;
 /* The first cluster from `from` on (below refcounts_capacity()) with count 0, and how many
  * (1..max) in a row, within one block's range; *nr = 0: none below the capacity. */
@@ -52,6 +56,12 @@ int refcounts_add_blocks(struct refcounts *r, uint64_t idx, uint64_t first, uint
 /* The same for one range whose block lies anywhere; the block's own cluster is not counted. */
 int refcounts_add_block_at(struct refcounts *r, uint64_t idx, uint64_t cluster,
 			   struct err *e) MUST_CHECK;
+/* The block of range idx, which counts nothing but itself at most, is none any more. Whoever counts
+ * its cluster is the caller's to lower, once the entry is stored. Nothing of it may wait. */
+void refcounts_drop_block(struct refcounts *r, uint64_t idx);
+/* The table has only this many entries from now on; behind them there are no blocks, and no entry
+ * waits. The header and the clusters are the caller's. */
+void refcounts_shorten(struct refcounts *r, uint64_t table_nr);
 
 /* Blocks that were made, and that no table entry in the file names yet. */
 int refcounts_store_made(struct refcounts *r, struct err *e) MUST_CHECK;

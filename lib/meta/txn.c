@@ -37,6 +37,7 @@ struct txn *txn_new(const struct txn_image *img, struct err *e)
 		return NULL;
 	}
 	x->img = *img;
+	x->freed_from = UINT64_MAX;
 	if (img->header->incompatible_features & INCOMPATIBLE_CORRUPT) {
 		err_set(e, ERR_CORRUPT,
 			"the image is marked corrupt: it can be read, and repaired with check -r "
@@ -83,22 +84,29 @@ int txn_header_write(struct txn *x, unsigned fields, struct err *e)
 	return file_write_at(x->img.file, 0, x->img.header_bytes, SECTOR_SIZE, e);
 }
 
-int txn_begin(struct txn *x, uint64_t keep, struct err *e)
+int txn_withdraw(struct txn *x, uint64_t autoclear, struct err *e)
 {
 	struct header *h = x->img.header;
 
 	if (txn_alive(x, e) < 0)
 		return -1;
-	if (x->begun)
+	if (!(h->autoclear_features & autoclear))
 		return 0;
-	x->begun = true;
-	if (!(h->autoclear_features & ~keep))
-		return 0;
-	h->autoclear_features &= keep;
+	h->autoclear_features &= ~autoclear;
 	if (txn_header_write(x, HEADER_FEATURES, e) == 0 && file_flush(x->img.file, e) == 0)
 		return 0;
 	x->dead = true;
 	return -1;
+}
+
+int txn_begin(struct txn *x, uint64_t keep, struct err *e)
+{
+	if (txn_alive(x, e) < 0)
+		return -1;
+	if (x->begun)
+		return 0;
+	x->begun = true;
+	return txn_withdraw(x, ~keep, e);
 }
 
 void txn_header(struct txn *x, unsigned fields)

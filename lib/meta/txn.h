@@ -47,6 +47,8 @@ int txn_make_safe(struct txn *x, const struct watch *watch, bool *changed,
 /* The first thing a change does (step 1): clears autoclear bits that we do not keep up, durably.
  * `keep`: the autoclear bits that stay. Once is enough. */
 int txn_begin(struct txn *x, uint64_t keep, struct err *e) MUST_CHECK;
+/* The same for bits that were kept so far. */
+int txn_withdraw(struct txn *x, uint64_t autoclear, struct err *e) MUST_CHECK;
 
 /* Takes between 1 and `want` (> 0) free clusters that adjoin; their contents are anything. Offsets
  * in bytes, lengths in clusters. */
@@ -57,8 +59,9 @@ int txn_take_all(struct txn *x, uint64_t nr, uint64_t *host, struct err *e) MUST
 /* From now on nothing is taken below the end of the file as it is, where freed clusters hold
  * old bytes: for clusters that are to read as zeros without being written. */
 int txn_take_behind_end(struct txn *x, struct err *e) MUST_CHECK;
-/* Takes `clusters` that adjoin for an L1 table, or one for an L2 table; it begins as zeros. */
-enum txn_table { TXN_L1_TABLE, TXN_L2_TABLE };
+/* Takes `clusters` that adjoin for an L1 table or a bitmap's table, or one for an L2 table or a
+ * bitmap's data; it begins as zeros. */
+enum txn_table { TXN_L1_TABLE, TXN_L2_TABLE, TXN_BITMAP_TABLE };
 int txn_take_table(struct txn *x, enum txn_table what, uint64_t clusters, uint64_t *host,
 		   struct err *e) MUST_CHECK;
 
@@ -95,6 +98,10 @@ int txn_commit(struct txn *x, struct err *e) MUST_CHECK;
 int txn_finish(struct txn *x, struct err *e) MUST_CHECK;
 /* Gives the space of clusters that become free back to the file system. */
 void txn_punch(struct txn *x, bool punch);
+/* Refcount blocks that count nothing but themselves since clusters became free are given up, and
+ * so are clusters at the end of the refcount table that lead to no block. After txn_finish();
+ * everything is durable again when it returns. */
+int txn_trim(struct txn *x, struct err *e) MUST_CHECK;
 /* The file may be cut behind this byte: the end of the last cluster that is counted. After
  * txn_finish() or before anything was changed. */
 int txn_image_end(struct txn *x, uint64_t *end, struct err *e) MUST_CHECK;

@@ -17,7 +17,9 @@ struct txn {
 	struct txn_image img;
 	struct refcounts refcounts;
 	struct overlap overlap;
-	uint64_t hint;		     /* below this cluster none is free */
+	uint64_t hint;		     /* below this cluster none is free, or it is below the floor */
+	uint64_t floor;		     /* nothing is taken below this cluster */
+	uint64_t freed_from, freed_to; /* clusters that became free lie in this range */
 	struct cluster_runs taken;   /* since the last commit */
 	struct cluster_runs released; /* likewise */
 	unsigned header_fields;	     /* changed in memory only */
