@@ -100,6 +100,7 @@ static int raw_layer_open(struct disk *d, struct file *f, const struct spec *s,
 	d->file = f;
 	d->holes = hole_map_over(f);
 	d->window_off = s->window_off;
+	d->window_fixed = s->has_window_len;
 	if (d->depth == 0 && (o->snapshot || o->snapshot_id || o->snapshot_name))
 		return err_set(e, ERR_UNSUPPORTED, "a raw image has no snapshots");
 	if (s->window_off > end ||
@@ -143,6 +144,18 @@ static unsigned layer_file_flags(const struct chain *c, const struct spec *s)
 	return spec_file_flags(s) | FILE_WRITE | c->options->write_flags;
 }
 
+static int write_check(const struct chain *c, const struct spec *s, struct err *e)
+{
+	if (!is_written(c, c->layers))
+		return 0;
+	if (s->read_only)
+		return err_set(e, ERR_INVALID, "it is to be written to, and read-only=on forbids that");
+	if (s->force_share)
+		return err_set(e, ERR_INVALID,
+			       "it is to be written to, which does not go with force-share=on");
+	return 0;
+}
+
 static struct disk *layer_open(struct chain *c, const struct spec *s, struct err *e)
 {
 	struct disk *d = calloc(1, sizeof *d);
@@ -154,7 +167,7 @@ static struct disk *layer_open(struct chain *c, const struct spec *s, struct err
 	}
 	d->depth = c->layers;
 	d->flags = c->options->flags;
-	f = file_open(s->path, layer_file_flags(c, s), e);
+	f = write_check(c, s, e) < 0 ? NULL : file_open(s->path, layer_file_flags(c, s), e);
 	if (!f || loop_check(c, f, e) < 0 || spec_find_format(s, f, &d->format, e) < 0)
 		goto out;
 	struct file *given = steal(&f);

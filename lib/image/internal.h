@@ -52,6 +52,7 @@ struct disk {
 	struct image *image;  /* qcow2: owned */
 	struct map map;
 	uint64_t window_off;  /* raw: where the disk begins in the file */
+	bool window_fixed;    /* raw: its length is given, and not that of the file */
 	struct hole_map holes;
 };
 

@@ -1,0 +1,133 @@
+/* The length of an image's disk (17): what may be asked for, and what both directions share. */
+#include "image/resize_internal.h"
+
+#include <inttypes.h>
+
+#include "base/align.h"
+#include "base/text.h"
+
+static int size_check(const struct resize *z, struct err *e)
+{
+	const struct geom *g = &z->img->geom;
+
+	if (z->size % SECTOR_SIZE)
+		return err_set(e, ERR_INVALID, "The new size must be a multiple of %d: %" PRIu64,
+			       SECTOR_SIZE, z->size);
+	if (z->size > FILE_OFFSET_MAX - CLUSTER_SIZE_MAX ||
+	    geom_l1_entries(g, z->size) * 8 > L1_BYTES_MAX)
+		return err_set(e, ERR_INVALID,
+			       "the new size, %" PRIu64
+			       " bytes, is too large for clusters of %" PRIu64 " bytes",
+			       z->size, geom_cluster_size(g));
+	return 0;
+}
+
+/* A snapshot that does not say how large its disk was has the size of the disk as it is (8.1). */
+static int snapshots_check(const struct resize *z, struct err *e)
+{
+	const struct snapshot_entry *s;
+	uint32_t nr;
+
+	if (image_snapshots(z->img, &s, &nr, e) < 0)
+		return -1;
+	if (nr && z->img->geom.version < 3)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "Can't resize a version 2 image that has snapshots; amend -o "
+			       "compat=1.1 makes it version 3");
+	for (uint32_t i = 0; i < nr; i++) {
+		char shown[64];
+
+		if (!s[i].has_disk_size)
+			return err_set(e, ERR_UNSUPPORTED,
+				       "the snapshot '%s' does not say how large its disk is",
+				       text_escape(s[i].name.p, s[i].name.n, shown,
+						   sizeof shown));
+	}
+	return 0;
+}
+
+static int image_check(const struct resize *z, struct err *e)
+{
+	const struct header *h = &z->img->header;
+	uint64_t l1_end = h->l1_table_off + h->l1_size * UINT64_C(8);
+
+	if (h->incompatible_features & INCOMPATIBLE_DIRTY)
+		return err_set(e, ERR_CORRUPT,
+			       "the image was not closed properly and its refcounts may be out of "
+			       "date; run check -r all");
+	/* What the file has lost must not pass for nothing. */
+	if (h->l1_size && align_down(l1_end - 1, geom_cluster_size(&z->img->geom)) >=
+				  file_size(z->img->file))
+		return err_set(e, ERR_CORRUPT,
+			       "the L1 table at %#" PRIx64 " reaches past the end of the file",
+			       h->l1_table_off);
+	return 0;
+}
+
+void resize_take_size(struct resize *z)
+{
+	z->img->geom.disk_size = z->disk->size = z->size;
+	z->disk->map = image_map(z->img);
+	z->w->l1_idx = UINT64_MAX; /* the table at hand may be another one */
+}
+
+int resize_commit_size(struct resize *z, struct err *e)
+{
+	struct header *h = &z->img->header;
+	unsigned fields = HEADER_SIZE;
+
+	h->size = z->size;
+	if (z->bitmaps) {
+		h->autoclear_features |= AUTOCLEAR_BITMAPS;
+		fields |= HEADER_FEATURES;
+	}
+	txn_header(z->w->txn, fields);
+	return txn_commit(z->w->txn, e);
+}
+
+/* A name that is not opened leads to a file of unknown length. */
+static uint64_t backing_end(const struct disk *d)
+{
+	if (d->backing)
+		return d->backing->size;
+	return d->image->backing_name ? UINT64_MAX : 0;
+}
+
+static int resize_run(struct resize *z, struct err *e)
+{
+	uint64_t keep = AUTOCLEAR_DATA_FILE_RAW | (z->bitmaps ? AUTOCLEAR_BITMAPS : 0);
+
+	if (txn_begin(z->w->txn, keep, e) < 0)
+		return -1;
+	return z->size > z->old_size ? resize_grow(z, e) : resize_shrink(z, e);
+}
+
+int image_resize(struct disk *d, const struct resize_options *o, const struct listener *l,
+		 struct err *e)
+{
+	const struct header *h = &d->image->header;
+	struct resize z = {
+		.disk = d,
+		.img = d->image,
+		.old_size = d->size,
+		.size = o->size,
+		.preallocation = o->preallocation,
+		.backing_end = backing_end(d),
+		.bitmaps = h->has_bitmaps_ext && (h->autoclear_features & AUTOCLEAR_BITMAPS),
+	};
+	int ret = -1;
+
+	if (z.preallocation != PREALLOCATION_OFF && z.size <= z.old_size)
+		return err_set(e, ERR_INVALID, "Preallocation can only be used for growing images");
+	if (size_check(&z, e) < 0)
+		return -1;
+	if (z.size == z.old_size)
+		return 0;
+	if (snapshots_check(&z, e) < 0)
+		return -1;
+	z.w = image_writer_new(d, l, NULL, e);
+	if (z.w && image_check(&z, e) == 0 && (!z.bitmaps || resize_bitmaps_check(&z, e) == 0))
+		ret = resize_run(&z, e);
+	image_writer_free(z.w);
+	return ret;
+}
