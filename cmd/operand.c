@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "cmd/cache.h"
+#include "cmd/diagnostics.h"
 #include "cmd/flags.h"
 #include "cmd/image_opts.h"
 #include "image/policy.h"
@@ -68,4 +70,18 @@ int operand_path(const char *operand, const char **path, struct err *e)
 	if (plain_path(operand, path, e) < 0)
 		return err_ctx(e, "'%s'", operand);
 	return 0;
+}
+
+void operand_warn_probed(const struct spec *s, enum image_format found)
+{
+	const char *name = s->name ? s->name : s->path;
+	char shown[512];
+
+	if (s->format != FORMAT_PROBE || found != FORMAT_RAW)
+		return;
+	/* Scripts know the first line. */
+	cmd_complain("WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+		     "         The contents of a raw disk can be made to look like another format, so\n"
+		     "         this guess can be led astray; -f raw says what it is, and is safe.",
+		     text_escape(name, strlen(name), shown, sizeof shown));
 }

@@ -14,3 +14,6 @@ int operand_spec(struct spec *s, const char *operand, const char *format, struct
 
 /* An operand that names a file to be made: a path or file:PATH. *path points into operand. */
 int operand_path(const char *operand, const char **path, struct err *e);
+/* Says that an image that is about to be written to was taken for raw because nothing said what it
+ * is: whoever writes to a raw disk decides what its first bytes look like. Nothing for others. */
+void operand_warn_probed(const struct spec *s, enum image_format found);

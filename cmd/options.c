@@ -1,5 +1,6 @@
 #include "cmd/options.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,6 +254,18 @@ static void check_output_option(const struct cmd *c)
 		cmd_usage(c, "--output must be human or json, not '%s'", cmd_flags.output);
 }
 
+/* Whether the word that popt takes for a bad option is an operand. popt has passed over it then. */
+static bool is_operand(struct cmd *c, int rc)
+{
+	const char *word = rc == POPT_ERROR_BADOPT ? poptBadOption(c->popt, 0) : NULL;
+
+	if (!c->about->signed_operand || c->signed_operand || !word || word[0] != '-' ||
+	    !isdigit((unsigned char)word[1]) || !poptPeekArg(c->popt))
+		return false;
+	c->signed_operand = word;
+	return true;
+}
+
 struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
 		     struct poptOption *options)
 {
@@ -262,8 +275,9 @@ struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
 	cmd_set_program(argc > 0 ? argv[0] : NULL);
 	signals_ignore_pipe();
 	make_context(&c, argc, argv, options);
-	while ((rc = poptGetNextOpt(c.popt)) >= FIRST_VAL)
-		store(kept.takers[rc - FIRST_VAL], poptGetOptArg(c.popt));
+	while ((rc = poptGetNextOpt(c.popt)) >= FIRST_VAL || is_operand(&c, rc))
+		if (rc >= FIRST_VAL)
+			store(kept.takers[rc - FIRST_VAL], poptGetOptArg(c.popt));
 	if (want_help)
 		print_help(&c);
 	if (rc < -1)
@@ -287,12 +301,18 @@ struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
 
 const char *cmd_optional_arg(struct cmd *c)
 {
-	return poptGetArg(c->popt);
+	const char *arg = poptGetArg(c->popt);
+
+	if (arg)
+		return arg;
+	arg = c->signed_operand;
+	c->signed_operand = NULL;
+	return arg;
 }
 
 const char *cmd_arg(struct cmd *c, const char *name)
 {
-	const char *arg = poptGetArg(c->popt);
+	const char *arg = cmd_optional_arg(c);
 
 	if (!arg)
 		cmd_usage(c, "expecting the operand %s", name);
@@ -306,7 +326,7 @@ const char **cmd_rest(struct cmd *c)
 
 void cmd_no_more_args(struct cmd *c)
 {
-	const char *arg = poptGetArg(c->popt);
+	const char *arg = cmd_optional_arg(c);
 
 	if (arg)
 		cmd_usage(c, "unexpected operand '%s'", arg);

@@ -14,11 +14,13 @@ struct cmd_about {
 	const char *examples; /* lines for the end of the help, or NULL */
 	int usage_status;     /* exit status of a usage error; 0 stands for 1 */
 	int stdout_status;    /* exit status when stdout cannot be written; 0 stands for 1 */
+	bool signed_operand;  /* "-1M" behind an operand is one, too, and not an option */
 };
 
 struct cmd {
 	poptContext popt;
 	const struct cmd_about *about;
+	const char *signed_operand; /* to be handed out behind the others */
 };
 
 #define OPTION_FORMAT                                                                      \
