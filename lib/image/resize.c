@@ -55,6 +55,13 @@ static int image_check(const struct resize *z, struct err *e)
 		return err_set(e, ERR_CORRUPT,
 			       "the image was not closed properly and its refcounts may be out of "
 			       "date; run check -r all");
+	/* The rest of the cluster that the disk ends in becomes zeros, and its beginning comes from
+	 * there. */
+	if (z->size > z->old_size && z->backing_end == BACKING_END_UNKNOWN &&
+	    z->old_size % image_writer_unit(z->w))
+		return err_set(e, ERR_INVALID,
+			       "the disk ends inside a cluster: it can't grow while the backing "
+			       "file is not open");
 	/* What the file has lost must not pass for nothing. */
 	if (h->l1_size && align_down(l1_end - 1, geom_cluster_size(&z->img->geom)) >=
 				  file_size(z->img->file))
@@ -90,7 +97,7 @@ static uint64_t backing_end(const struct disk *d)
 {
 	if (d->backing)
 		return d->backing->size;
-	return d->image->backing_name ? UINT64_MAX : 0;
+	return d->image->backing_name ? BACKING_END_UNKNOWN : 0;
 }
 
 static int resize_run(struct resize *z, struct err *e)

@@ -21,16 +21,12 @@ static uint64_t entries_for(const struct resize *z, uint64_t size, const struct 
 }
 
 /* Hands over each entry of the directory and its host offset. */
-static int each_bitmap(struct resize *z, bitmap_fn *fn, struct err *e)
+static int each_bitmap(struct resize *z, struct bytes directory, bitmap_fn *fn, struct err *e)
 {
 	const struct bitmaps_ext *ext = &z->img->header.bitmaps;
-	struct bytes directory;
+	struct rd r = rd_over(directory.p, directory.n);
 	struct bitmap_entry x;
 	char shown[64];
-
-	if (image_bitmaps(z->img, &directory, e) < 0)
-		return -1;
-	struct rd r = rd_over(directory.p, directory.n);
 
 	for (uint32_t i = 0; i < ext->nr; i++) {
 		uint64_t place = ext->directory_off + r.pos;
@@ -68,7 +64,11 @@ static int bitmap_check(struct resize *z, uint64_t place, struct bitmap_entry *x
 
 int resize_bitmaps_check(struct resize *z, struct err *e)
 {
-	return each_bitmap(z, bitmap_check, e);
+	struct bytes directory;
+
+	if (image_bitmaps(z->img, &directory, e) < 0)
+		return -1;
+	return each_bitmap(z, directory, bitmap_check, e);
 }
 
 static uint64_t slice_size(const struct resize *z)
@@ -232,7 +232,11 @@ static int bitmap_change(struct resize *z, uint64_t place, struct bitmap_entry *
 
 int resize_bitmaps(struct resize *z, struct err *e)
 {
-	if (txn_withdraw(z->w->txn, AUTOCLEAR_BITMAPS, e) < 0 || each_bitmap(z, bitmap_change, e) < 0)
+	struct bytes directory; /* to be had only while the bitmaps are in force */
+
+	if (image_bitmaps(z->img, &directory, e) < 0 ||
+	    txn_withdraw(z->w->txn, AUTOCLEAR_BITMAPS, e) < 0 ||
+	    each_bitmap(z, directory, bitmap_change, e) < 0)
 		return -1;
 	z->img->bitmaps_loaded = false; /* the copy is out of date */
 	return 0;

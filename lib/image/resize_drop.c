@@ -55,9 +55,11 @@ static int table_drop(struct resize *z, uint64_t l2_off, struct err *e)
 
 	if (geom_in_cluster(g, l2_off) || !table_cache_reaches(z->img->tables, l2_off))
 		return 0;
-	if (table_load(z, l2_off, e) < 0 || entries_release(z, 0, e) < 0)
+	/* A table usually lies in front of what it maps: in this order they make one run. */
+	if (table_load(z, l2_off, e) < 0 ||
+	    txn_release(z->w->txn, l2_off, geom_cluster_size(g), 1, e) < 0)
 		return -1;
-	return txn_release(z->w->txn, l2_off, geom_cluster_size(g), 1, e);
+	return entries_release(z, 0, e);
 }
 
 static int l1_entry_read(struct resize *z, uint64_t off, uint64_t *l2_off, struct err *e)

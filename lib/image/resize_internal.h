@@ -9,6 +9,7 @@ struct resize {
 	uint64_t old_size, size; /* bytes */
 	enum preallocation preallocation;
 	uint64_t backing_end; /* a backing file may show below this guest byte */
+#define BACKING_END_UNKNOWN UINT64_MAX
 	bool bitmaps;	      /* there are some, and they are in force */
 	uint64_t host_end;    /* what was mapped without being written lies below this byte */
 };

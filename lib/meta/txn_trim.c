@@ -40,7 +40,6 @@ static int block_drop(struct txn *x, uint64_t idx, bool *again, struct err *e)
 	refcounts_drop_block(&x->refcounts, idx);
 	if (own) {
 		overlap_remove(&x->overlap, off >> bits, 1);
-		x->freed_to = MAX(x->freed_to, (off >> bits) + 1);
 		return 0;
 	}
 	*again = true; /* the block that counts it may be idle now */
