@@ -235,7 +235,7 @@ int resize_bitmaps(struct resize *z, struct err *e)
 	struct bytes directory; /* to be had only while the bitmaps are in force */
 
 	if (image_bitmaps(z->img, &directory, e) < 0 ||
-	    txn_withdraw(z->w->txn, AUTOCLEAR_BITMAPS, e) < 0 ||
+	    txn_autoclear(z->w->txn, AUTOCLEAR_BITMAPS, e) < 0 ||
 	    each_bitmap(z, directory, bitmap_change, e) < 0)
 		return -1;
 	z->img->bitmaps_loaded = false; /* the copy is out of date */

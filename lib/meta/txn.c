@@ -84,7 +84,7 @@ int txn_header_write(struct txn *x, unsigned fields, struct err *e)
 	return file_write_at(x->img.file, 0, x->img.header_bytes, SECTOR_SIZE, e);
 }
 
-int txn_withdraw(struct txn *x, uint64_t autoclear, struct err *e)
+int txn_autoclear(struct txn *x, uint64_t autoclear, struct err *e)
 {
 	struct header *h = x->img.header;
 
@@ -106,7 +106,7 @@ int txn_begin(struct txn *x, uint64_t keep, struct err *e)
 	if (x->begun)
 		return 0;
 	x->begun = true;
-	return txn_withdraw(x, ~keep, e);
+	return txn_autoclear(x, ~keep, e);
 }
 
 void txn_header(struct txn *x, unsigned fields)

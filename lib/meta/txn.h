@@ -48,7 +48,7 @@ int txn_make_safe(struct txn *x, const struct watch *watch, bool *changed,
  * `keep`: the autoclear bits that stay. Once is enough. */
 int txn_begin(struct txn *x, uint64_t keep, struct err *e) MUST_CHECK;
 /* The same for bits that were kept so far. */
-int txn_withdraw(struct txn *x, uint64_t autoclear, struct err *e) MUST_CHECK;
+int txn_autoclear(struct txn *x, uint64_t autoclear, struct err *e) MUST_CHECK;
 
 /* Takes between 1 and `want` (> 0) free clusters that adjoin; their contents are anything. Offsets
  * in bytes, lengths in clusters. */
