@@ -100,6 +100,14 @@ struct geom header_geom(const struct header *h);
  * nothing of use. */
 int header_encode(void *buf, const struct header *h, struct err *e) MUST_CHECK;
 
+/* The same header in other places, for who has to go from one to another in safe steps. */
+struct header_form {
+	bool no_feature_table; /* it only informs */
+	size_t name_off;       /* where the name goes, behind the list; 0: right there */
+};
+int header_encode_as(void *buf, const struct header *h, const struct header_form *form,
+		     struct err *e) MUST_CHECK;
+
 /* Groups of fields, all inside the first 104 bytes, that are changed in place: one write of the
  * first sector, which a crash leaves old or new. */
 enum header_fields {

@@ -56,7 +56,8 @@ static bool ext_is_known(uint32_t type)
 
 /* The order is the one that other writers use (3.4); nobody may depend on it, but a header
  * that looks as always is easier to compare. */
-static int extensions_encode(struct wr *w, const struct header *h, struct err *e)
+static int extensions_encode(struct wr *w, const struct header *h,
+			     const struct header_form *form, struct err *e)
 {
 	struct rd r = rd_over(h->extensions.p, h->extensions.n);
 	struct header_ext x;
@@ -68,7 +69,7 @@ static int extensions_encode(struct wr *w, const struct header *h, struct err *e
 		string_encode(w, EXT_DATA_FILE, h->data_file_name);
 	if (h->has_crypto_ext)
 		pointers_encode(w, h, EXT_CRYPTO_HEADER);
-	if (h->version > 2 && h->cluster_bits > 12)
+	if (h->version > 2 && h->cluster_bits > 12 && !form->no_feature_table)
 		pointers_encode(w, h, EXT_FEATURE_TABLE);
 	if (h->has_bitmaps_ext)
 		pointers_encode(w, h, EXT_BITMAPS);
@@ -79,7 +80,22 @@ static int extensions_encode(struct wr *w, const struct header *h, struct err *e
 	return more;
 }
 
-int header_encode(void *buf, const struct header *h, struct err *e)
+/* Where the name goes; the room of `list` behind its end is passed over. */
+static size_t name_place(struct wr *list, size_t list_off, const struct header_form *form)
+{
+	size_t here = list_off + list->pos;
+
+	if (!form->name_off)
+		return here;
+	if (form->name_off < here)
+		list->failed = true;
+	else
+		wr_room(list, form->name_off - here);
+	return form->name_off;
+}
+
+int header_encode_as(void *buf, const struct header *h, const struct header_form *form,
+		     struct err *e)
 {
 	size_t cluster_size = (size_t)1 << h->cluster_bits;
 	size_t fixed = h->version == 2 ? HEADER_LENGTH_V2
@@ -94,9 +110,9 @@ int header_encode(void *buf, const struct header *h, struct err *e)
 			       h->backing_name.n);
 	memset(buf, 0, cluster_size);
 	list = wr_over((uint8_t *)buf + fixed, cluster_size - fixed);
-	if (extensions_encode(&list, h, e) < 0)
+	if (extensions_encode(&list, h, form, e) < 0)
 		return -1;
-	name_off = fixed + list.pos;
+	name_off = name_place(&list, fixed, form);
 	wr_bytes(&list, h->backing_name);
 	fields_encode(&fields, h, h->backing_name.n ? name_off : 0);
 	if (list.failed || fields.failed)
@@ -106,6 +122,13 @@ int header_encode(void *buf, const struct header *h, struct err *e)
 		    "name of %zu bytes",
 		    cluster_size, h->backing_name.n);
 	return 0;
+}
+
+int header_encode(void *buf, const struct header *h, struct err *e)
+{
+	static const struct header_form usual;
+
+	return header_encode_as(buf, h, &usual, e);
 }
 
 void header_patch(uint8_t *bytes, const struct header *h, unsigned fields)

@@ -5,6 +5,7 @@
 
 #include "base/align.h"
 #include "base/vec.h"
+#include "meta/header_store.h"
 #include "meta/tree.h"
 #include "meta/txn_internal.h"
 
@@ -167,17 +168,14 @@ static int grow(struct txn *x, struct err *e)
 
 static int header_point(struct txn *x, struct err *e)
 {
-	size_t size = (size_t)geom_cluster_size(x->img.geom), used = size;
+	size_t size = (size_t)geom_cluster_size(x->img.geom);
 
 	if (!x->header_whole)
 		return x->header_fields ? txn_header_write(x, x->header_fields, e) : 0;
-	/* The old header may have been longer: what it used is overwritten, too. */
-	while (used > SECTOR_SIZE &&
-	       memcmp(x->header_whole + used - SECTOR_SIZE,
-		      x->img.header_bytes + used - SECTOR_SIZE, SECTOR_SIZE) == 0)
-		used -= SECTOR_SIZE;
-	memcpy(x->img.header_bytes, x->header_whole, size);
-	return file_write_at(x->img.file, 0, x->img.header_bytes, used, e);
+	if (header_store(x->img.file, x->img.header_bytes, x->header_whole, size, e) < 0)
+		return -1;
+	/* The struct leads into bytes that are others now. */
+	return header_decode(x->img.header_bytes, size, x->img.header, e);
 }
 
 /* Step 3: what leads to the new things. The header comes last: it says how the tables are to be

@@ -78,8 +78,9 @@ int txn_refcount(struct txn *x, uint64_t host, uint64_t *count, struct err *e) M
 /* Fields of the header (enum header_fields) were changed in memory: they reach the file with the
  * next commit, behind all tables. */
 void txn_header(struct txn *x, unsigned fields);
-/* The same for a header cluster that is to be written as a whole; nothing may be taken between
- * this and the commit. `bytes`: a cluster, malloc'd, taken over. */
+/* The same for a header cluster that is to be written as a whole (meta/header_store.h); nothing may be
+ * taken between this and the commit, with which the header in memory becomes that one. `bytes`: a
+ * cluster, malloc'd, taken over. */
 void txn_header_replace(struct txn *x, uint8_t *bytes);
 
 /* Whether nr clusters from host on may be written as guest data: ERR_CORRUPT if they hold

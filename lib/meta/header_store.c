@@ -1,0 +1,142 @@
+#include "meta/header_store.h"
+
+#include <stdlib.h>
+
+#include "base/align.h"
+#include "base/cleanup.h"
+#include "format/header.h"
+
+/* A header cluster, and which of its bytes a reader looks at: those below list_end, and the name. */
+struct view {
+	const uint8_t *bytes;
+	size_t list_end, name_off, name_end;
+};
+
+static int view_of(const uint8_t *bytes, size_t size, struct header *h, struct view *v,
+		   struct err *e)
+{
+	if (header_decode(bytes, size, h, e) < 0)
+		return -1;
+	size_t list_end = h->header_length + h->extensions.n + 8; /* with its end marker */
+
+	*v = (struct view){
+		.bytes = bytes,
+		.list_end = MIN(list_end, h->backing_off ? (size_t)h->backing_off : size),
+		.name_off = h->backing_name.n ? (size_t)h->backing_off : 0,
+		.name_end = h->backing_name.n ? (size_t)h->backing_off + h->backing_name.n : 0,
+	};
+	return 0;
+}
+
+static bool looks_at(const struct view *v, size_t at)
+{
+	return at < v->list_end || (at >= v->name_off && at < v->name_end);
+}
+
+static size_t view_end(const struct view *v)
+{
+	return MAX(v->list_end, v->name_end);
+}
+
+/* Whether all that `to` needs behind the first sector can be put there while `from` is in force. */
+static bool can_follow(const struct view *from, const struct view *to)
+{
+	for (size_t at = SECTOR_SIZE; at < view_end(to); at++)
+		if (looks_at(to, at) && looks_at(from, at) && from->bytes[at] != to->bytes[at])
+			return false;
+	return true;
+}
+
+/* Writes the sectors of [from, to) that hold a byte at which `bytes` has to become something else;
+ * what `only` does not look at stays. */
+static int bytes_change(struct file *f, uint8_t *bytes, const uint8_t *wanted, size_t from,
+			size_t to, const struct view *only, bool *changed, struct err *e)
+{
+	size_t first = to, end = from;
+
+	for (size_t at = from; at < to; at++) {
+		if (bytes[at] == wanted[at] || (only && !looks_at(only, at)))
+			continue;
+		bytes[at] = wanted[at];
+		first = MIN(first, at);
+		end = at + 1;
+	}
+	*changed = first < end;
+	if (!*changed)
+		return 0;
+	first = align_down(first, SECTOR_SIZE);
+	return file_write_at(f, first, bytes + first, align_up(end, SECTOR_SIZE) - first, e);
+}
+
+/* One safe step: the header in the file becomes the one of `to`, which can follow it. */
+static int step(struct file *f, uint8_t *bytes, const struct view *to, struct err *e)
+{
+	size_t end = MAX(view_end(to), SECTOR_SIZE);
+	bool changed;
+
+	if (bytes_change(f, bytes, to->bytes, SECTOR_SIZE, end, to, &changed, e) < 0 ||
+	    (changed && file_flush(f, e) < 0) ||
+	    bytes_change(f, bytes, to->bytes, 0, SECTOR_SIZE, NULL, &changed, e) < 0)
+		return -1;
+	return changed ? file_flush(f, e) : 0;
+}
+
+/* A header that says what the old one says, and can stand between it and the new one. Returns
+ * whether there is one; it is then laid into `between`. */
+static bool between_find(const struct header *h, const struct view *old, const struct view *new,
+			 uint8_t *between, size_t size, struct view *v)
+{
+	size_t behind = MAX(view_end(old), view_end(new));
+	const struct header_form forms[] = {
+		{ true, old->name_off },
+		{ false, behind },
+		{ true, behind },
+	};
+
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+		struct err ignored = ERR_INIT;
+		struct header decoded;
+
+		if (header_encode_as(between, h, &forms[i], &ignored) == 0 &&
+		    view_of(between, size, &decoded, v, &ignored) == 0 && can_follow(old, v) &&
+		    can_follow(v, new))
+			return true;
+	}
+	return false;
+}
+
+/* In one write, as far as they differ. */
+static int store_at_once(struct file *f, uint8_t *bytes, const uint8_t *wanted, size_t size,
+			 struct err *e)
+{
+	bool changed;
+
+	if (bytes_change(f, bytes, wanted, 0, size, NULL, &changed, e) < 0)
+		return -1;
+	return file_flush(f, e);
+}
+
+int header_store(struct file *f, uint8_t *bytes, const uint8_t *wanted, size_t size,
+		 struct err *e)
+{
+	AUTO_FREE uint8_t *was = malloc(size), *between = malloc(size);
+	struct view old, new, v;
+	struct header h, h_new;
+	bool changed;
+
+	if (!was || !between)
+		return err_nomem(e);
+	memcpy(was, bytes, size); /* what h leads to stays as it is while `bytes` changes */
+	if (view_of(was, size, &h, &old, e) < 0 || view_of(wanted, size, &h_new, &new, e) < 0)
+		return -1;
+	if (!can_follow(&old, &new)) {
+		if (!between_find(&h, &old, &new, between, size, &v))
+			return store_at_once(f, bytes, wanted, size, e);
+		if (step(f, bytes, &v, e) < 0)
+			return -1;
+	}
+	if (step(f, bytes, &new, e) < 0)
+		return -1;
+	/* Nobody looks at what is left of the old one: nothing is lost if it stays. */
+	return bytes_change(f, bytes, wanted, SECTOR_SIZE, size, NULL, &changed, e);
+}
