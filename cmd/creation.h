@@ -46,6 +46,10 @@ void creation_warn_extension(const char *path, const char *option);
  * is and the command as it should have been. path: the new image; NULL when there is none. */
 void creation_hint_backing_format(int argc, const char **argv, const struct cmd_about *about,
 				  const struct creation *k, const char *path);
+/* The same for the backing file `backing` of the image at `path`, when that is known to be the
+ * fault. */
+void hint_backing_format(int argc, const char **argv, const struct cmd_about *about,
+			 const char *path, const char *backing);
 
 /* The table of `-o help`, on stdout. with_file: keys of the file system's level too. */
 void creation_print_help(enum image_format format, bool with_file);

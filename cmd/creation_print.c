@@ -65,19 +65,23 @@ void creation_warn_extension(const char *path, const char *option)
 		cmd_warn("'%s' will be a raw image; use %s=qcow2 to make a qcow2 image", path, option);
 }
 
-void creation_hint_backing_format(int argc, const char **argv, const struct cmd_about *about,
-				  const struct creation *k, const char *path)
+void hint_backing_format(int argc, const char **argv, const struct cmd_about *about,
+			 const char *path, const char *backing)
 {
-	enum image_format format;
+	enum image_format format = new_image_probe_backing(path, backing);
 
-	if (!path || k->format != FORMAT_QCOW2 || !k->options.backing_name ||
-	    k->options.backing_format)
-		return;
-	format = new_image_probe_backing(path, k->options.backing_name);
 	if (format == FORMAT_PROBE)
 		return;
 	cmd_complain("Detected format of %s. With it, the command is:", format_name(format));
 	cmd_print_again(argc, argv, about, "-F", format_name(format));
+}
+
+void creation_hint_backing_format(int argc, const char **argv, const struct cmd_about *about,
+				  const struct creation *k, const char *path)
+{
+	if (path && k->format == FORMAT_QCOW2 && k->options.backing_name &&
+	    !k->options.backing_format)
+		hint_backing_format(argc, argv, about, path, k->options.backing_name);
 }
 
 void creation_print_help(enum image_format format, bool with_file)

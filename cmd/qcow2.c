@@ -43,8 +43,8 @@ static const struct subcommand {
 		     " [-l SNAPSHOT] [-U] filename] " COMMON },
 	{ "resize", IMAGE " [--preallocation=MODE] [--shrink] [-q] " COMMON
 			  " filename [+|-]size" },
-	{ "rebase", IMAGE " [-t CACHE] [-T CACHE] [-u] [-c] [-U] [-p] [-q] " COMMON
-			  " -b BACKING [-F|-B FMT] filename" },
+	{ "rebase", IMAGE " [-t CACHE] [-T CACHE] [-u] [-c] [-U] [-p] [-q] "
+			  "[--dry-run] " COMMON " -b BACKING [-F|-B FMT] filename" },
 	{ "commit", IMAGE " [-t CACHE] [-b BASE] [-d] [-r RATE] [-p] [-q] " COMMON
 			  " filename" },
 	{ "compare", "[-f FMT] [-F FMT] [--image-opts] [-s] [-T CACHE] [-U] [-p] [-q] " COMMON

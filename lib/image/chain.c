@@ -200,7 +200,7 @@ static int backing_spec(const struct disk *d, const struct spec *s, const struct
 		return err_nomem(e);
 	out->force_share = s->force_share;
 	out->locking = s->locking;
-	out->direct = s->direct;
+	out->direct = s->direct || c->options->backing_direct;
 	out->direct_only = s->direct_only;
 	if (img->backing_format && !format_by_name(img->backing_format, &out->format)) {
 		char shown[64];

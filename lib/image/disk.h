@@ -31,6 +31,8 @@ struct disk_options {
 	const char *snapshot_id, *snapshot_name; /* or exactly these (either may be NULL) */
 	const struct listener *listener;
 	unsigned write_depth;	/* this layer will be changed, too; 0: none but DISK_WRITE says so */
+	bool backing_direct;	/* what stands behind the top layer bypasses the page cache, where
+				 * that is possible */
 	unsigned write_flags;	/* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH of what is changed */
 };
 

@@ -30,6 +30,8 @@ void image_close(struct image *img);
 
 const struct header *image_header(const struct image *img);
 const struct geom *image_geom(const struct image *img);
+/* Bytes of what its L2 tables can tell apart: a cluster, or a subcluster. */
+uint64_t image_unit(const struct image *img);
 struct file *image_file(const struct image *img);
 /* NULL when there is none, or IMAGE_NO_DATA_FILE was given */
 struct file *image_data_file(const struct image *img);

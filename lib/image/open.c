@@ -151,6 +151,13 @@ const struct geom *image_geom(const struct image *img)
 	return &img->geom;
 }
 
+uint64_t image_unit(const struct image *img)
+{
+	const struct geom *g = &img->geom;
+
+	return g->subclusters ? geom_subcluster_size(g) : geom_cluster_size(g);
+}
+
 struct file *image_file(const struct image *img)
 {
 	return img->file;

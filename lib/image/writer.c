@@ -306,9 +306,7 @@ uint64_t image_writer_cluster_size(const struct image_writer *w)
 
 uint64_t image_writer_unit(const struct image_writer *w)
 {
-	const struct geom *g = writer_geom(w);
-
-	return g->subclusters ? geom_subcluster_size(g) : geom_cluster_size(g);
+	return image_unit(w->img);
 }
 
 void image_writer_expect_backing(struct image_writer *w)

@@ -58,3 +58,12 @@ bool image_writer_is_full(struct image_writer *w);
 int image_writer_relax(struct image_writer *w, struct err *e) MUST_CHECK;
 /* Everything is durable when this returns 0. More may be written afterwards. */
 int image_writer_finish(struct image_writer *w, struct err *e) MUST_CHECK;
+
+/* The backing file of the image becomes the one of this name and format, stored as they are; NULL:
+ * there is none. Last of all that was written, in one step, and durable; nothing is written through
+ * w afterwards. What bitmaps say stays true where nothing else was written. */
+int image_writer_rename_backing(struct image_writer *w, const char *name, const char *format,
+				struct err *e) MUST_CHECK;
+/* Refuses what that would refuse: a header that does not fit, an image that may have none. */
+int image_rename_backing_check(const struct image *img, const char *name, const char *format,
+			       struct err *e) MUST_CHECK;

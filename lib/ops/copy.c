@@ -6,6 +6,7 @@
 
 #include "base/align.h"
 #include "base/text.h"
+#include "image/image.h"
 #include "image/writer.h"
 
 /* Large enough that a request costs little beside its bytes, small enough that a worker's
@@ -44,6 +45,10 @@ static void grid_plan(struct copy *c)
 	if (c->builder) {
 		c->grid = builder_cluster_size(c->builder);
 		c->unit = o->compress ? c->grid : builder_unit(c->builder);
+	} else if (c->pick == COPY_BELOW_TOP) {
+		/* What is to be packed is judged in small units all the same. */
+		c->grid = geom_cluster_size(image_geom(disk_image(o->sources[0], 0)));
+		c->unit = image_unit(disk_image(o->sources[0], 0));
 	} else if (c->writer) {
 		c->grid = image_writer_cluster_size(c->writer);
 		c->unit = o->compress ? c->grid : image_writer_unit(c->writer);
@@ -120,7 +125,8 @@ static struct copy_worker *worker_new(const struct copy *c, struct err *e)
 	for (unsigned i = 0; i < o->source_nr; i++)
 		if (!(w->readers[i] = disk_reader_new(o->sources[i], e)))
 			goto out;
-	if (c->pick == COPY_BELOW_TOP && !(w->other_bytes = malloc(c->unit))) {
+	if (c->pick == COPY_BELOW_TOP &&
+	    !(w->other_bytes = aligned_alloc(4096, copy_chunk(c)))) {
 		err_nomem(e);
 		goto out;
 	}
@@ -149,6 +155,7 @@ static int copy_settle(void *ctx, void *slot, struct err *e)
 	struct copy *c = ctx;
 	int ret = c->builder  ? copy_qcow2_settle(c, slot, e)
 		  : c->writer ? copy_into_settle(c, slot, e)
+		  : c->dry    ? copy_count_settle(c, slot)
 			      : copy_raw_settle(c, slot, e);
 
 	return ret < 0 ? copy_failed_at(c->o->target, e) : ret;

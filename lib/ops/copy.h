@@ -9,8 +9,8 @@
 #include "work/ring.h"
 
 /* The engine of convert, commit and rebase. The guest range is cut into jobs; a job is filled with the extents
- * that hold data (copy_plan.c), read and judged (copy_work.c), given its place in order and
- * written (copy_raw.c, copy_qcow2.c, copy_into.c). See "how data flows" in lib/README. */
+ * that hold data (copy_plan.c), read and judged (copy_work.c, copy_picked.c), given its place in
+ * order and written (copy_raw.c, copy_qcow2.c, copy_into.c). See "how data flows" in lib/README. */
 
 struct copy_piece {
 	struct extent x;	/* as the source counts */
@@ -66,7 +66,7 @@ enum copy_state { COPY_SKIP, COPY_ZERO, COPY_DATA };
 struct copy_worker {
 	struct disk_reader **readers; /* per source */
 	struct disk_reader *other;    /* what is compared with */
-	uint8_t *other_bytes;	      /* room for a unit */
+	uint8_t *other_bytes;	      /* room for copy_chunk() bytes */
 	struct packer *packer;
 };
 
@@ -80,6 +80,8 @@ struct copy {
 	struct image_writer *writer; /* a qcow2 image that exists */
 	atomic_uint unwritten;	/* writer: jobs whose data has its place and is not there yet */
 	struct disk *other;	/* bytes that it holds as well are not copied; NULL: none */
+	bool dry;		/* COPY_BELOW_TOP: nothing is written, it is only counted */
+	uint64_t data_len, zero_len; /* dry: bytes that would be copied, that would become zeros */
 
 	size_t job_max;		/* bytes; a multiple of grid */
 	uint64_t grid;		/* jobs begin and end on multiples of this */
@@ -106,6 +108,14 @@ int copy_qcow2_settle(struct copy *c, struct copy_slot *s, struct err *e);
 int copy_qcow2_finish(struct copy *c, struct copy_slot *s, struct err *e);
 int copy_into_settle(struct copy *c, struct copy_slot *s, struct err *e);
 int copy_into_finish(struct copy *c, struct copy_slot *s, struct err *e);
+int copy_count_settle(struct copy *c, struct copy_slot *s);
+
+/* Where not all is copied (copy_picked.c): reads what is, and judges it. */
+int copy_picked_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, struct err *e);
+size_t copy_chunk(const struct copy *c);
+/* Reads bytes at .. at+len-1 of the job as the guest sees them. */
+int copy_range_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
+		    size_t len, struct err *e);
 
 /* The state of the unit that begins at `at`: data if any step of it is. */
 enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s, size_t at);

@@ -38,6 +38,22 @@ static int units_write(struct copy *c, struct copy_slot *s, size_t at, size_t le
 	return 0;
 }
 
+/* Bytes at .. end-1 of the job; neighbours of one state together. */
+static int plain_write(struct copy *c, struct copy_slot *s, size_t at, size_t end, bool later,
+		       struct err *e)
+{
+	for (size_t to; at < end; at = to) {
+		enum copy_state state = copy_unit_state(c, s, at);
+
+		for (to = at; to < end && copy_unit_state(c, s, to) == state;)
+			to += c->unit;
+		to = MIN(to, end);
+		if (units_write(c, s, at, to - at, state, later, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* A cluster at a time: packed, or as it is where packing does not make it smaller. */
 static int packed_write(struct copy *c, struct copy_slot *s, struct err *e)
 {
@@ -45,25 +61,9 @@ static int packed_write(struct copy *c, struct copy_slot *s, struct err *e)
 
 	for (size_t at = 0; at < s->len; at += size) {
 		uint32_t packed = s->packed_len[at / size];
-		size_t len = MIN(size, s->len - at);
-		enum copy_state state = copy_unit_state(c, s, at);
 
 		if (packed ? image_write_packed(c->writer, s->guest + at, s->out + at, packed, e) < 0
-			   : units_write(c, s, at, len, state, false, e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int plain_write(struct copy *c, struct copy_slot *s, bool later, struct err *e)
-{
-	for (size_t at = 0, end; at < s->len; at = end) {
-		enum copy_state state = copy_unit_state(c, s, at);
-
-		for (end = at; end < s->len && copy_unit_state(c, s, end) == state;)
-			end += c->unit;
-		end = MIN(end, s->len);
-		if (units_write(c, s, at, end - at, state, later, e) < 0)
+			   : plain_write(c, s, at, MIN(at + size, s->len), false, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -84,7 +84,7 @@ int copy_into_settle(struct copy *c, struct copy_slot *s, struct err *e)
 	}
 	if (s->zero_len)
 		return image_write_zeros(c->writer, s->guest, s->zero_len, false, e);
-	if (c->o->compress ? packed_write(c, s, e) < 0 : plain_write(c, s, !full, e) < 0)
+	if (c->o->compress ? packed_write(c, s, e) < 0 : plain_write(c, s, 0, s->len, !full, e) < 0)
 		return -1;
 	if (!s->place_nr)
 		return 0;

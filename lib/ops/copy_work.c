@@ -30,8 +30,8 @@ static int piece_read(struct copy *c, struct copy_worker *w, struct copy_slot *s
 	return read_failed(c, p->source, p->x.guest, e);
 }
 
-static int unit_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
-		     size_t len, struct err *e)
+int copy_range_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
+		    size_t len, struct err *e)
 {
 	struct err attempt = ERR_INIT;
 
@@ -43,87 +43,6 @@ static int unit_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 	}
 	*e = attempt;
 	return read_failed(c, 0, s->guest + at, e);
-}
-
-/* Where not all is copied, a unit that is wanted in part is taken whole, as the guest sees it. */
-static int units_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
-		      struct err *e)
-{
-	size_t per_unit = (size_t)(c->unit / c->step), steps = div_up(s->len, c->step);
-
-	for (size_t i = 0; i < steps; i += per_unit) {
-		size_t nr = MIN(per_unit, steps - i), data = 0, zero = 0, at = i * c->step;
-		size_t len = MIN((size_t)c->unit, s->len - at);
-
-		for (size_t k = i; k < i + nr; k++) {
-			data += s->step_state[k] == COPY_DATA;
-			zero += s->step_state[k] == COPY_ZERO;
-		}
-		if (!data && (!zero || zero == nr))
-			continue;
-		if (unit_read(c, w, s, at, len, e) < 0)
-			return -1;
-		memset(s->step_state + i, COPY_DATA, nr);
-	}
-	return 0;
-}
-
-static void states_mark(struct copy *c, struct copy_slot *s, const struct copy_piece *p)
-{
-	size_t first = p->at / c->step, end = div_up(p->at + p->x.len, c->step);
-	size_t stop = p->at + p->x.len;
-	/* Zeros that fill a step only in part leave the rest of it to the backing file. */
-	bool cut = p->at % c->step || (stop % c->step && stop != s->len);
-	bool zero = p->x.kind == EXTENT_ZERO && !cut;
-
-	for (size_t i = first; i < end; i++)
-		if (s->step_state[i] != COPY_DATA)
-			s->step_state[i] = zero ? COPY_ZERO : COPY_DATA;
-}
-
-/* The other disk's bytes, zeros behind its end. */
-static int other_read(struct copy *c, struct copy_worker *w, uint64_t guest, size_t n,
-		      struct err *e)
-{
-	uint64_t size = c->other ? disk_size(c->other) : 0;
-	size_t inside = guest < size ? (size_t)MIN((uint64_t)n, size - guest) : 0;
-
-	if (inside && disk_read(w->other, guest, w->other_bytes, inside, e) < 0)
-		return -1;
-	memset(w->other_bytes + inside, 0, n - inside);
-	return 0;
-}
-
-/* Units that the other disk holds just so are not copied. */
-static int units_compare(struct copy *c, struct copy_worker *w, struct copy_slot *s,
-			 struct err *e)
-{
-	size_t per_unit = (size_t)(c->unit / c->step), steps = div_up(s->len, c->step);
-
-	for (size_t i = 0; i < steps; i += per_unit) {
-		size_t at = i * c->step, len = MIN((size_t)c->unit, s->len - at);
-		enum copy_state state = copy_unit_state(c, s, at);
-
-		if (state == COPY_SKIP)
-			continue;
-		if (other_read(c, w, s->guest + at, len, e) < 0)
-			return -1;
-		if (state == COPY_ZERO ? bytes_are_zero(w->other_bytes, len)
-				       : !memcmp(w->other_bytes, s->in + at, len))
-			memset(s->step_state + i, COPY_SKIP, MIN(per_unit, steps - i));
-	}
-	return 0;
-}
-
-static int picked_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
-			     struct err *e)
-{
-	memset(s->step_state, COPY_SKIP, div_up(s->len, c->step));
-	for (size_t i = 0; i < s->piece_nr; i++)
-		states_mark(c, s, &s->pieces[i]);
-	if (units_read(c, w, s, e) < 0)
-		return -1;
-	return c->pick == COPY_BELOW_TOP ? units_compare(c, w, s, e) : 0;
 }
 
 static int pieces_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
@@ -180,6 +99,23 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 	}
 }
 
+/* Whether the steps of a cluster become one packed cluster, which replaces all that is there: not
+ * where the target keeps a part of it. What holds nothing yet is made zeros. */
+static bool pack_prepare(const struct copy *c, struct copy_slot *s, size_t first, size_t end)
+{
+	bool any = false;
+
+	for (size_t k = first; k < end; k++) {
+		any |= s->step_state[k] == COPY_DATA;
+		if (s->step_state[k] == COPY_SKIP && c->pick == COPY_BELOW_TOP)
+			return false;
+	}
+	for (size_t k = first; any && k < end; k++)
+		if (s->step_state[k] == COPY_ZERO)
+			memset(s->in + k * c->step, 0, c->step);
+	return any;
+}
+
 static int clusters_pack(struct copy *c, struct copy_worker *w, struct copy_slot *s)
 {
 	size_t size = (size_t)c->grid, padded = align_up(s->len, size);
@@ -187,13 +123,12 @@ static int clusters_pack(struct copy *c, struct copy_worker *w, struct copy_slot
 
 	memset(s->in + s->len, 0, padded - s->len);
 	for (size_t i = 0; i < padded / size; i++) {
-		bool any = false;
+		bool packs = pack_prepare(c, s, i * per_cluster,
+					  MIN((i + 1) * per_cluster, steps));
 
-		for (size_t k = i * per_cluster; k < MIN((i + 1) * per_cluster, steps); k++)
-			any |= s->step_state[k] == COPY_DATA;
 		s->packed_len[i] =
-			any ? packer_pack(w->packer, s->in + i * size, s->out + i * size)
-			    : 0;
+			packs ? packer_pack(w->packer, s->in + i * size, s->out + i * size)
+			      : 0;
 	}
 	return 0;
 }
@@ -206,7 +141,7 @@ int copy_work(void *ctx, void *worker, void *slot, struct err *e)
 
 	if (s->zero_len)
 		return 0;
-	if (c->pick != COPY_ALL ? picked_read(c, w, s, e) < 0 : pieces_read(c, w, s, e) < 0)
+	if (c->pick != COPY_ALL ? copy_picked_read(c, w, s, e) < 0 : pieces_read(c, w, s, e) < 0)
 		return -1;
 	zeros_find(c, s);
 	return c->o->compress ? clusters_pack(c, w, s) : 0;

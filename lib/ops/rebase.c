@@ -1,0 +1,193 @@
+#include "ops/rebase.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "image/image.h"
+#include "image/policy.h"
+#include "image/writer.h"
+#include "ops/copy.h"
+#include "ops/rebase_internal.h"
+
+/* Shortest run of zeros that becomes a mark instead of data, where the format's units are not
+ * larger anyway. */
+#define SPARSE 4096
+
+struct job {
+	const struct rebase_options *o;
+	const struct spec *spec;
+	const char *name, *format;	/* NULL: there is to be no backing file */
+	enum image_format known;	/* the format, as we call it */
+	char *path;			/* where the new backing file is */
+	struct disk *disk;		/* the image, with its old chain unless only the header counts */
+	struct disk *other;		/* the new chain; NULL: none */
+	struct image_writer *writer;
+};
+
+static int words_check(struct job *j, struct err *e)
+{
+	const struct rebase_options *o = j->o;
+
+	if (o->format && !format_by_name(o->format, &j->known))
+		return err_set(e, ERR_INVALID, "Unknown driver '%s' for the backing file",
+			       o->format);
+	if (!o->backing || !*o->backing)
+		return 0;
+	j->name = o->backing;
+	j->format = o->format;
+	if (strlen(j->name) > BACKING_NAME_MAX)
+		return err_set(e, ERR_INVALID, "the backing file name has more than %d bytes",
+			       BACKING_NAME_MAX);
+	if (!j->format)
+		return err_set(e, ERR_INVALID,
+			       "Could not change the backing file to '%s': backing format must be "
+			       "specified",
+			       j->name);
+	return 0;
+}
+
+static int image_take(struct job *j, struct err *e)
+{
+	const struct rebase_options *o = j->o;
+	struct disk_options how = { .listener = o->listener, .write_flags = o->write_flags,
+				    .backing_direct = o->backing_direct };
+
+	how.flags = o->header_only ? DISK_NO_BACKING | DISK_NO_DATA_FILE : DISK_HOLES;
+	if (!o->dry_run)
+		how.flags |= DISK_WRITE;
+	j->disk = disk_open(j->spec, &how, e);
+	if (!j->disk)
+		return -1;
+	if (disk_format(j->disk) != FORMAT_QCOW2)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "Could not change the backing file: a raw image can't have one");
+	if (image_rename_backing_check(disk_image(j->disk, 0), j->name, j->format, e) < 0)
+		return err_ctx(e, "Could not change the backing file");
+	return 0;
+}
+
+/* Whether the new backing file may be one; opens it, unless only its name counts. */
+static int backing_take(struct job *j, struct err *e)
+{
+	const struct rebase_options *o = j->o;
+	struct disk_options how = { .flags = DISK_HOLES, .listener = o->listener };
+	const char *image = file_path(image_file(disk_image(j->disk, 0)));
+	struct err ignored = ERR_INIT;
+	struct spec s = { 0 };
+
+	if (!j->name)
+		return 0;
+	/* A name that is only stored may be one that we would not follow. */
+	if (policy_resolve(image, j->name, &j->path, o->header_only ? &ignored : e) < 0)
+		return o->header_only ? 0 : -1;
+	if (rebase_loop_check(j->disk, j->path, j->known, e) < 0)
+		return -1;
+	if (o->header_only)
+		return 0;
+	if (!spec_path(&s, j->path, j->known))
+		return err_nomem(e);
+	s.force_share = o->force_share;
+	s.direct = o->backing_direct;
+	s.direct_only = j->spec->direct_only;
+	j->other = disk_open(&s, &how, e);
+	spec_fini(&s);
+	return j->other ? 0 : -1;
+}
+
+/* Where a chain was put together by hand, what stands behind a layer may be anything. */
+static unsigned depth_end(const struct job *j)
+{
+	if (!j->other || j->spec->backing)
+		return UINT_MAX;
+	return rebase_shared_depth(j->disk, j->other);
+}
+
+static int copy_old(struct job *j, struct rebase_need *need, struct err *e)
+{
+	const struct rebase_options *o = j->o;
+	struct convert_options how = {
+		.sources = &j->disk,
+		.source_nr = 1,
+		.count = UINT64_MAX,
+		.compress = o->compress && !o->dry_run,
+		.sparse = SPARSE,
+		.watch = o->watch,
+		.listener = o->listener,
+	};
+	struct copy c = {
+		.o = &how,
+		.pick = COPY_BELOW_TOP,
+		.depth_end = depth_end(j),
+		.other = j->other,
+		.writer = j->writer,
+		.dry = o->dry_run,
+	};
+	int ret = copy_begin(&c, e);
+
+	if (ret == 0)
+		ret = copy_run(&c, e);
+	copy_end(&c);
+	/* Version 2 has no marks where something may show through. */
+	bool marks = image_header(disk_image(j->disk, 0))->version > 2;
+
+	*need = (struct rebase_need){ c.data_len + (marks ? 0 : c.zero_len),
+				      marks ? c.zero_len : 0 };
+	return ret;
+}
+
+static bool has_bitmaps(const struct job *j)
+{
+	const struct header *h = image_header(disk_image(j->disk, 0));
+
+	return h->has_bitmaps_ext && (h->autoclear_features & AUTOCLEAR_BITMAPS);
+}
+
+static int change(struct job *j, struct rebase_need *need, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	bool had_bitmaps = has_bitmaps(j);
+	int ret = 0;
+
+	j->writer = image_writer_new(j->disk, j->o->listener, j->o->watch, e);
+	if (!j->writer)
+		return -1;
+	if (j->name)
+		image_writer_expect_backing(j->writer);
+	if (!j->o->header_only)
+		ret = copy_old(j, need, e);
+	if (had_bitmaps && !has_bitmaps(j))
+		warn_to(j->o->listener, "the persistent bitmaps of the image don't cover what was "
+					"copied into it; they are not valid any more");
+	if (ret == 0)
+		return image_writer_rename_backing(j->writer, j->name, j->format, e);
+	/* Whoever stops it will go on later: what was copied so far stays, and is in nobody's way. */
+	if (e->code == ERR_STOPPED && image_writer_finish(j->writer, &ignored) < 0)
+		warn_to(j->o->listener, "%s", ignored.text);
+	return -1;
+}
+
+static int job_run(struct job *j, struct rebase_need *need, struct err *e)
+{
+	if (words_check(j, e) < 0 || image_take(j, e) < 0 || backing_take(j, e) < 0)
+		return -1;
+	if (!j->o->dry_run)
+		return change(j, need, e);
+	return j->o->header_only ? 0 : copy_old(j, need, e);
+}
+
+int rebase(const struct spec *image, const struct rebase_options *o, struct rebase_need *need,
+	   struct err *e)
+{
+	struct job j = { .o = o, .spec = image };
+
+	*need = (struct rebase_need){ 0 };
+	int ret = job_run(&j, need, e);
+
+	image_writer_free(j.writer);
+	disk_close(j.other);
+	disk_close(j.disk);
+	free(j.path);
+	return ret;
+}
