@@ -71,6 +71,9 @@ static int image_rebase(const char *name, const struct choices *c, struct spec *
 	signals_watch_end(true);
 	if (c->dry_run)
 		print_need(&need);
+	else
+		cmd_note("%" PRIu64 " bytes were copied, %" PRIu64 " bytes marked as zeros",
+			 need.data, need.zeros);
 	return 0;
 }
 

@@ -155,7 +155,7 @@ static int copy_settle(void *ctx, void *slot, struct err *e)
 	struct copy *c = ctx;
 	int ret = c->builder  ? copy_qcow2_settle(c, slot, e)
 		  : c->writer ? copy_into_settle(c, slot, e)
-		  : c->dry    ? copy_count_settle(c, slot)
+		  : c->dry    ? copy_dry_settle(c, slot)
 			      : copy_raw_settle(c, slot, e);
 
 	return ret < 0 ? copy_failed_at(c->o->target, e) : ret;

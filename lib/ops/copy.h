@@ -81,7 +81,7 @@ struct copy {
 	atomic_uint unwritten;	/* writer: jobs whose data has its place and is not there yet */
 	struct disk *other;	/* bytes that it holds as well are not copied; NULL: none */
 	bool dry;		/* COPY_BELOW_TOP: nothing is written, it is only counted */
-	uint64_t data_len, zero_len; /* dry: bytes that would be copied, that would become zeros */
+	uint64_t data_len, zero_len; /* COPY_BELOW_TOP: bytes that are copied, that become zeros */
 
 	size_t job_max;		/* bytes; a multiple of grid */
 	uint64_t grid;		/* jobs begin and end on multiples of this */
@@ -108,11 +108,12 @@ int copy_qcow2_settle(struct copy *c, struct copy_slot *s, struct err *e);
 int copy_qcow2_finish(struct copy *c, struct copy_slot *s, struct err *e);
 int copy_into_settle(struct copy *c, struct copy_slot *s, struct err *e);
 int copy_into_finish(struct copy *c, struct copy_slot *s, struct err *e);
-int copy_count_settle(struct copy *c, struct copy_slot *s);
+int copy_dry_settle(struct copy *c, struct copy_slot *s);
 
 /* Where not all is copied (copy_picked.c): reads what is, and judges it. */
 int copy_picked_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, struct err *e);
 size_t copy_chunk(const struct copy *c);
+void copy_count(struct copy *c, const struct copy_slot *s);
 /* Reads bytes at .. at+len-1 of the job as the guest sees them. */
 int copy_range_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
 		    size_t len, struct err *e);

@@ -14,7 +14,7 @@ size_t copy_chunk(const struct copy *c)
 	return MAX((size_t)c->unit, CHUNK);
 }
 
-/* The steps of a unit: how many are data, and how many zeros. */
+/* Whether the unit has to be read: one that is wanted in part is taken whole. */
 static bool is_read(const struct copy *c, const struct copy_slot *s, size_t at, size_t end)
 {
 	size_t data = 0, zero = 0, nr = 0;
@@ -23,7 +23,6 @@ static bool is_read(const struct copy *c, const struct copy_slot *s, size_t at, 
 		data += s->step_state[at / c->step] == COPY_DATA;
 		zero += s->step_state[at / c->step] == COPY_ZERO;
 	}
-	/* A unit that is wanted in part is taken whole. */
 	return data || (zero && zero != nr);
 }
 
@@ -143,5 +142,22 @@ int copy_picked_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 		    units_compare(c, w, s, at, end, e) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+void copy_count(struct copy *c, const struct copy_slot *s)
+{
+	for (size_t at = 0; at < s->len; at += c->unit) {
+		enum copy_state state = copy_unit_state(c, s, at);
+		size_t len = MIN((size_t)c->unit, s->len - at);
+
+		c->data_len += state == COPY_DATA ? len : 0;
+		c->zero_len += state == COPY_ZERO ? len : 0;
+	}
+}
+
+int copy_dry_settle(struct copy *c, struct copy_slot *s)
+{
+	copy_settled(c, s); /* that counts */
 	return 0;
 }

@@ -168,6 +168,8 @@ int copy_write_steps(struct copy *c, const struct copy_slot *s, size_t at, size_
 void copy_settled(struct copy *c, const struct copy_slot *s)
 {
 	copy_losses_warn(c, &s->losses);
+	if (c->pick == COPY_BELOW_TOP)
+		copy_count(c, s);
 	watch_progress(c->o->watch, s->guest + (s->zero_len ? s->zero_len : s->len),
 		       c->total);
 }

@@ -54,6 +54,10 @@ static int image_take(struct job *j, struct err *e)
 	struct disk_options how = { .listener = o->listener, .write_flags = o->write_flags,
 				    .backing_direct = o->backing_direct };
 
+	if (!o->dry_run && (j->spec->read_only || j->spec->force_share))
+		return err_set(e, ERR_INVALID,
+			       "%s=on goes only with images that are not changed",
+			       j->spec->read_only ? "read-only" : "force-share");
 	how.flags = o->header_only ? DISK_NO_BACKING | DISK_NO_DATA_FILE : DISK_HOLES;
 	if (!o->dry_run)
 		how.flags |= DISK_WRITE;
@@ -160,6 +164,10 @@ static int change(struct job *j, struct rebase_need *need, struct err *e)
 	if (had_bitmaps && !has_bitmaps(j))
 		warn_to(j->o->listener, "the persistent bitmaps of the image don't cover what was "
 					"copied into it; they are not valid any more");
+	if (ret == 0 && (need->data || need->zeros) &&
+	    image_header(disk_image(j->disk, 0))->nb_snapshots)
+		warn_to(j->o->listener, "where snapshots of the image hold nothing themselves, they "
+					"show the new backing file from now on");
 	if (ret == 0)
 		return image_writer_rename_backing(j->writer, j->name, j->format, e);
 	/* Whoever stops it will go on later: what was copied so far stays, and is in nobody's way. */

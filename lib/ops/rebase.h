@@ -20,7 +20,7 @@ struct rebase_options {
 	const struct listener *listener;
 };
 
-/* dry_run: bytes that would be copied into the image, or be marked as zeros there. */
+/* Bytes that were (dry_run: would be) copied into the image, or marked as zeros there. */
 struct rebase_need {
 	uint64_t data, zeros;
 };

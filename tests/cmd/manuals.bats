@@ -99,7 +99,7 @@ fixtures() {
 
 @test "every deliberate option of our own is a long one and is in the common page" {
 	local option
-	for option in no-clobber level details; do
+	for option in no-clobber level details dry-run; do
 		grep -q -- "Fl -$option" "$MAN/qcow2-tools.7"
 	done
 }
