@@ -85,6 +85,10 @@ int disk_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x
 int disk_next_above(struct disk *d, unsigned depth_end, uint64_t guest, uint64_t max_len,
 		    struct extent *x, struct err *e) MUST_CHECK;
 
+/* Whether the top layer itself says nothing about n guest bytes, all inside the disk. Any thread. */
+int disk_top_is_silent(struct disk *d, uint64_t guest, uint64_t n, bool *silent,
+		       struct err *e) MUST_CHECK;
+
 /* Per-thread state of a reader: decompression contexts and buffers. */
 struct disk_reader;
 struct disk_reader *disk_reader_new(struct disk *d, struct err *e);

@@ -65,3 +65,16 @@ static int image_next(struct disk *d, uint64_t guest, uint64_t max_len, struct e
 }
 
 const struct disk_ops disk_image_ops = { .next = image_next };
+
+int disk_top_is_silent(struct disk *d, uint64_t guest, uint64_t n, bool *silent, struct err *e)
+{
+	struct map_run run;
+
+	*silent = d->image != NULL;
+	for (; *silent && n; guest += run.len, n -= run.len) {
+		if (map_next(&d->map, guest, n, &run, e) < 0)
+			return -1;
+		*silent = run.kind == CLUSTER_ABSENT;
+	}
+	return 0;
+}

@@ -99,36 +99,39 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 	}
 }
 
-/* Whether the steps of a cluster become one packed cluster, which replaces all that is there: not
- * where the target keeps a part of it. What holds nothing yet is made zeros. */
-static bool pack_prepare(const struct copy *c, struct copy_slot *s, size_t first, size_t end)
+/* Whether bytes at .. end-1 of the job become a packed cluster, which replaces all that is there:
+ * then all of it is in the buffer. A cluster of which the image itself holds a part stays as it
+ * is. */
+static int pack_prepare(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
+			size_t end, bool *packs, struct err *e)
 {
-	bool any = false;
+	bool skips = false;
 
-	for (size_t k = first; k < end; k++) {
-		any |= s->step_state[k] == COPY_DATA;
-		if (s->step_state[k] == COPY_SKIP && c->pick == COPY_BELOW_TOP)
-			return false;
+	*packs = false;
+	for (size_t k = at; k < end; k += c->step) {
+		*packs |= s->step_state[k / c->step] == COPY_DATA;
+		skips |= s->step_state[k / c->step] != COPY_DATA;
 	}
-	for (size_t k = first; any && k < end; k++)
-		if (s->step_state[k] == COPY_ZERO)
-			memset(s->in + k * c->step, 0, c->step);
-	return any;
+	if (!*packs || !skips || c->unit == c->grid)
+		return 0;
+	if (disk_top_is_silent(c->o->sources[0], s->guest + at, end - at, packs, e) < 0)
+		return -1;
+	return *packs ? copy_range_read(c, w, s, at, end - at, e) : 0;
 }
 
-static int clusters_pack(struct copy *c, struct copy_worker *w, struct copy_slot *s)
+static int clusters_pack(struct copy *c, struct copy_worker *w, struct copy_slot *s,
+			 struct err *e)
 {
-	size_t size = (size_t)c->grid, padded = align_up(s->len, size);
-	size_t per_cluster = size / c->step, steps = div_up(s->len, c->step);
+	size_t size = (size_t)c->grid;
 
-	memset(s->in + s->len, 0, padded - s->len);
-	for (size_t i = 0; i < padded / size; i++) {
-		bool packs = pack_prepare(c, s, i * per_cluster,
-					  MIN((i + 1) * per_cluster, steps));
+	memset(s->in + s->len, 0, align_up(s->len, size) - s->len);
+	for (size_t at = 0; at < s->len; at += size) {
+		bool packs;
 
-		s->packed_len[i] =
-			packs ? packer_pack(w->packer, s->in + i * size, s->out + i * size)
-			      : 0;
+		if (pack_prepare(c, w, s, at, MIN(at + size, s->len), &packs, e) < 0)
+			return -1;
+		s->packed_len[at / size] =
+			packs ? packer_pack(w->packer, s->in + at, s->out + at) : 0;
 	}
 	return 0;
 }
@@ -144,7 +147,7 @@ int copy_work(void *ctx, void *worker, void *slot, struct err *e)
 	if (c->pick != COPY_ALL ? copy_picked_read(c, w, s, e) < 0 : pieces_read(c, w, s, e) < 0)
 		return -1;
 	zeros_find(c, s);
-	return c->o->compress ? clusters_pack(c, w, s) : 0;
+	return c->o->compress ? clusters_pack(c, w, s, e) : 0;
 }
 
 int copy_write_steps(struct copy *c, const struct copy_slot *s, size_t at, size_t len,
