@@ -106,3 +106,13 @@ int txn_trim(struct txn *x, struct err *e) MUST_CHECK;
 /* The file may be cut behind this byte: the end of the last cluster that is counted. After
  * txn_finish() or before anything was changed. */
 int txn_image_end(struct txn *x, uint64_t *end, struct err *e) MUST_CHECK;
+
+/* Whether nothing but the active disk and the tables owns clusters: no snapshots, no bitmaps, no
+ * encryption. */
+bool txn_can_restart(const struct txn *x);
+/* Makes such an image one that maps nothing and cuts its file, without a look at what was there:
+ * new tables, and the header switched to them (meta/txn_restart.c). All autoclear bits are cleared.
+ * A crash leaves the image as it was or empty. *done = false and success: there is no place for the
+ * tables, and nothing was changed. Otherwise the txn can only be freed, and what is known of tables
+ * and refcounts is out of date. */
+int txn_restart(struct txn *x, bool *done, struct err *e) MUST_CHECK;
