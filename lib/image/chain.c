@@ -167,6 +167,7 @@ static struct disk *layer_open(struct chain *c, const struct spec *s, struct err
 	}
 	d->depth = c->layers;
 	d->flags = c->options->flags;
+	d->probed = s->format == FORMAT_PROBE;
 	f = write_check(c, s, e) < 0 ? NULL : file_open(s->path, layer_file_flags(c, s), e);
 	if (!f || loop_check(c, f, e) < 0 || spec_find_format(s, f, &d->format, e) < 0)
 		goto out;

@@ -1,9 +1,11 @@
 #include "image/disk.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/align.h"
 #include "image/internal.h"
+#include "image/policy.h"
 
 void disk_close(struct disk *d)
 {
@@ -118,6 +120,54 @@ bool disk_uses_path(const struct disk *d, const char *path)
 		    (d->image && file_is(d->image->data_file, device, inode)))
 			return true;
 	return false;
+}
+
+bool disk_layer_probed(const struct disk *d, unsigned depth)
+{
+	const struct disk *layer = layer_at(d, depth);
+
+	return layer && layer->probed;
+}
+
+bool disk_layer_is_alone(const struct disk *d, unsigned depth)
+{
+	const struct disk *layer = layer_at(d, depth);
+	const struct file *files[2] = { layer->file,
+					layer->image ? layer->image->data_file : NULL };
+
+	if (files[1] && file_same(files[0], files[1]))
+		return false;
+	for (; d; d = d->backing)
+		for (unsigned i = 0; d != layer && i < 2; i++)
+			if (files[i] && (file_same(d->file, files[i]) ||
+					 (d->image && d->image->data_file &&
+					  file_same(d->image->data_file, files[i]))))
+				return false;
+	return true;
+}
+
+int disk_find_layer(struct disk *d, const char *name, unsigned *depth, struct err *e)
+{
+	uint64_t device, inode;
+
+	*depth = 0;
+	for (; d->backing; d = d->backing) {
+		const char *stored = d->image ? d->image->backing_name : NULL;
+		char *path = policy_combine(file_path(d->file), name);
+
+		if (!path)
+			return err_nomem(e);
+		bool same = (stored && strcmp(stored, name) == 0) ||
+			    (file_path_identity(path, &device, &inode) &&
+			     file_is(d->backing->file, device, inode));
+
+		free(path);
+		if (!same)
+			continue;
+		*depth = d->backing->depth;
+		return 0;
+	}
+	return 0;
 }
 
 static int layer_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,

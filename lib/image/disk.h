@@ -66,6 +66,15 @@ const char *disk_layer_file(const struct disk *d, unsigned depth);
 struct file *disk_layer_handle(struct disk *d, unsigned depth);
 /* Bytes of layer `depth` as a disk; 0 past the end of the chain. */
 uint64_t disk_layer_size(const struct disk *d, unsigned depth);
+/* Whether nobody said that layer `depth` is in the format that it is opened as: it was found by
+ * looking. What was taken for raw then should not be written to (5.3 of the command-line contract):
+ * the next one who looks may find something else. */
+bool disk_layer_probed(const struct disk *d, unsigned depth);
+/* Whether no other layer uses the file or the data file of layer `depth`. */
+bool disk_layer_is_alone(const struct disk *d, unsigned depth);
+/* The depth (> 0) of the first layer that the image above it knows by this name: it is stored there
+ * just so, or leads to the same file from the directory of that image. 0: there is none. */
+int disk_find_layer(struct disk *d, const char *name, unsigned *depth, struct err *e) MUST_CHECK;
 /* Whether the top-level files are the same file as `f` (device and inode), any layer, data
  * files included. */
 bool disk_uses_file(const struct disk *d, const struct file *f);

@@ -47,6 +47,7 @@ struct disk {
 	enum image_format format;
 	uint64_t size;
 	unsigned depth, flags;
+	bool probed;	      /* the format was found by looking */
 	struct disk *backing; /* owned */
 	struct file *file;    /* raw: owned; qcow2: belongs to the image */
 	struct image *image;  /* qcow2: owned */

@@ -50,5 +50,7 @@ int writer_write_host(struct image_writer *w, uint64_t host, const void *buf, si
 /* Writes bytes from .. to-1 of the cluster at `guest`, not all of it (writer_cow.c). */
 int writer_write_part(struct image_writer *w, uint64_t guest, uint64_t from, uint64_t to,
 		      const uint8_t *buf, struct err *e);
+/* L1 entry idx becomes 0, and what it leads to loses a reference (writer_tree.c). */
+int writer_l1_clear(struct image_writer *w, uint32_t idx, struct err *e);
 /* The bits of the subclusters that bytes from .. to-1 of a cluster touch. */
 uint64_t writer_subclusters(const struct geom *g, uint64_t from, uint64_t to);
