@@ -90,6 +90,7 @@ struct copy {
 	enum copy_pick pick;
 	unsigned depth_end;	/* COPY_ABOVE, COPY_BELOW_TOP: layers from here on are left out */
 	bool enter_zeros;	/* zeros must be said aloud, they are not there by themselves */
+	bool unmap_zeros;	/* space behind zeros that are entered is given back */
 
 	uint64_t pos;		/* fill: what comes next, as the target counts */
 	struct extent pending;	/* fill: the extent at pos; len 0: ask */

@@ -31,7 +31,7 @@ static int units_write(struct copy *c, struct copy_slot *s, size_t at, size_t le
 	size_t done;
 
 	if (state == COPY_ZERO && c->enter_zeros)
-		return image_write_zeros(c->writer, s->guest + at, len, false, e);
+		return image_write_zeros(c->writer, s->guest + at, len, c->unmap_zeros, e);
 	for (; state == COPY_DATA && len; at += done, len -= done)
 		if (data_place(c, s, at, len, later, &done, e) < 0)
 			return -1;
@@ -83,7 +83,7 @@ int copy_into_settle(struct copy *c, struct copy_slot *s, struct err *e)
 		full = false;
 	}
 	if (s->zero_len)
-		return image_write_zeros(c->writer, s->guest, s->zero_len, false, e);
+		return image_write_zeros(c->writer, s->guest, s->zero_len, c->unmap_zeros, e);
 	if (c->o->compress ? packed_write(c, s, e) < 0 : plain_write(c, s, 0, s->len, !full, e) < 0)
 		return -1;
 	if (!s->place_nr)
