@@ -23,7 +23,7 @@ static int tree_release(struct image_writer *w, struct err *e)
 {
 	uint64_t end;
 
-	txn_punch(w->txn, true);
+	image_writer_punch(w);
 	for (uint32_t i = 0; i < w->disk->map.l1_nr; i++)
 		if (writer_l1_clear(w, i, e) < 0 || image_writer_relax(w, e) < 0)
 			return -1;

@@ -313,3 +313,8 @@ void image_writer_expect_backing(struct image_writer *w)
 {
 	w->expect_backing = true;
 }
+
+void image_writer_punch(struct image_writer *w)
+{
+	txn_punch(w->txn, true);
+}

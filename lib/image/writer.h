@@ -26,6 +26,8 @@ uint64_t image_writer_unit(const struct image_writer *w);
 /* The image is about to get a backing file: zeros must be said from now on, even where nothing
  * shows through yet. */
 void image_writer_expect_backing(struct image_writer *w);
+/* Space that becomes free is given back to the file system. */
+void image_writer_punch(struct image_writer *w);
 
 /* n guest bytes, inside the disk. */
 int image_write(struct image_writer *w, uint64_t guest, const void *buf, size_t n,

@@ -126,6 +126,8 @@ static int image_fill(struct job *j, struct copy *c, struct err *e)
 	int ret = -1;
 
 	c->writer = image_writer_new(j->base, j->o->listener, j->o->watch, e);
+	if (c->writer)
+		image_writer_punch(c->writer);
 	if (c->writer && image_grow(c->writer, c->total, e) == 0 && copy_run(c, e) == 0)
 		ret = image_writer_finish(c->writer, e);
 	image_writer_free(c->writer);
