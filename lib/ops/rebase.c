@@ -67,7 +67,12 @@ static int image_take(struct job *j, struct err *e)
 	if (disk_format(j->disk) != FORMAT_QCOW2)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "Could not change the backing file: a raw image can't have one");
-	if (image_rename_backing_check(disk_image(j->disk, 0), j->name, j->format, e) < 0)
+	struct image *img = disk_image(j->disk, 0);
+
+	if (o->compress && !o->header_only && image_geom(img)->data_file)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "Compression is not possible with an external data file");
+	if (image_rename_backing_check(img, j->name, j->format, e) < 0)
 		return err_ctx(e, "Could not change the backing file");
 	return 0;
 }
@@ -148,6 +153,16 @@ static bool has_bitmaps(const struct job *j)
 	return h->has_bitmaps_ext && (h->autoclear_features & AUTOCLEAR_BITMAPS);
 }
 
+static int name_change(struct job *j, const struct rebase_need *need, struct err *e)
+{
+	if (image_writer_rename_backing(j->writer, j->name, j->format, e) < 0)
+		return -1;
+	if ((need->data || need->zeros) && image_header(disk_image(j->disk, 0))->nb_snapshots)
+		warn_to(j->o->listener, "where snapshots of the image hold nothing themselves, they "
+					"show the new backing file from now on");
+	return 0;
+}
+
 static int change(struct job *j, struct rebase_need *need, struct err *e)
 {
 	struct err ignored = ERR_INIT;
@@ -164,12 +179,8 @@ static int change(struct job *j, struct rebase_need *need, struct err *e)
 	if (had_bitmaps && !has_bitmaps(j))
 		warn_to(j->o->listener, "the persistent bitmaps of the image don't cover what was "
 					"copied into it; they are not valid any more");
-	if (ret == 0 && (need->data || need->zeros) &&
-	    image_header(disk_image(j->disk, 0))->nb_snapshots)
-		warn_to(j->o->listener, "where snapshots of the image hold nothing themselves, they "
-					"show the new backing file from now on");
 	if (ret == 0)
-		return image_writer_rename_backing(j->writer, j->name, j->format, e);
+		return name_change(j, need, e);
 	/* Whoever stops it will go on later: what was copied so far stays, and is in nobody's way. */
 	if (e->code == ERR_STOPPED && image_writer_finish(j->writer, &ignored) < 0)
 		warn_to(j->o->listener, "%s", ignored.text);

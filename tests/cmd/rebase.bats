@@ -377,6 +377,7 @@ on_new() {
 	refused data_file_raw d.qcow2 -u -b b.qcow2 -F qcow2 d.qcow2
 	rebased d.qcow2 -b ""
 	rebased d.qcow2 -u
+	refused "Compression" d.qcow2 -c -b "" d.qcow2
 }
 
 @test "a relative name is looked for beside the image" {
