@@ -73,9 +73,10 @@ static int other_read(struct copy *c, struct copy_worker *w, uint64_t guest, siz
 	uint64_t size = c->other ? disk_size(c->other) : 0;
 	size_t inside = guest < size ? (size_t)MIN((uint64_t)n, size - guest) : 0;
 
-	if (inside && disk_read(w->other, guest, w->other_bytes, inside, e) < 0)
-		return err_ctx(e, "new backing file: error while reading at byte %llu",
-			       (unsigned long long)guest);
+	if (inside && disk_read(w->other, guest, w->other_bytes, inside, e) < 0) {
+		err_ctx(e, "error while reading at byte %llu", (unsigned long long)guest);
+		return err_ctx(e, "%s", disk_name(c->other));
+	}
 	memset(w->other_bytes + inside, 0, n - inside);
 	return 0;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
+#include "base/text.h"
 #include "image/image.h"
 #include "image/policy.h"
 #include "image/writer.h"
@@ -120,6 +120,7 @@ static int copy_old(struct job *j, struct rebase_need *need, struct err *e)
 		.sources = &j->disk,
 		.source_nr = 1,
 		.count = UINT64_MAX,
+		.target = disk_name(j->disk),
 		.compress = o->compress && !o->dry_run,
 		.sparse = SPARSE,
 		.watch = o->watch,
@@ -153,10 +154,19 @@ static bool has_bitmaps(const struct job *j)
 	return h->has_bitmaps_ext && (h->autoclear_features & AUTOCLEAR_BITMAPS);
 }
 
+/* Reading and copying say themselves who failed. */
+static int image_failed(const struct job *j, struct err *e)
+{
+	char shown[256];
+	const char *name = disk_name(j->disk);
+
+	return err_ctx(e, "%s", text_escape(name, strlen(name), shown, sizeof shown));
+}
+
 static int name_change(struct job *j, const struct rebase_need *need, struct err *e)
 {
 	if (image_writer_rename_backing(j->writer, j->name, j->format, e) < 0)
-		return -1;
+		return image_failed(j, e);
 	if ((need->data || need->zeros) && image_header(disk_image(j->disk, 0))->nb_snapshots)
 		warn_to(j->o->listener, "where snapshots of the image hold nothing themselves, they "
 					"show the new backing file from now on");
@@ -171,7 +181,7 @@ static int change(struct job *j, struct rebase_need *need, struct err *e)
 
 	j->writer = image_writer_new(j->disk, j->o->listener, j->o->watch, e);
 	if (!j->writer)
-		return -1;
+		return image_failed(j, e);
 	if (j->name)
 		image_writer_expect_backing(j->writer);
 	if (!j->o->header_only)

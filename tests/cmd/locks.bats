@@ -142,6 +142,22 @@ readers_pass() {
 	accepted qcow2-info --image-opts driver=qcow2,file.filename=disk.qcow2,file.locking=off
 }
 
+@test "rebase wants the image for itself, and -U is for the new backing file" {
+	img create -f qcow2 other.qcow2 4M
+	hold -f qcow2 other.qcow2
+	blocked 1 other.qcow2 'shared "write"' qcow2-rebase -b other.qcow2 -F qcow2 disk.qcow2
+	accepted qcow2-rebase -U -b other.qcow2 -F qcow2 disk.qcow2
+	accepted qcow2-rebase -u -b other.qcow2 -F qcow2 disk.qcow2
+	release
+	hold -f qcow2 disk.qcow2
+	blocked 1 disk.qcow2 '"write"' qcow2-rebase -U -b base.qcow2 -F qcow2 disk.qcow2
+	blocked 1 disk.qcow2 '"write"' qcow2-rebase -U -u -b base.qcow2 -F qcow2 disk.qcow2
+	release
+	hold -r -f qcow2 disk.qcow2
+	blocked 1 disk.qcow2 '"write"' qcow2-rebase -u disk.qcow2
+	accepted qcow2-rebase --dry-run -b base.qcow2 -F qcow2 disk.qcow2
+}
+
 @test "our own readers and writers keep to the same locks" {
 	head -c 2M /dev/urandom >slow.raw
 	qcow2-convert -f raw -O qcow2 -r 256k slow.raw target.qcow2 &
