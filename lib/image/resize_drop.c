@@ -77,7 +77,7 @@ static int l1_entry_read(struct resize *z, uint64_t off, uint64_t *l2_off, struc
 int resize_drop_tables(struct resize *z, uint64_t l1_off, uint32_t from, uint32_t to, bool clear,
 		       struct err *e)
 {
-	uint64_t l2_off;
+	uint64_t l2_off = 0;
 
 	for (uint32_t i = from; i < to; i++) {
 		if (l1_entry_read(z, l1_off + i * UINT64_C(8), &l2_off, e) < 0)

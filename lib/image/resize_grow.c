@@ -85,7 +85,7 @@ static int tail_zero(struct resize *z, struct err *e)
 	bool shows;
 
 	for (; at < end; at += x.len) {
-		if (disk_next_top(z->disk, at, end - at, &x, e) < 0 ||
+		if (disk_next_above(z->disk, z->disk->depth + 1, at, end - at, &x, e) < 0 ||
 		    tail_shows(z, &x, &shows, e) < 0 ||
 		    (shows && image_write_zeros(z->w, at, x.len, false, e) < 0))
 			return -1;
