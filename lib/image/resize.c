@@ -51,10 +51,6 @@ static int image_check(const struct resize *z, struct err *e)
 	const struct header *h = &z->img->header;
 	uint64_t l1_end = h->l1_table_off + h->l1_size * UINT64_C(8);
 
-	if (h->incompatible_features & INCOMPATIBLE_DIRTY)
-		return err_set(e, ERR_CORRUPT,
-			       "the image was not closed properly and its refcounts may be out of "
-			       "date; run check -r all");
 	/* The rest of the cluster that the disk ends in becomes zeros, and its beginning comes from
 	 * there. */
 	if (z->size > z->old_size && z->backing_end == BACKING_END_UNKNOWN &&

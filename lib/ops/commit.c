@@ -2,8 +2,8 @@
 
 #include "base/align.h"
 #include "image/empty.h"
-#include "image/grow.h"
 #include "image/image.h"
+#include "image/resize.h"
 #include "image/target.h"
 #include "image/writer.h"
 #include "ops/copy.h"
@@ -108,7 +108,7 @@ static int raw_fill(struct job *j, struct copy *c, struct err *e)
 	struct target t = { .file = disk_layer_handle(j->base, 0) };
 
 	c->target = &t;
-	if (disk_raw_grow(j->base, c->total, e) < 0 || copy_run(c, e) < 0)
+	if (copy_run(c, e) < 0)
 		return -1;
 	return file_flush(t.file, e);
 }
@@ -128,7 +128,7 @@ static int image_fill(struct job *j, struct copy *c, struct err *e)
 	c->writer = image_writer_new(j->base, j->o->listener, j->o->watch, e);
 	if (c->writer)
 		image_writer_punch(c->writer);
-	if (c->writer && image_grow(c->writer, c->total, e) == 0 && copy_run(c, e) == 0)
+	if (c->writer && copy_run(c, e) == 0)
 		ret = image_writer_finish(c->writer, e);
 	image_writer_free(c->writer);
 	if (had_bitmaps && !has_bitmaps(j->base))
@@ -136,6 +136,17 @@ static int image_fill(struct job *j, struct copy *c, struct err *e)
 			"'%s': its bitmaps do not show these changes and are not valid any more",
 			disk_name(j->base));
 	return ret;
+}
+
+/* A base that is shorter becomes as long as what is put into it, which is never less. */
+static int base_grow(struct job *j, uint64_t size, struct err *e)
+{
+	struct resize_options o = { .size = size };
+
+	if (size <= disk_size(j->base))
+		return 0;
+	return disk_image(j->base, 0) ? image_resize(j->base, &o, j->o->listener, e)
+				      : raw_resize(j->base, &o, e);
 }
 
 static int base_fill(struct job *j, struct err *e)
@@ -155,7 +166,7 @@ static int base_fill(struct job *j, struct err *e)
 		.depth_end = j->depth,
 		.unmap_zeros = true,
 	};
-	int ret = copy_begin(&c, e);
+	int ret = copy_begin(&c, e) < 0 || base_grow(j, c.total, e) < 0 ? -1 : 0;
 
 	if (ret == 0)
 		ret = disk_image(j->base, 0) ? image_fill(j, &c, e) : raw_fill(j, &c, e);
