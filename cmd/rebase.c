@@ -77,35 +77,37 @@ static int image_rebase(const char *name, const struct choices *c, struct spec *
 	return 0;
 }
 
+static struct choices choices;
+
+static struct poptOption options[] = {
+	OPTION_FORMAT,
+	OPTION_IMAGE_OPTS,
+	{ "backing", 'b', POPT_ARG_STRING, &choices.backing, 0,
+	  "the new backing file, as it is to be stored; empty: none", "NAME" },
+	{ "backing-format", 'F', POPT_ARG_STRING, &choices.backing_format, 0,
+	  "format of the new backing file: raw or qcow2", "FMT" },
+	{ NULL, 'B', POPT_ARG_STRING, &choices.backing_format, 0, "the same as -F",
+	  "FMT" },
+	{ "backing-unsafe", 'u', POPT_ARG_NONE, &choices.header_only, 0,
+	  "only write the name: backing files are neither needed nor compared", NULL },
+	{ "compress", 'c', POPT_ARG_NONE, &choices.compress, 0,
+	  "compress the clusters that are copied", NULL },
+	{ "dry-run", 0, POPT_ARG_NONE, &choices.dry_run, 0,
+	  "change nothing, and say how much would be copied", NULL },
+	{ "cache", 't', POPT_ARG_STRING, &choices.cache, 0,
+	  "cache mode of FILE (default: writeback)", "MODE" },
+	{ "backing-cache", 'T', POPT_ARG_STRING, &choices.backing_cache, 0,
+	  "cache mode of the old and the new backing file", "MODE" },
+	{ "force-share", 'U', POPT_ARG_NONE, &choices.force_share, 0,
+	  "open the new backing file even while another process writes to it", NULL },
+	OPTION_PROGRESS,
+	OPTION_QUIET,
+	OPTIONS_COMMON,
+	POPT_TABLEEND
+};
+
 int main(int argc, const char **argv)
 {
-	struct choices choices = { 0 };
-	struct poptOption options[] = {
-		OPTION_FORMAT,
-		OPTION_IMAGE_OPTS,
-		{ "backing", 'b', POPT_ARG_STRING, &choices.backing, 0,
-		  "the new backing file, as it is to be stored; empty: none", "NAME" },
-		{ "backing-format", 'F', POPT_ARG_STRING, &choices.backing_format, 0,
-		  "format of the new backing file: raw or qcow2", "FMT" },
-		{ NULL, 'B', POPT_ARG_STRING, &choices.backing_format, 0, "the same as -F",
-		  "FMT" },
-		{ "backing-unsafe", 'u', POPT_ARG_NONE, &choices.header_only, 0,
-		  "only write the name: backing files are neither needed nor compared", NULL },
-		{ "compress", 'c', POPT_ARG_NONE, &choices.compress, 0,
-		  "compress the clusters that are copied", NULL },
-		{ "dry-run", 0, POPT_ARG_NONE, &choices.dry_run, 0,
-		  "change nothing, and say how much would be copied", NULL },
-		{ "cache", 't', POPT_ARG_STRING, &choices.cache, 0,
-		  "cache mode of FILE (default: writeback)", "MODE" },
-		{ "backing-cache", 'T', POPT_ARG_STRING, &choices.backing_cache, 0,
-		  "cache mode of the old and the new backing file", "MODE" },
-		{ "force-share", 'U', POPT_ARG_NONE, &choices.force_share, 0,
-		  "open the new backing file even while another process writes to it", NULL },
-		OPTION_PROGRESS,
-		OPTION_QUIET,
-		OPTIONS_COMMON,
-		POPT_TABLEEND
-	};
 	struct cmd c = cmd_start(argc, argv, &about, options);
 	const char *name = cmd_arg(&c, "FILE");
 	struct err e = ERR_INIT;

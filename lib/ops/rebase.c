@@ -77,6 +77,18 @@ static int image_take(struct job *j, struct err *e)
 	return 0;
 }
 
+/* What is about to be written may not be read from, as a data file of some layer either. */
+static int apart_check(const struct job *j, struct err *e)
+{
+	struct image *img = disk_image(j->disk, 0);
+	struct file *data = image_data_file(img);
+
+	if (!disk_uses_file(j->other, image_file(img)) &&
+	    !(data && disk_uses_file(j->other, data)))
+		return 0;
+	return err_set(e, ERR_INVALID, "'%s' has its data in a file of the image itself", j->path);
+}
+
 /* Whether the new backing file may be one; opens it, unless only its name counts. */
 static int backing_take(struct job *j, struct err *e)
 {
@@ -102,7 +114,7 @@ static int backing_take(struct job *j, struct err *e)
 	s.direct_only = j->spec->direct_only;
 	j->other = disk_open(&s, &how, e);
 	spec_fini(&s);
-	return j->other ? 0 : -1;
+	return j->other ? apart_check(j, e) : -1;
 }
 
 /* Where a chain was put together by hand, what stands behind a layer may be anything. */

@@ -368,6 +368,9 @@ on_new() {
 	for option in "" -u; do
 		refused "data file" d.qcow2 $option -b d.data -F raw d.qcow2
 	done
+	img create -f qcow2 -o data_file=e.data e.qcow2 1M
+	ln -f d.data e.data
+	refused "has its data in" d.qcow2 -U -b e.qcow2 -F qcow2 d.qcow2
 }
 
 @test "a data file that is a raw image by itself excludes a backing file" {
