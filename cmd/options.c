@@ -25,7 +25,8 @@ struct poptOption cmd_common_options[] = {
 };
 
 /* popt hands out strings that nobody owns, and forgets the first of two. So the rows that
- * take a string get a number of ours, and the strings are kept here until the end. */
+ * take a string get a number of ours, and the strings are kept here until the end. The rows of
+ * steps get one, too. */
 #define FIRST_VAL 1000
 
 static struct {
@@ -56,6 +57,16 @@ static bool is_end(const struct poptOption *o)
 	return !o->longName && !o->shortName && !o->arg;
 }
 
+static unsigned kind_of(const struct poptOption *row)
+{
+	return row->argInfo & POPT_ARG_MASK;
+}
+
+static bool is_step(const struct poptOption *row)
+{
+	return row->val && (kind_of(row) == POPT_ARG_NONE || kind_of(row) == POPT_ARG_STRING);
+}
+
 static struct poptOption *copy_table(struct poptOption *from)
 {
 	size_t nr = 0;
@@ -67,16 +78,17 @@ static struct poptOption *copy_table(struct poptOption *from)
 	if (!to)
 		out_of_memory();
 	for (size_t i = 0; i < nr; i++) {
-		unsigned kind = from[i].argInfo & POPT_ARG_MASK;
+		unsigned kind = kind_of(&from[i]);
 
 		to[i] = from[i];
 		if (from[i].arg == cmd_common_options)
 			to[i].arg = kept.common = copy_table(cmd_common_options);
-		if (kind != POPT_ARG_STRING && kind != POPT_ARG_ARGV)
+		if (kind != POPT_ARG_STRING && kind != POPT_ARG_ARGV && !is_step(&from[i]))
 			continue;
 		if (!vec_grow(&kept.takers, kept.takers_nr, &kept.takers_room))
 			out_of_memory();
-		to[i].argInfo = (from[i].argInfo & ~POPT_ARG_MASK) | POPT_ARG_STRING;
+		to[i].argInfo = (from[i].argInfo & ~POPT_ARG_MASK) |
+				(kind == POPT_ARG_NONE ? POPT_ARG_NONE : POPT_ARG_STRING);
 		to[i].arg = NULL;
 		to[i].val = FIRST_VAL + (int)kept.takers_nr;
 		kept.takers[kept.takers_nr++] = &from[i];
@@ -99,10 +111,20 @@ static void append_string(const char ***list, const char *s)
 	*list = more;
 }
 
+static void append_step(struct cmd_steps *steps, int what, const char *value)
+{
+	if (!vec_grow(&steps->items, steps->nr, &steps->room))
+		out_of_memory();
+	steps->items[steps->nr++] = (struct cmd_step){ what, value };
+}
+
 static void store(const struct poptOption *row, char *value)
 {
-	keep_string(value);
-	if ((row->argInfo & POPT_ARG_MASK) == POPT_ARG_ARGV)
+	if (kind_of(row) != POPT_ARG_NONE)
+		keep_string(value);
+	if (is_step(row))
+		append_step(row->arg, row->val, value);
+	else if (kind_of(row) == POPT_ARG_ARGV)
 		append_string(row->arg, value);
 	else
 		*(const char **)row->arg = value;
@@ -111,7 +133,12 @@ static void store(const struct poptOption *row, char *value)
 static void free_lists(void)
 {
 	for (size_t i = 0; i < kept.takers_nr; i++)
-		if ((kept.takers[i]->argInfo & POPT_ARG_MASK) == POPT_ARG_ARGV) {
+		if (is_step(kept.takers[i])) {
+			struct cmd_steps *steps = kept.takers[i]->arg;
+
+			free(steps->items);
+			*steps = (struct cmd_steps){ 0 };
+		} else if (kind_of(kept.takers[i]) == POPT_ARG_ARGV) {
 			const char ***list = kept.takers[i]->arg;
 
 			free(*list);

@@ -23,6 +23,17 @@ struct cmd {
 	const char *signed_operand; /* to be handed out behind the others */
 };
 
+/* Options whose order matters: each time one of them is given, a step is added. */
+struct cmd_step {
+	int what;	   /* which of them: the row's `val` */
+	const char *value; /* NULL: it takes none */
+};
+
+struct cmd_steps {
+	struct cmd_step *items;
+	size_t nr, room;
+};
+
 #define OPTION_FORMAT                                                                      \
 	{ "format", 'f', POPT_ARG_STRING, &cmd_flags.format, 0,                            \
 	  "format of FILE: raw or qcow2 (default: found by looking)", "FMT" }
@@ -49,7 +60,8 @@ extern struct poptOption cmd_common_options[];
 /* Parses the command line. Rows of `options` are popt's, with these kinds: POPT_ARG_NONE and
  * POPT_ARG_VAL (int), POPT_ARG_STRING (const char *, the last one given wins, NULL when not
  * given), POPT_ARG_ARGV (const char **, NULL-terminated, NULL when never given: options that
- * repeat); strings belong to the cmd. No row may have a `val`, except for POPT_ARG_VAL.
+ * repeat); strings belong to the cmd. No row may have a `val`, except for POPT_ARG_VAL and for
+ * rows of kind POPT_ARG_NONE and POPT_ARG_STRING whose `arg` is a struct cmd_steps *.
  * Usage errors, --help and --version do not return. */
 struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
 		     struct poptOption *options);

@@ -86,6 +86,8 @@ void txn_header_replace(struct txn *x, uint8_t *bytes);
 /* Whether nr clusters from host on may be written as guest data: ERR_CORRUPT if they hold
  * metadata; the corrupt bit is then set and nothing is written any more. */
 int txn_guest_check(struct txn *x, uint64_t host, uint64_t nr, struct err *e) MUST_CHECK;
+/* Whether one of nr clusters from host on holds metadata other than tables and data of bitmaps. */
+bool txn_is_metadata(const struct txn *x, uint64_t host, uint64_t nr);
 /* Sets the corrupt bit (version 3) and refuses everything from now on. Returns -1 with what e
  * says. */
 int txn_mark_corrupt(struct txn *x, struct err *e);

@@ -108,3 +108,11 @@ int txn_guest_check(struct txn *x, uint64_t host, uint64_t nr, struct err *e)
 		cluster << bits, overlap_text(what));
 	return txn_mark_corrupt(x, e);
 }
+
+bool txn_is_metadata(const struct txn *x, uint64_t host, uint64_t nr)
+{
+	uint64_t cluster;
+
+	return overlap_find(&x->overlap, host >> x->img.geom->cluster_bits, nr, &cluster) !=
+	       OVERLAP_NONE;
+}
