@@ -34,7 +34,7 @@ static const struct subcommand {
 	{ "snapshot", IMAGE " [-l | -a SNAP | -c NAME | -d SNAP] [-U] [-q] " COMMON
 			    " filename" },
 	{ "bitmap", "(--merge SOURCE | --add | --remove | --clear | --enable | --disable)... "
-		    "[-b SOURCE_FILE [-F FMT]] [-g SIZE] " IMAGE " " COMMON
+		    "[-b SOURCE_FILE [-F FMT]] [-g SIZE] " IMAGE " [-U] " COMMON
 		    " filename bitmap" },
 	{ "amend", "-o LIST " IMAGE " [-t CACHE] [--force] [-p] [-q] " COMMON " filename" },
 	{ "map", IMAGE " [-s OFFSET] [-l LENGTH] [--output=human|json] [-U] " COMMON
