@@ -72,6 +72,11 @@ int bitmap_next(struct bitmap_set *s, struct bitmap *b, uint64_t *guest, uint64_
 int bitmap_set_store(struct bitmap_set *s, struct image_writer *w, const struct watch *watch,
 		     struct err *e) MUST_CHECK;
 
+/* The same for a set that was loaded before its bit was withdrawn, changed or not: the set is in force
+ * again. The writer may go on, with a set that is loaded anew. */
+int bitmap_set_promise(struct bitmap_set *s, struct image_writer *w, const struct watch *watch,
+		       struct err *e) MUST_CHECK;
+
 /* What a bitmap gets that asks for nothing else: a cluster, as far as that is sensible. */
 static inline unsigned bitmap_granularity_bits(unsigned cluster_bits)
 {

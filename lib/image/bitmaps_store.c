@@ -249,13 +249,16 @@ static bool switch_is_atomic(const struct bitmap_set *s, const struct image *img
 	       place / SECTOR_SIZE == (place + EXT_BITMAPS_BYTES - 1) / SECTOR_SIZE;
 }
 
-static int promise(struct image_writer *w, bool valid, struct err *e)
+static int withdraw(struct image_writer *w, struct err *e)
 {
-	uint64_t *word = &w->img->header.autoclear_features;
-
-	*word = valid ? *word | AUTOCLEAR_BITMAPS : *word & ~AUTOCLEAR_BITMAPS;
+	w->img->header.autoclear_features &= ~AUTOCLEAR_BITMAPS;
 	txn_header(w->txn, HEADER_FEATURES);
 	return txn_finish(w->txn, e);
+}
+
+static int promise(struct image_writer *w, struct err *e)
+{
+	return txn_finish(w->txn, e) < 0 ? -1 : txn_promise(w->txn, AUTOCLEAR_BITMAPS, e);
 }
 
 /* Where more than a sector of the header changes, no reader may believe it in between: the bitmaps
@@ -267,7 +270,7 @@ static int set_point(struct bitmap_set *s, struct image_writer *w, const struct 
 	uint8_t *bytes;
 
 	if (!atomic && (w->img->header.autoclear_features & AUTOCLEAR_BITMAPS) &&
-	    promise(w, false, e) < 0)
+	    withdraw(w, e) < 0)
 		return -1;
 	if (set_release(s, w, e) < 0)
 		return -1;
@@ -277,10 +280,11 @@ static int set_point(struct bitmap_set *s, struct image_writer *w, const struct 
 	w->img->header.has_bitmaps_ext = ext->nr;
 	w->img->header.bitmaps = *ext;
 	txn_header_replace(w->txn, bytes);
-	if (txn_commit(w->txn, e) < 0)
+	if (txn_commit(w->txn, e) < 0 ||
+	    (ext->nr && txn_guard_bitmaps(w->txn, ext->directory_off, ext->directory_len, e) < 0))
 		return -1;
 	if (s->nr && !(w->img->header.autoclear_features & AUTOCLEAR_BITMAPS))
-		return promise(w, true, e);
+		return promise(w, e);
 	return txn_finish(w->txn, e);
 }
 
@@ -311,4 +315,10 @@ int bitmap_set_store(struct bitmap_set *s, struct image_writer *w, const struct 
 	    set_grow(s, w, &ext, watch, e) < 0)
 		return -1;
 	return set_point(s, w, &ext, e);
+}
+
+int bitmap_set_promise(struct bitmap_set *s, struct image_writer *w, const struct watch *watch,
+		       struct err *e)
+{
+	return s->changed ? bitmap_set_store(s, w, watch, e) : promise(w, e);
 }

@@ -56,6 +56,7 @@ void bits_fini(struct bits *b)
 
 static void page_become(struct bits *b, uint64_t page, uint64_t stored)
 {
+	b->mem_nr -= b->pages[page].mem != NULL;
 	free(b->pages[page].mem);
 	b->pages[page] = (struct bits_page){ .stored = stored };
 	if (b->buf_page == page)
@@ -111,6 +112,7 @@ static int page_edit(struct bits *b, uint64_t page, uint8_t **bytes, struct err 
 	p->mem = *bytes = calloc(1, page_size(b));
 	if (!p->mem)
 		return err_nomem(e);
+	b->mem_nr++;
 	if (kind == BITS_ONES)
 		bytes_set(p->mem, 0, used);
 	else if (kind != BITS_ZEROS)

@@ -22,6 +22,7 @@ struct bits {
 	unsigned page_bits; /* log2 of the bytes in a page */
 	struct bits_page *pages;
 	uint64_t page_nr;
+	uint64_t mem_nr; /* pages that have `mem` */
 	uint8_t *buf; /* one page as it is in the file: buf_page, if that is < page_nr */
 	uint64_t buf_page;
 };

@@ -68,15 +68,20 @@ void image_writer_free(struct image_writer *w)
 {
 	if (!w)
 		return;
+	bitmap_set_fini(&w->bitmaps);
 	txn_free(w->txn);
 	disk_reader_free(w->reader);
 	free(w->cluster);
 	free(w);
 }
 
-int writer_begin(struct image_writer *w, struct err *e)
+int writer_begin(struct image_writer *w, uint64_t guest, uint64_t len, struct err *e)
 {
-	return txn_begin(w->txn, AUTOCLEAR_DATA_FILE_RAW, e);
+	if (!w->begun && (writer_bitmaps_begin(w, e) < 0 ||
+			  txn_begin(w->txn, AUTOCLEAR_DATA_FILE_RAW, e) < 0))
+		return -1;
+	w->begun = true;
+	return writer_bitmaps_mark(w, guest, len, e);
 }
 
 int writer_l2(struct image_writer *w, uint64_t guest, struct err *e)
@@ -230,9 +235,10 @@ int image_assign(struct image_writer *w, uint64_t guest, uint64_t nr, uint64_t *
 {
 	const struct geom *g = writer_geom(w);
 
-	if (writer_begin(w, e) < 0 || writer_l2(w, guest, e) < 0)
+	nr = MIN(nr, clusters_left(g, guest));
+	if (writer_begin(w, guest, nr << g->cluster_bits, e) < 0 || writer_l2(w, guest, e) < 0)
 		return -1;
-	return assign_whole(w, guest, MIN(nr, clusters_left(g, guest)), host, done, e);
+	return assign_whole(w, guest, nr, host, done, e);
 }
 
 int image_writer_put(struct image_writer *w, uint64_t host, const void *buf, size_t n,
@@ -267,7 +273,7 @@ int image_write(struct image_writer *w, uint64_t guest, const void *buf, size_t 
 
 	if (guest > w->disk->size || n > w->disk->size - guest)
 		return err_set(e, ERR_INVALID, "the write reaches past the end of the disk");
-	if (n && writer_begin(w, e) < 0)
+	if (n && writer_begin(w, guest, n, e) < 0)
 		return -1;
 	for (; n; n -= done, p += done, guest += done)
 		if (write_step(w, guest, p, n, &done, e) < 0)
@@ -296,7 +302,7 @@ int image_writer_relax(struct image_writer *w, struct err *e)
 int image_writer_finish(struct image_writer *w, struct err *e)
 {
 	w->lane_end = 0; /* its cluster may become free, and somebody else's */
-	return txn_finish(w->txn, e);
+	return txn_finish(w->txn, e) < 0 ? -1 : writer_bitmaps_finish(w, e);
 }
 
 uint64_t image_writer_cluster_size(const struct image_writer *w)

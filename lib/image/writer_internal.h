@@ -1,4 +1,5 @@
 #pragma once
+#include "image/bitmaps.h"
 #include "image/internal.h"
 #include "image/writer.h"
 #include "meta/map_edit.h"
@@ -17,6 +18,10 @@ struct image_writer {
 	uint64_t l2_off;
 	uint64_t lane_end;	/* host byte behind the last packed cluster; 0: no lane is open */
 	const struct listener *listener;
+	bool begun;		/* claims that writing would break are withdrawn */
+	bool tracks;		/* changes are recorded in `bitmaps` */
+	struct bitmap_set bitmaps;
+	uint64_t marks;		/* bytes that they take in memory */
 };
 
 static inline const struct geom *writer_geom(const struct image_writer *w)
@@ -30,7 +35,13 @@ static inline bool writer_shows_backing(const struct image_writer *w)
 	return w->expect_backing || w->img->backing_name || w->disk->backing;
 }
 
-int writer_begin(struct image_writer *w, struct err *e);
+/* Guest bytes are about to change, or become mapped: claims are withdrawn, and enabled bitmaps learn
+ * of it. */
+int writer_begin(struct image_writer *w, uint64_t guest, uint64_t len, struct err *e);
+/* writer_bitmaps.c */
+int writer_bitmaps_begin(struct image_writer *w, struct err *e);
+int writer_bitmaps_mark(struct image_writer *w, uint64_t guest, uint64_t len, struct err *e);
+int writer_bitmaps_finish(struct image_writer *w, struct err *e);
 /* The L2 table of `guest`, to be changed. */
 int writer_l2(struct image_writer *w, uint64_t guest, struct err *e);
 /* An entry that a writer may go by: valid, and with a data file at its place. */

@@ -61,7 +61,8 @@ int image_write_packed(struct image_writer *w, uint64_t guest, const void *packe
 	if (writer_geom(w)->data_file)
 		return err_set(e, ERR_INVALID,
 			       "compressed clusters do not go with an external data file");
-	if (writer_begin(w, e) < 0 || writer_l2(w, guest, e) < 0 ||
+	if (writer_begin(w, guest, geom_cluster_size(writer_geom(w)), e) < 0 ||
+	    writer_l2(w, guest, e) < 0 ||
 	    writer_entry(w, guest, &x, e) < 0 || lane_place(w, n, &host, e) < 0 ||
 	    writer_write_host(w, host, packed, n, e) < 0 || writer_release(w, &x, e) < 0)
 		return -1;

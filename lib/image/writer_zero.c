@@ -172,7 +172,7 @@ int image_write_zeros(struct image_writer *w, uint64_t guest, uint64_t len, bool
 		return -1;
 	if (!len)
 		return 0;
-	if (writer_begin(w, e) < 0)
+	if (writer_begin(w, guest, len, e) < 0)
 		return -1;
 	units_of(w, guest, len, image_writer_unit(w), &from, &to);
 	if (!can_mark(w) || from >= to)
@@ -192,5 +192,7 @@ int image_discard(struct image_writer *w, uint64_t guest, uint64_t len, struct e
 	units_of(w, guest, len, geom_cluster_size(writer_geom(w)), &from, &to);
 	if (!can_mark(w) || from >= to)
 		return 0;
-	return writer_begin(w, e) < 0 ? -1 : mark(w, from, to, ZERO_DISCARD, e);
+	if (writer_begin(w, from, to - from, e) < 0)
+		return -1;
+	return mark(w, from, to, ZERO_DISCARD, e);
 }

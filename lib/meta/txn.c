@@ -110,6 +110,18 @@ int txn_begin(struct txn *x, uint64_t keep, struct err *e)
 	return txn_autoclear(x, ~keep, e);
 }
 
+int txn_promise(struct txn *x, uint64_t bits, struct err *e)
+{
+	if (txn_alive(x, e) < 0)
+		return -1;
+	x->img.header->autoclear_features |= bits;
+	x->begun = false;
+	if (txn_header_write(x, HEADER_FEATURES, e) == 0 && file_flush(x->img.file, e) == 0)
+		return 0;
+	x->dead = true;
+	return -1;
+}
+
 void txn_header(struct txn *x, unsigned fields)
 {
 	x->header_fields |= fields;

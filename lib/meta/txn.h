@@ -50,6 +50,10 @@ int txn_begin(struct txn *x, uint64_t keep, struct err *e) MUST_CHECK;
 /* The same for bits that were kept so far. */
 int txn_autoclear(struct txn *x, uint64_t autoclear, struct err *e) MUST_CHECK;
 
+/* The counterpart, for when all is durable again: these autoclear bits hold from now on. The next
+ * change is to begin with txn_begin() again. */
+int txn_promise(struct txn *x, uint64_t bits, struct err *e) MUST_CHECK;
+
 /* Takes between 1 and `want` (> 0) free clusters that adjoin; their contents are anything. Offsets
  * in bytes, lengths in clusters. */
 int txn_take(struct txn *x, uint64_t want, uint64_t *host, uint64_t *nr,
@@ -88,6 +92,8 @@ void txn_header_replace(struct txn *x, uint8_t *bytes);
 int txn_guest_check(struct txn *x, uint64_t host, uint64_t nr, struct err *e) MUST_CHECK;
 /* Whether one of nr clusters from host on holds metadata other than tables and data of bitmaps. */
 bool txn_is_metadata(const struct txn *x, uint64_t host, uint64_t nr);
+/* The bitmap directory is there from now on: nobody else may write to it. */
+int txn_guard_bitmaps(struct txn *x, uint64_t host, uint64_t len, struct err *e) MUST_CHECK;
 /* Sets the corrupt bit (version 3) and refuses everything from now on. Returns -1 with what e
  * says. */
 int txn_mark_corrupt(struct txn *x, struct err *e);

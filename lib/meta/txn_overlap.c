@@ -116,3 +116,8 @@ bool txn_is_metadata(const struct txn *x, uint64_t host, uint64_t nr)
 	return overlap_find(&x->overlap, host >> x->img.geom->cluster_bits, nr, &cluster) !=
 	       OVERLAP_NONE;
 }
+
+int txn_guard_bitmaps(struct txn *x, uint64_t host, uint64_t len, struct err *e)
+{
+	return add_bytes(x, host, len, OVERLAP_BITMAPS, e);
+}

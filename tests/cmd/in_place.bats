@@ -189,7 +189,7 @@ reads_as() {
 	[ "$(peek t.qcow2 95 1)" = 01 ]
 	poke t.qcow2 94 80
 	"$tool" change t.qcow2 write:0:512:1
-	[ "$(peek t.qcow2 88 8)" = 0000000000000000 ]
+	[ "$(peek t.qcow2 88 8)" = 0000000000000001 ]
 }
 
 @test "a read leaves every bit as it is" {

@@ -131,10 +131,59 @@ each_layout() {
 	begin
 	each_crash judge
 	command=(qcow2-bitmap --clear t.qcow2 first)
-	qcow2-bitmap --add --as-full t.qcow2 first
+	qcow2-bitmap --as-full t.qcow2 first
 	begin
 	each_crash judge
 	command=(qcow2-bitmap --remove t.qcow2 first)
 	begin
 	each_crash judge
+}
+
+# While somebody writes the bitmaps are void, or they tell of everything that was written.
+judge_writing() {
+	sound t.qcow2
+	bitmaps_of t.qcow2 >now
+	if [ "$(cat now)" = void ]; then
+		[ $(($(peek_be t.qcow2 88 8) & 1)) -eq 0 ]
+		return
+	fi
+	raw_of t.qcow2 now.raw
+	dirty t.qcow2 fine >dirty.now
+	if ! cmp -s now.raw old.raw; then
+		cmp -l now.raw old.raw | perl -e '
+			open my $d, "<", "dirty.now" or die;
+			my @dirty = map { [split] } <$d>;
+			while (<STDIN>) {
+				my ($at) = /(\d+)/;
+				$at--;
+				grep { $at >= $_->[0] && $at < $_->[0] + $_->[1] } @dirty or
+					die "byte $at has changed and is not dirty\n";
+			}'
+	fi
+	diff <(dirty t.qcow2 usual) usual.old
+}
+
+wrote() {
+	whole t.qcow2
+	judge_writing
+	[ "$(cat now)" != void ]
+	cmp now.raw new.raw
+}
+
+@test "a writer that crashes leaves bitmaps that are void or tell all" {
+	succeeded() { wrote; }
+	failed_writing() { [ "$status" -eq 1 ] && judge_writing; }
+	for layout in v3 extended tiny data_file snapshot overlay; do
+		make $layout
+		qcow2-bitmap --clear t.qcow2 fine
+		keep_as start t.qcow2 t.qcow2.base t.qcow2.data
+		raw_of t.qcow2 old.raw
+		dirty t.qcow2 usual >usual.old
+		command=("$QCOW2_BUILD/tests/tools/disk-tool" change t.qcow2 write:512:1024:8
+			write:9000:9000:9 commit zero:40000:8000 write:60000:512:5)
+		"${command[@]}"
+		raw_of t.qcow2 new.raw
+		each_crash judge_writing
+		each_failure failed_writing error:write error:flush
+	done
 }

@@ -1,5 +1,6 @@
 /* Random writes, zeros and discards into random layouts, against a plain array: what the disk reads
- * must be the same at any time, and the check must find nothing after each batch.
+ * must be the same at any time, and the check must find nothing after each batch. A bitmap must tell
+ * of everything that has changed.
  *
  * MODEL_ROUNDS: how many images (a few seconds by default). MODEL_SEED: where to begin; the seed of
  * a round that fails is printed. MODEL_REFERENCE=1: other tools take snapshots, write in between and
@@ -7,8 +8,10 @@
 #include "model_help.h"
 
 #include "check.h"
+#include "image/bitmaps.h"
 #include "image/packer.h"
 #include "image/writer.h"
+#include "ops/bitmap.h"
 #include "ops/create.h"
 
 #define ROUNDS 40
@@ -22,6 +25,7 @@ struct round {
 	struct model m;
 	struct model snapshots[SNAPSHOTS_MOST];
 	unsigned snapshot_nr;
+	struct model start; /* what it was when the bitmap was made; no bytes: there is none */
 };
 
 static bool run(const char *command)
@@ -209,9 +213,68 @@ static bool snapshot_is(const struct round *r, unsigned i, struct err *e)
 	return same;
 }
 
+static bool bitmap_make(struct round *r, struct err *e)
+{
+	struct bitmap_step step = { .action = BITMAP_ADD };
+	struct spec s;
+	struct bitmap_change c = { .spec = &s, .name = "b", .steps = &step, .steps_nr = 1,
+				   .granularity = UINT64_C(512) << below(12) };
+
+	if (r->o.version < 3 || one_in(3))
+		return true;
+	r->start = (struct model){ malloc(r->m.size), r->m.size };
+	memcpy(r->start.bytes, r->m.bytes, r->m.size);
+	bool good = spec_path(&s, "t.qcow2", FORMAT_QCOW2) && bitmap_change(&c, e) == 0;
+
+	spec_fini(&s);
+	return good;
+}
+
+/* What is not dirty is as it was. */
+static bool rest_is_old(const struct round *r, struct bitmap_set *set, struct bitmap *b,
+			struct err *e)
+{
+	uint64_t at = 0, guest = 0, len;
+
+	do {
+		if (bitmap_next(set, b, &guest, &len, e) < 0)
+			return false;
+		uint64_t end = len ? MIN(guest, r->m.size) : r->m.size;
+
+		if (at < end && memcmp(r->m.bytes + at, r->start.bytes + at, end - at))
+			return false;
+		at = guest += len;
+	} while (len && at < r->m.size);
+	return true;
+}
+
+static bool bitmap_tells_all(const struct round *r, struct err *e)
+{
+	struct disk_options o = { .flags = DISK_NO_BACKING };
+	struct bitmap_set set = { 0 };
+	struct bitmap *b = NULL;
+	struct spec s;
+
+	if (!r->start.bytes)
+		return true;
+	struct disk *d = spec_path(&s, "t.qcow2", FORMAT_QCOW2) ? disk_open(&s, &o, e) : NULL;
+
+	if (d && bitmap_set_load(&set, disk_image(d, 0), e) == 0)
+		b = bitmap_find(&set, (struct bytes){ (const uint8_t *)"b", 1 });
+	bool good = b && rest_is_old(r, &set, b, e);
+
+	if (!good)
+		printf("# the bitmap does not tell all\n");
+	bitmap_set_fini(&set);
+	disk_close(d);
+	spec_fini(&s);
+	return good;
+}
+
 static bool all_is_well(const struct round *r, struct err *e)
 {
-	if (!image_is_clean("t.qcow2", e) || !disk_is("t.qcow2", FORMAT_QCOW2, &r->m, e))
+	if (!image_is_clean("t.qcow2", e) || !disk_is("t.qcow2", FORMAT_QCOW2, &r->m, e) ||
+	    !bitmap_tells_all(r, e))
 		return false;
 	for (unsigned i = 0; i < r->snapshot_nr; i++)
 		if (!snapshot_is(r, i, e))
@@ -222,7 +285,7 @@ static bool all_is_well(const struct round *r, struct err *e)
 static bool round_run(struct err *e)
 {
 	struct round r = { 0 };
-	bool good = image_make(&r, e);
+	bool good = image_make(&r, e) && bitmap_make(&r, e);
 
 	for (unsigned i = 0; good && i < 6; i++)
 		good = batch(&r, (unsigned)below(60) + 1, e) && all_is_well(&r, e) &&
@@ -230,6 +293,7 @@ static bool round_run(struct err *e)
 	good = good && all_is_well(&r, e);
 	for (unsigned i = 0; i < r.snapshot_nr; i++)
 		free(r.snapshots[i].bytes);
+	free(r.start.bytes);
 	free(r.m.bytes);
 	return good;
 }

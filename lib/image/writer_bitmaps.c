@@ -1,0 +1,89 @@
+/* Writers keep enabled bitmaps up (9.4). While they write, the header says that the bitmaps are
+ * void; what becomes dirty is marked in memory, and image_writer_finish() stores it behind all that
+ * was written. Who is killed in between leaves void bitmaps, not false ones. */
+#include "image/writer_internal.h"
+
+/* What marks may take in memory, all bitmaps together. Beyond that more is marked than was written:
+ * that costs who uses the bitmap a little time. */
+#define MARKS_MAX (UINT64_C(64) << 20)
+
+/* One that we can't keep up has missed changes from now on. */
+static void judge(struct image_writer *w, struct bitmap *b)
+{
+	struct err why = ERR_INIT;
+
+	if (!(b->entry.flags & BITMAP_AUTO) || (b->entry.flags & BITMAP_IN_USE) ||
+	    bitmap_load(&w->bitmaps, b, &why) == 0)
+		return;
+	warn_to(w->listener, "'%s': a bitmap can't be kept up: %s", w->disk->name, why.text);
+	b->entry.flags |= BITMAP_IN_USE;
+	w->bitmaps.changed = true;
+}
+
+int writer_bitmaps_begin(struct image_writer *w, struct err *e)
+{
+	const struct header *h = &w->img->header;
+	struct err why = ERR_INIT;
+
+	if (!h->has_bitmaps_ext || !(h->autoclear_features & AUTOCLEAR_BITMAPS))
+		return 0;
+	if (bitmap_set_load(&w->bitmaps, w->img, &why) < 0) {
+		bitmap_set_fini(&w->bitmaps);
+		if (why.code == ERR_NOMEM)
+			return err_nomem(e);
+		warn_to(w->listener, "'%s': bitmaps can't be kept up: %s", w->disk->name, why.text);
+		return 0;
+	}
+	for (size_t i = 0; i < w->bitmaps.nr; i++)
+		judge(w, &w->bitmaps.items[i]);
+	w->tracks = true;
+	return 0;
+}
+
+/* Many small marks take a page each; a page of nothing but ones takes none. */
+static int mark(struct image_writer *w, struct bitmap *b, uint64_t guest, uint64_t len,
+		struct err *e)
+{
+	unsigned page = b->entry.granularity_bits + b->bits.page_bits + 3;
+
+	if (w->marks > MARKS_MAX && page < 63) {
+		uint64_t first = guest >> page << page, grain = UINT64_C(1) << page;
+
+		len = MIN(align_up(guest + len, grain), w->disk->size) - first;
+		guest = first;
+	}
+	return bitmap_mark(&w->bitmaps, b, guest, len, e);
+}
+
+int writer_bitmaps_mark(struct image_writer *w, uint64_t guest, uint64_t len, struct err *e)
+{
+	uint64_t marks = 0;
+
+	if (!w->tracks || guest >= w->disk->size)
+		return 0;
+	len = MIN(len, w->disk->size - guest);
+	for (size_t i = 0; i < w->bitmaps.nr; i++) {
+		struct bitmap *b = &w->bitmaps.items[i];
+
+		if (!(b->entry.flags & BITMAP_AUTO) || (b->entry.flags & BITMAP_IN_USE))
+			continue;
+		if (mark(w, b, guest, len, e) < 0)
+			return -1;
+		marks += b->bits.mem_nr << b->bits.page_bits;
+	}
+	w->marks = marks;
+	return 0;
+}
+
+int writer_bitmaps_finish(struct image_writer *w, struct err *e)
+{
+	if (!w->tracks)
+		return 0;
+	if (bitmap_set_promise(&w->bitmaps, w, NULL, e) < 0)
+		return err_ctx(e, "the disk is written, but its bitmaps could not be stored");
+	/* Whoever writes on begins anew, with what is in the file now. */
+	bitmap_set_fini(&w->bitmaps);
+	w->img->bitmaps_loaded = false;
+	w->tracks = w->begun = false;
+	return 0;
+}
