@@ -76,7 +76,6 @@ static int combinations_check(const struct job *j, struct err *e)
 		  "Cannot use copy offloading in salvaging mode" },
 		{ c->skip_broken_bitmaps && !c->bitmaps,
 		  "Use of --skip-broken-bitmaps requires --bitmaps" },
-		{ c->bitmaps, "--bitmaps is not supported by this version" },
 		{ c->target_is_zero && !c->no_create,
 		  "--target-is-zero requires use of -n flag" },
 		{ j->o.create.backing_name && c->target_is_zero,
@@ -228,6 +227,8 @@ static int job_run(struct job *j, struct err *e)
 	j->o.no_create = j->ch.no_create;
 	j->o.target_is_zero = j->ch.target_is_zero;
 	j->o.salvage = j->ch.salvage;
+	j->o.bitmaps = j->ch.bitmaps;
+	j->o.skip_broken_bitmaps = j->ch.skip_broken_bitmaps;
 	j->o.count = UINT64_MAX;
 	j->o.listener = &cmd_listener;
 	if (sources_open(j, e) < 0 || backing_check(j, e) < 0)
@@ -283,7 +284,7 @@ static struct poptOption options[] = {
 	  "read this internal snapshot of the source: its id, or else its name",
 	  "SNAPSHOT" },
 	{ "bitmaps", 0, POPT_ARG_NONE, &job.ch.bitmaps, 0,
-	  "copy persistent bitmaps (not in this version)", NULL },
+	  "copy the persistent bitmaps of the source, too", NULL },
 	{ "skip-broken-bitmaps", 0, POPT_ARG_NONE, &job.ch.skip_broken_bitmaps, 0,
 	  "with --bitmaps: leave out inconsistent ones", NULL },
 	{ "salvage", 0, POPT_ARG_NONE, &job.ch.salvage, 0,

@@ -5,6 +5,7 @@
 #include "base/align.h"
 #include "image/policy.h"
 #include "image/writer.h"
+#include "ops/convert_bitmaps.h"
 #include "ops/copy.h"
 
 static int qcow2_fill(struct copy *c, bool durable, struct err *e)
@@ -144,7 +145,8 @@ static int into_begin(struct copy *c, struct disk *target, struct err *e)
 			e, ERR_INVALID,
 			"the target has %llu bytes and the source %llu: it does not fit",
 			(unsigned long long)disk_size(target), (unsigned long long)c->total);
-	if (target_files_check(o, target, e) < 0)
+	if (target_files_check(o, target, e) < 0 ||
+	    (o->bitmaps && convert_bitmaps_fit(o, target, e) < 0))
 		return -1;
 	c->writer = image_writer_new(target, o->listener, o->watch, e);
 	return c->writer ? 0 : -1;
@@ -218,7 +220,7 @@ int convert(const struct convert_options *o, struct err *e)
 	bool durable = !(o->target_flags & FILE_NO_FLUSH);
 	int ret = -1;
 
-	if (copy_begin(&c, e) < 0)
+	if ((o->bitmaps && convert_bitmaps_check(o, e) < 0) || copy_begin(&c, e) < 0)
 		goto out;
 	if (options_check(&c, e) < 0) {
 		copy_failed_at(o->target, e);
@@ -231,5 +233,6 @@ int convert(const struct convert_options *o, struct err *e)
 						: raw_fill(&c, durable, e);
 out:
 	copy_end(&c);
-	return target_end(o, &t, ret, e);
+	ret = target_end(o, &t, ret, e);
+	return ret == 0 && o->bitmaps ? convert_bitmaps(o, e) : ret;
 }

@@ -29,6 +29,8 @@ struct convert_options {
 	uint64_t sparse;	/* shortest run of zeros that is left out; 0: all is written */
 	uint64_t rate;		/* bytes a second, 0: no limit */
 	unsigned workers;	/* 0: as many as there are processors */
+	bool bitmaps;		/* copy those of the only source's top layer, too */
+	bool skip_broken_bitmaps; /* leave out those that were in use, with a warning */
 	bool salvage;		/* what can't be read becomes zeros, with a warning */
 
 	const struct watch *watch;
@@ -36,6 +38,6 @@ struct convert_options {
 };
 
 /* On failure the text begins with the name of the source or target that failed, and a target
- * that was made here is removed again. With anything but FILE_NO_FLUSH the
+ * that was made here is removed again, unless it is complete but for its bitmaps. With anything but FILE_NO_FLUSH the
  * target and its directory entry are durable on success. */
 int convert(const struct convert_options *o, struct err *e) MUST_CHECK;
