@@ -108,8 +108,8 @@ static int show(const struct spec *spec, const struct choices *ch, struct err *e
 	else if (d)
 		ret = bitmap_set_load(&s, disk_image(d, 0), e);
 	if (ret == 0 && s.is_void)
-		cmd_warn("the bitmaps of '%s' are void: something that does not know them has "
-			 "changed the disk", disk_name(d));
+		cmd_warn("the bitmaps of '%s' are void: the disk was changed without them",
+			 disk_name(d));
 	if (ret == 0)
 		ret = print(&s, ch, e);
 	bitmap_set_fini(&s);

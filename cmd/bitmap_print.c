@@ -65,6 +65,7 @@ int bitmap_list_print(struct emit *out, struct bitmap_set *s, struct err *e)
 		bool known = bitmap_usable(b, &why) == 0 && dirty_count(s, b, &dirty, &why) == 0;
 		char name[128];
 
+		bitmap_unload(b);
 		if (why.code == ERR_IO || why.code == ERR_NOMEM) {
 			*e = why;
 			return -1;

@@ -30,6 +30,26 @@ static int entries_load(struct bitmap_set *s, struct bytes directory, struct err
 	return rd_left(&r) ? err_set(e, ERR_CORRUPT, "it is longer than its entries") : 0;
 }
 
+/* Tables may not have the same bytes in the file, or a small file could keep us busy for ever. */
+static int tables_fit(const struct bitmap_set *s, struct err *e)
+{
+	const struct geom *g = set_geom(s);
+	uint64_t room = geom_clusters(g, file_size(image_file(s->img)));
+
+	for (size_t i = 0; i < s->nr; i++) {
+		const struct bitmap_entry *x = &s->items[i].entry;
+		uint64_t nr = geom_clusters(g, x->table_nr * UINT64_C(8));
+		struct err ignored = ERR_INIT;
+
+		if (bitmap_table_check(s->img, x, &ignored) < 0)
+			continue; /* it is not read */
+		if (nr > room)
+			return err_set(e, ERR_CORRUPT, "its tables are larger than the file");
+		room -= nr;
+	}
+	return 0;
+}
+
 int bitmap_set_load(struct bitmap_set *s, struct image *img, struct err *e)
 {
 	const struct header *h = image_header(img);
@@ -38,7 +58,8 @@ int bitmap_set_load(struct bitmap_set *s, struct image *img, struct err *e)
 	*s = (struct bitmap_set){ .img = img };
 	s->is_void = h->has_bitmaps_ext && !(h->autoclear_features & AUTOCLEAR_BITMAPS);
 	if (image_bitmaps(img, &directory, e) == 0) {
-		if (!directory.n || entries_load(s, directory, e) == 0)
+		if (!directory.n ||
+		    (entries_load(s, directory, e) == 0 && tables_fit(s, e) == 0))
 			return 0;
 		err_ctx(e, "bitmap directory");
 	}
@@ -83,8 +104,9 @@ int bitmap_usable(const struct bitmap *b, struct err *e)
 {
 	if (b->entry.flags & BITMAP_IN_USE)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "it was in use when its last user went away, and has missed changes: "
-			       "remove it, or have it cover the whole disk with --as-full");
+			       "it was in use when its last user went away, and has missed "
+			       "changes: remove it, or have it cover the whole disk with "
+			       "--as-full");
 	return bitmap_known(b, e);
 }
 
@@ -119,8 +141,8 @@ static int page_take(void *arg, uint64_t idx, uint64_t raw, struct err *e)
 
 	if (x.reserved || (x.all_ones && x.data_off) || x.data_off % size ||
 	    x.data_off >= file_size(bits->file))
-		return err_set(e, ERR_CORRUPT, "entry %" PRIu64 " of its table is broken, %#" PRIx64,
-			       idx, raw);
+		return err_set(e, ERR_CORRUPT,
+			       "entry %" PRIu64 " of its table is broken, %#" PRIx64, idx, raw);
 	bits->pages[idx].stored = x.data_off ? x.data_off : x.all_ones ? BITS_ONES : BITS_ZEROS;
 	return 0;
 }
@@ -143,6 +165,14 @@ int bitmap_load(struct bitmap_set *s, struct bitmap *b, struct err *e)
 	b->bits = bits;
 	b->loaded = true;
 	return 0;
+}
+
+void bitmap_unload(struct bitmap *b)
+{
+	if (!b->loaded || b->changed)
+		return;
+	bits_fini(&b->bits);
+	b->loaded = false;
 }
 
 /* The bits are to be replaced as a whole: what they are does not matter. */
@@ -169,8 +199,8 @@ static int room_check(const struct bitmap_set *s, struct bytes name, unsigned gr
 
 	if (image_header(s->img)->version < 3)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "an image of version 2 can't have bitmaps; amend -o compat=1.1 makes "
-			       "one of version 3 of it");
+			       "an image of version 2 can't have bitmaps; amend -o compat=1.1 "
+			       "makes one of version 3 of it");
 	if (!name.n)
 		return err_set(e, ERR_INVALID, "Bitmap name cannot be empty");
 	if (name.n > BITMAP_NAME_MAX)

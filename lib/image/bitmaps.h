@@ -40,7 +40,9 @@ struct bitmap *bitmap_find(struct bitmap_set *s, struct bytes name);
 /* Loads what a bitmap holds. ERR_UNSUPPORTED for what must not be used: in use when its writer went
  * away, extra data that we don't know. */
 int bitmap_load(struct bitmap_set *s, struct bitmap *b, struct err *e) MUST_CHECK;
-/* The same question, without loading. */
+/* Forgets what it holds, if that is not changed. */
+void bitmap_unload(struct bitmap *b);
+/* May it be used? */
 int bitmap_usable(const struct bitmap *b, struct err *e) MUST_CHECK;
 
 /* A new one, empty and enabled. `name` is borrowed until the set is gone. ERR_INVALID for what the
@@ -58,7 +60,8 @@ int bitmap_as_full(struct bitmap_set *s, struct bitmap *b, struct err *e) MUST_C
 /* Marks guest bytes, all inside the disk, as dirty. */
 int bitmap_mark(struct bitmap_set *s, struct bitmap *b, uint64_t guest, uint64_t len,
 		struct err *e) MUST_CHECK;
-/* Marks in `b` what is dirty in `from`, of the same image or another whose disk has the same size. */
+/* Marks in `b` what is dirty in `from`, of the same image or of another whose disk has the same
+ * size. */
 int bitmap_merge(struct bitmap_set *s, struct bitmap *b, struct bitmap_set *from_set,
 		 struct bitmap *from, struct err *e) MUST_CHECK;
 /* The first dirty stretch at or behind guest byte *guest; *len = 0 if there is none. It ends with
@@ -72,8 +75,8 @@ int bitmap_next(struct bitmap_set *s, struct bitmap *b, uint64_t *guest, uint64_
 int bitmap_set_store(struct bitmap_set *s, struct image_writer *w, const struct watch *watch,
 		     struct err *e) MUST_CHECK;
 
-/* The same for a set that was loaded before its bit was withdrawn, changed or not: the set is in force
- * again. The writer may go on, with a set that is loaded anew. */
+/* The same for a set that was loaded before its bit was withdrawn, changed or not: the set is in
+ * force again. The writer may go on, with a set that is loaded anew. */
 int bitmap_set_promise(struct bitmap_set *s, struct image_writer *w, const struct watch *watch,
 		       struct err *e) MUST_CHECK;
 

@@ -197,7 +197,8 @@ int bits_next(struct bits *b, uint64_t from, uint64_t *first, uint64_t *end, str
 
 /* Sets those of the bits first .. end-1, all in one page, that are set in `bytes`, which begin with
  * bit `first`, a multiple of 8. */
-static int page_or(struct bits *b, uint64_t first, uint64_t end, const uint8_t *bytes, struct err *e)
+static int page_or(struct bits *b, uint64_t first, uint64_t end, const uint8_t *bytes,
+		   struct err *e)
 {
 	uint64_t page = first >> page_shift(b), n = end - first;
 	uint8_t *into;

@@ -5,9 +5,9 @@
 #include "base/err.h"
 #include "io/file.h"
 
-/* A long row of bits, of which long stretches are alike: what a bitmap of the image holds. It is cut
- * into pages of a cluster. A page that is all zeros or all ones takes no memory for its bits, and
- * one that is in the file none until it is changed. */
+/* A long row of bits, of which long stretches are alike: what a bitmap of the image holds. It is
+ * cut into pages of a cluster. A page that is all zeros or all ones takes no memory for its bits,
+ * and one that is in the file none until it is changed. */
 #define BITS_ZEROS UINT64_C(0)
 #define BITS_ONES  UINT64_C(1)
 

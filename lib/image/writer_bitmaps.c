@@ -7,13 +7,29 @@
  * that costs who uses the bitmap a little time. */
 #define MARKS_MAX (UINT64_C(64) << 20)
 
+/* The same for what they take that hold nothing yet. */
+#define PAGES_MAX (UINT64_C(256) << 20)
+
+static int load(struct image_writer *w, struct bitmap *b, uint64_t *used, struct err *e)
+{
+	const struct geom *g = writer_geom(w);
+	uint64_t need = sizeof *b->bits.pages *
+			bitmap_table_entries(g->disk_size, b->entry.granularity_bits,
+					     g->cluster_bits);
+
+	if (need > PAGES_MAX - *used)
+		return err_set(e, ERR_UNSUPPORTED, "all of them take too much memory");
+	*used += need;
+	return bitmap_load(&w->bitmaps, b, e);
+}
+
 /* One that we can't keep up has missed changes from now on. */
-static void judge(struct image_writer *w, struct bitmap *b)
+static void judge(struct image_writer *w, struct bitmap *b, uint64_t *used)
 {
 	struct err why = ERR_INIT;
 
 	if (!(b->entry.flags & BITMAP_AUTO) || (b->entry.flags & BITMAP_IN_USE) ||
-	    bitmap_load(&w->bitmaps, b, &why) == 0)
+	    load(w, b, used, &why) == 0)
 		return;
 	warn_to(w->listener, "'%s': a bitmap can't be kept up: %s", w->disk->name, why.text);
 	b->entry.flags |= BITMAP_IN_USE;
@@ -24,6 +40,7 @@ int writer_bitmaps_begin(struct image_writer *w, struct err *e)
 {
 	const struct header *h = &w->img->header;
 	struct err why = ERR_INIT;
+	uint64_t used = 0;
 
 	if (!h->has_bitmaps_ext || !(h->autoclear_features & AUTOCLEAR_BITMAPS))
 		return 0;
@@ -35,7 +52,7 @@ int writer_bitmaps_begin(struct image_writer *w, struct err *e)
 		return 0;
 	}
 	for (size_t i = 0; i < w->bitmaps.nr; i++)
-		judge(w, &w->bitmaps.items[i]);
+		judge(w, &w->bitmaps.items[i], &used);
 	w->tracks = true;
 	return 0;
 }

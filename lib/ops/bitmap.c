@@ -54,8 +54,8 @@ static int set_load(struct open *o, struct err *e)
 	if (!o->set.is_void)
 		return 0;
 	err_set(e, ERR_UNSUPPORTED,
-		"the bitmaps of '%s' are void: something that does not know them has changed the "
-		"disk", disk_name(o->disk));
+		"the bitmaps of '%s' are void: the disk was changed without them",
+		disk_name(o->disk));
 	return err_hint(e, "They can be removed with --remove-all.");
 }
 

@@ -49,8 +49,8 @@ int convert_bitmaps_check(const struct convert_options *o, struct err *e)
 			       format_name(o->format),
 			       o->format == FORMAT_QCOW2 ? " in version 2" : "");
 	if (disk_size(o->sources[0]) != image_geom(img)->disk_size)
-		return err_set(e, ERR_INVALID, "the bitmaps are of a disk of %llu bytes, and %llu are "
-			       "to be copied",
+		return err_set(e, ERR_INVALID,
+			       "the bitmaps are of a disk of %llu bytes, and %llu are to be copied",
 			       (unsigned long long)image_geom(img)->disk_size,
 			       (unsigned long long)disk_size(o->sources[0]));
 	ret = bitmap_set_load(&s, img, e);

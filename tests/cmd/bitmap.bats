@@ -336,6 +336,22 @@ make_void() {
 	done
 }
 
+@test "tables that lie across each other are not read again and again" {
+	qemu-img create -q -f qcow2 -o cluster_size=512 s.qcow2 1M
+	qemu-io -f qcow2 -c 'write 0 1M' s.qcow2 >/dev/null
+	qcow2-bitmap --add s.qcow2 a
+	qcow2-bitmap --add s.qcow2 b
+	directory=$(($(peek_be s.qcow2 "$(extension s.qcow2) + 24" 8)))
+	for entry in $directory $((directory + 32)); do
+		poke s.qcow2 $entry 0000000000000200 00018000
+	done
+	refused "bitmap directory: its tables are larger than the file" --list s.qcow2
+	refused "bitmap directory: its tables are larger than the file" --add s.qcow2 c
+	run --separate-stderr qcow2-bitmap --remove-all s.qcow2
+	[ "$status" -eq 0 ]
+	sound s.qcow2
+}
+
 @test "extra data: kept where it may be, left alone where not" {
 	qcow2-bitmap --add -g 4k --as-full t.qcow2 abcdefgh
 	qcow2-bitmap --add t.qcow2 other
