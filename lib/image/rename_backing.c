@@ -52,14 +52,18 @@ int image_writer_rename_backing(struct image_writer *w, const char *name, const 
 {
 	struct image *img = w->img;
 	AUTO_FREE char *name_copy = text_copy(name), *format_copy = text_copy(format);
-	AUTO_FREE uint8_t *bytes = header_make(img, name, format, e);
+
+	if (name && (!name_copy || (format && !format_copy)))
+		return err_nomem(e);
+	/* What was copied comes first, and what bitmaps say of it: that changes the header, too. */
+	if (image_writer_finish(w, e) < 0)
+		return -1;
+	uint8_t *bytes = header_make(img, name, format, e);
 
 	if (!bytes)
 		return -1;
-	if (name && (!name_copy || (format && !format_copy)))
-		return err_nomem(e);
-	txn_header_replace(w->txn, steal(&bytes));
-	if (image_writer_finish(w, e) < 0)
+	txn_header_replace(w->txn, bytes);
+	if (txn_finish(w->txn, e) < 0)
 		return -1;
 	free(img->backing_name);
 	free(img->backing_format);

@@ -102,6 +102,7 @@ static int resize_run(struct resize *z, struct err *e)
 
 	if (txn_begin(z->w->txn, keep, e) < 0)
 		return -1;
+	z->w->begun = true; /* bitmaps follow the disk by themselves: nothing is marked */
 	return z->size > z->old_size ? resize_grow(z, e) : resize_shrink(z, e);
 }
 
