@@ -65,10 +65,11 @@ static int compare_print(struct disk *a, struct disk *b, bool strict)
 }
 
 /* Opens one side, with a message when that fails. */
-static struct disk *side_open(const char *name, const char *format, bool direct,
-			      unsigned flags)
+static struct disk *side_open(const char *name, const char *format, const char *snapshot,
+			      bool direct, unsigned flags)
 {
-	const struct disk_options how = { .flags = flags, .listener = &cmd_listener };
+	const struct disk_options how = { .flags = flags, .snapshot = snapshot,
+					  .listener = &cmd_listener };
 	struct err e = ERR_INIT;
 	struct spec s = { 0 };
 	struct disk *d = NULL;
@@ -85,13 +86,17 @@ static struct disk *side_open(const char *name, const char *format, bool direct,
 
 int main(int argc, const char **argv)
 {
-	const char *b_format = NULL, *cache_word = NULL;
+	const char *b_format = NULL, *cache_word = NULL, *snapshot[2] = { NULL };
 	int strict = 0, status = STATUS_NOT_OPENED;
 	struct poptOption options[] = {
 		{ "a-format", 'f', POPT_ARG_STRING, &cmd_flags.format, 0,
 		  "format of FILE1: raw or qcow2 (default: found by looking)", "FMT" },
 		{ "b-format", 'F', POPT_ARG_STRING, &b_format, 0,
 		  "format of FILE2, likewise", "FMT" },
+		{ "a-snapshot", 0, POPT_ARG_STRING, &snapshot[0], 0,
+		  "compare this internal snapshot of FILE1: an id, or else a name", "SNAPSHOT" },
+		{ "b-snapshot", 0, POPT_ARG_STRING, &snapshot[1], 0,
+		  "of FILE2, likewise", "SNAPSHOT" },
 		{ "strict", 's', POPT_ARG_NONE, &strict, 0,
 		  "sizes, and what is allocated, must be the same too", NULL },
 		{ "cache", 'T', POPT_ARG_STRING, &cache_word, 0,
@@ -114,8 +119,8 @@ int main(int argc, const char **argv)
 
 	/* Strict mode judges allocation as map shows it. */
 	unsigned flags = strict ? DISK_HOLES | DISK_HOLES_IF_SPARSE : DISK_HOLES;
-	struct disk *a = side_open(name[0], cmd_flags.format, cache.direct, flags);
-	struct disk *b = a ? side_open(name[1], b_format, cache.direct, flags) : NULL;
+	struct disk *a = side_open(name[0], cmd_flags.format, snapshot[0], cache.direct, flags);
+	struct disk *b = a ? side_open(name[1], b_format, snapshot[1], cache.direct, flags) : NULL;
 
 	if (b)
 		status = compare_print(a, b, strict);

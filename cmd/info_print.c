@@ -161,7 +161,7 @@ static void print_snapshots(struct emit *out, const struct info_qcow2 *q)
 	if (!q->snapshots_nr)
 		return;
 	emit_begin_list(out, "snapshots", NULL);
-	snapshot_table_print(out, q->snapshots, q->snapshots_nr);
+	snapshot_table_print(out, q->snapshots, NULL, q->snapshots_nr);
 	emit_end(out);
 }
 

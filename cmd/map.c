@@ -117,12 +117,14 @@ static uint64_t size_option(const char *name, const char *text, uint64_t none)
 
 int main(int argc, const char **argv)
 {
-	const char *start_text = NULL, *len_text = NULL;
+	const char *start_text = NULL, *len_text = NULL, *snapshot = NULL;
 	struct poptOption options[] = {
 		{ "start-offset", 's', POPT_ARG_STRING, &start_text, 0,
 		  "begin at this guest offset (default: 0)", "OFFSET" },
 		{ "max-length", 'l', POPT_ARG_STRING, &len_text, 0,
 		  "show this many bytes (default: up to the end)", "LENGTH" },
+		{ "snapshot", 0, POPT_ARG_STRING, &snapshot, 0,
+		  "show this internal snapshot: an id, or else a name", "SNAPSHOT" },
 		OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_FORCE_SHARE, OPTION_OUTPUT,
 		OPTIONS_COMMON, POPT_TABLEEND
 	};
@@ -135,6 +137,7 @@ int main(int argc, const char **argv)
 
 	const struct disk_options how = {
 		.flags = DISK_HOLES | DISK_HOLES_IF_SPARSE,
+		.snapshot = snapshot,
 		.listener = &cmd_listener,
 	};
 	struct spec s = { 0 };

@@ -14,7 +14,8 @@ static bool icount_known(const struct snapshot_entry *s)
 	return s->has_icount && s->icount != UINT64_MAX;
 }
 
-static void print_object(struct emit *out, const struct snapshot_entry *s)
+static void print_object(struct emit *out, const struct snapshot_entry *s,
+			 const struct snapshot_size *size)
 {
 	emit_begin(out, NULL, NULL);
 	emit_bytes(out, "id", NULL, s->id.p, s->id.n);
@@ -26,6 +27,10 @@ static void print_object(struct emit *out, const struct snapshot_entry *s)
 	emit_integer(out, "vm-clock-nsec", NULL, s->vm_clock_nsec % NSEC);
 	if (icount_known(s))
 		emit_integer(out, "icount", NULL, s->icount);
+	if (size) {
+		emit_integer(out, "bytes-exclusive", NULL, size->exclusive);
+		emit_integer(out, "bytes-shared", NULL, size->shared);
+	}
 	emit_end(out);
 }
 
@@ -45,9 +50,10 @@ static void print_column(struct emit *out, struct bytes text, size_t width)
 	fprintf(out->to, "%*s", (int)(shown < width ? width - shown : 0) + 1, "");
 }
 
-static void print_row(struct emit *out, const struct snapshot_entry *s)
+static void print_row(struct emit *out, const struct snapshot_entry *s,
+		      const struct snapshot_size *sizes)
 {
-	char size[SIZE_TEXT_MAX], date[32] = "?", clock[32], icount[24] = "--";
+	char size[SIZE_TEXT_MAX], more[SIZE_TEXT_MAX], date[32] = "?", clock[32], icount[24] = "--";
 	uint64_t sec = s->vm_clock_nsec / NSEC;
 	time_t when = (time_t)s->date_sec;
 	struct tm tm;
@@ -61,18 +67,24 @@ static void print_row(struct emit *out, const struct snapshot_entry *s)
 		snprintf(icount, sizeof icount, "%" PRIu64, s->icount);
 	print_column(out, s->id, 7);
 	print_column(out, s->name, 16);
-	fprintf(out->to, "%8s %19s %15s %10s\n", size_render(s->vm_state_len, size), date, clock,
+	fprintf(out->to, "%8s %19s %15s %10s", size_render(s->vm_state_len, size), date, clock,
 		icount);
+	if (sizes)
+		fprintf(out->to, " %10s %10s", size_render(sizes->exclusive, size),
+			size_render(sizes->shared, more));
+	fputc('\n', out->to);
 }
 
-void snapshot_table_print(struct emit *out, const struct snapshot_entry *s, uint32_t nr)
+void snapshot_table_print(struct emit *out, const struct snapshot_entry *s,
+			  const struct snapshot_size *sizes, uint32_t nr)
 {
 	if (nr && out->kind == EMIT_TEXT)
-		fprintf(out->to, "Snapshot list:\n%-7s %-16s %8s %19s %15s %10s\n", "ID", "TAG",
-			"VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT");
+		fprintf(out->to, "Snapshot list:\n%-7s %-16s %8s %19s %15s %10s%s\n", "ID", "TAG",
+			"VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT",
+			sizes ? "  EXCLUSIVE     SHARED" : "");
 	for (uint32_t i = 0; i < nr; i++)
 		if (out->kind == EMIT_TEXT)
-			print_row(out, &s[i]);
+			print_row(out, &s[i], sizes ? &sizes[i] : NULL);
 		else
-			print_object(out, &s[i]);
+			print_object(out, &s[i], sizes ? &sizes[i] : NULL);
 }

@@ -2,8 +2,11 @@
 #include <stdint.h>
 
 #include "image/image.h"
+#include "image/snapshot_sizes.h"
 #include "out/emit.h"
 
 /* Internal snapshots as people and programs read them: a table with a heading, or objects of a
- * list that the caller has begun. nr = 0: nothing at all. */
-void snapshot_table_print(struct emit *out, const struct snapshot_entry *s, uint32_t nr);
+ * list that the caller has begun. nr = 0: nothing at all. `sizes`: two more columns or keys; or
+ * NULL. */
+void snapshot_table_print(struct emit *out, const struct snapshot_entry *s,
+			  const struct snapshot_size *sizes, uint32_t nr);

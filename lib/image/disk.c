@@ -210,3 +210,13 @@ int disk_next_above(struct disk *d, unsigned depth_end, uint64_t guest, uint64_t
 		max_len = MIN(x->len, d->backing->size - guest);
 	}
 }
+
+int disk_alike(struct disk *a, struct disk *b, uint64_t guest, uint64_t max_len, bool *alike,
+	       uint64_t *len, struct err *e)
+{
+	*alike = false;
+	*len = max_len;
+	if (!a->image || !b->image || !file_same(a->image->file, b->image->file))
+		return 0;
+	return map_alike(&a->map, &b->map, guest, max_len, alike, len, e);
+}

@@ -98,6 +98,13 @@ int disk_next_above(struct disk *d, unsigned depth_end, uint64_t guest, uint64_t
 int disk_top_is_silent(struct disk *d, uint64_t guest, uint64_t n, bool *silent,
 		       struct err *e) MUST_CHECK;
 
+/* Whether two disks that show one image, each as it is or as a snapshot of it, lead to the same
+ * clusters from `guest` (inside both) on, as far as pointers tell; the bytes may be equal all the
+ * same where they do not. *len: for how many bytes (1..max_len) the answer holds. Two disks of
+ * different files are never alike. */
+int disk_alike(struct disk *a, struct disk *b, uint64_t guest, uint64_t max_len, bool *alike,
+	       uint64_t *len, struct err *e) MUST_CHECK;
+
 /* Per-thread state of a reader: decompression contexts and buffers. */
 struct disk_reader;
 struct disk_reader *disk_reader_new(struct disk *d, struct err *e);

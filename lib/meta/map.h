@@ -32,3 +32,9 @@ struct map_run {
  * with that piece of a table, or with these entries. */
 int map_next(const struct map *m, uint64_t guest, uint64_t max_len, struct map_run *r,
 	     struct err *e) MUST_CHECK;
+
+/* Whether two maps of one image lead to the same from `guest` on, as far as their pointers tell: the
+ * same L2 table, or the same entries. *len: for how many bytes (1..max_len) that answer holds. What
+ * cannot be followed is not alike; map_next() says what is wrong with it. */
+int map_alike(const struct map *a, const struct map *b, uint64_t guest, uint64_t max_len,
+	      bool *alike, uint64_t *len, struct err *e) MUST_CHECK;
