@@ -158,3 +158,58 @@ void refcount_block_fill(uint8_t *block, unsigned order, uint64_t idx, uint64_t 
 		narrow_fill(block, order, idx, nr, (unsigned)value);
 	}
 }
+
+/* No branch in the loops, as in unpack_16(). */
+static bool could_raise_16(const uint8_t *restrict p, uint64_t nr, const uint8_t *restrict by)
+{
+	unsigned bad = 0;
+
+	for (uint64_t i = 0; i < nr; i++) {
+		unsigned count = (unsigned)p[2 * i] << 8 | p[2 * i + 1];
+
+		bad |= (by[i] == 255) | ((by[i] != 0) & ((count == 0) | (count + by[i] > 65535)));
+	}
+	return !bad;
+}
+
+static bool could_lower_16(const uint8_t *restrict p, uint64_t nr, const uint8_t *restrict by)
+{
+	unsigned bad = 0;
+
+	for (uint64_t i = 0; i < nr; i++) {
+		unsigned count = (unsigned)p[2 * i] << 8 | p[2 * i + 1];
+
+		bad |= (by[i] == 255) | (count < by[i]);
+	}
+	return !bad;
+}
+
+bool refcount_block_could_change(const uint8_t *block, unsigned order, uint64_t idx, uint64_t nr,
+				 const uint8_t *by, bool raise)
+{
+	if (order != 4)
+		return false;
+	return raise ? could_raise_16(block + idx * 2, nr, by)
+		     : could_lower_16(block + idx * 2, nr, by);
+}
+
+bool refcount_block_change(uint8_t *block, unsigned order, uint64_t idx, uint64_t nr,
+			   const uint8_t *by, bool raise)
+{
+	uint8_t *restrict p = block + idx * 2;
+	unsigned sign = raise ? 1 : 0u - 1, big = 0;
+
+	if (order != 4)
+		return false;
+	for (uint64_t i = 0; i < nr; i++)
+		big |= by[i] == 255;
+	if (big)
+		return false;
+	for (uint64_t i = 0; i < nr; i++) {
+		unsigned count = ((unsigned)p[2 * i] << 8 | p[2 * i + 1]) + sign * by[i];
+
+		p[2 * i] = (uint8_t)(count >> 8);
+		p[2 * i + 1] = (uint8_t)count;
+	}
+	return true;
+}

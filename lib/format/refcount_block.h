@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -16,3 +17,11 @@ void refcount_block_get_saturated(const uint8_t *block, unsigned order, uint64_t
 /* Sets counts idx .. idx+nr-1 to the same value, fast. */
 void refcount_block_fill(uint8_t *block, unsigned order, uint64_t idx, uint64_t nr,
 			 uint64_t value);
+
+/* Counts idx .. idx+nr-1 and what each is to rise, or fall, by (0: it stays). Both are false, and
+ * nothing was done, where this is not the easy case: counts of 16 bits, `by` below 255 everywhere,
+ * and with could_change() each new count in range, and none raised from 0. */
+bool refcount_block_could_change(const uint8_t *block, unsigned order, uint64_t idx, uint64_t nr,
+				 const uint8_t *by, bool raise);
+bool refcount_block_change(uint8_t *block, unsigned order, uint64_t idx, uint64_t nr,
+			   const uint8_t *by, bool raise);

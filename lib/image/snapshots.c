@@ -144,6 +144,18 @@ static int create_grow(struct image_writer *w, const struct snapshot_new *n, str
 	return ret;
 }
 
+/* Withdraws what claims there were, durably. */
+static int claims_drop(struct image_writer *w, const struct tree *t, const struct tree_seen *seen,
+		       const struct watch *watch, struct err *e)
+{
+	if (!seen->claims)
+		return 0;
+	return tree_claims(w->txn, t, TREE_CLAIMS_DROP, watch, e) < 0 ||
+			       file_flush(w->img->file, e) < 0
+		       ? -1
+		       : 0;
+}
+
 /* Withdraw, grow, point (lib/README, "The five steps"): from here on everything is shared, and
  * nobody claims anything. */
 int image_snapshot_create(struct image_writer *w, const struct snapshot_new *n,
@@ -151,14 +163,14 @@ int image_snapshot_create(struct image_writer *w, const struct snapshot_new *n,
 {
 	struct tree active = active_tree(w);
 	struct counts more = { 0 };
+	struct tree_seen seen = { 0 };
 	int ret = -1;
 
 	if (create_check(w, n, e) == 0 && counts_new(w, &more, e) == 0 &&
-	    tree_count(w->txn, &active, &more, watch, e) == 0 &&
+	    tree_count(w->txn, &active, &more, &seen, watch, e) == 0 &&
 	    txn_counts_check(w->txn, &more, true, e) == 0 &&
 	    txn_begin(w->txn, KEPT_UP, e) == 0 && txn_withdraw(w->txn, e) == 0 &&
-	    tree_claims(w->txn, &active, TREE_CLAIMS_DROP, watch, e) == 0 &&
-	    file_flush(w->img->file, e) == 0 &&
+	    claims_drop(w, &active, &seen, watch, e) == 0 &&
 	    txn_counts_apply(w->txn, &more, true, e) == 0 && create_grow(w, n, e) == 0)
 		ret = txn_claimed(w->txn, e);
 	counts_fini(&more);
@@ -175,12 +187,14 @@ static struct tree snapshot_tree(const struct snapshot_entry *s)
 static int delete_count(struct image_writer *w, const uint32_t *idx, uint32_t nr,
 			struct counts *less, const struct watch *watch, struct err *e)
 {
+	struct tree_seen seen = { 0 };
+
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct snapshot_entry *s = &w->img->snapshots[idx[i]];
 		struct tree t = snapshot_tree(s);
 
 		if (snapshot_l1_check(s, w->img->header.cluster_bits, e) < 0 ||
-		    (t.l1_nr && (tree_count(w->txn, &t, less, watch, e) < 0 ||
+		    (t.l1_nr && (tree_count(w->txn, &t, less, &seen, watch, e) < 0 ||
 				 l1_count(w, &t, less, e) < 0)))
 			return -1;
 	}
@@ -273,21 +287,38 @@ static int apply_check(const struct image_writer *w, const struct snapshot_entry
 	return 0;
 }
 
-/* Raise what the snapshot's tree maps, switch the L1 table, then lower what the old tree mapped.
- * The flags in the tables of the snapshot mean nothing (5.5), and are cleared before they could. */
+/* Raise what only the snapshot's tree maps, switch the L1 table, then lower what only the old tree
+ * mapped: what both map has as many owners before as after, and the switch is one write. The flags
+ * in the tables of the snapshot mean nothing (5.5), and are cleared before they could. */
 static int apply_run(struct image_writer *w, const struct snapshot_entry *s, uint64_t size,
 		     const struct counts *more, const struct counts *less,
-		     const struct watch *watch, struct err *e)
+		     const struct tree_seen *seen, const struct watch *watch, struct err *e)
 {
 	struct tree t = snapshot_tree(s);
 
 	if (txn_begin(w->txn, KEPT_UP, e) < 0 || txn_withdraw(w->txn, e) < 0 ||
-	    (t.l1_nr && tree_claims(w->txn, &t, TREE_CLAIMS_DROP, watch, e) < 0) ||
-	    file_flush(w->img->file, e) < 0 ||
+	    claims_drop(w, &t, seen, watch, e) < 0 ||
 	    txn_counts_apply(w->txn, more, true, e) < 0 || apply_grow(w, s, size, e) < 0 ||
 	    txn_commit(w->txn, e) < 0)
 		return -1;
 	return release_and_claim(w, less, watch, e);
+}
+
+/* All counts of both trees are looked at: what one of them contradicts is no ground to build on. */
+static int apply_count(struct image_writer *w, const struct tree *t, struct counts *more,
+		       struct counts *less, struct tree_seen *seen, const struct watch *watch,
+		       struct err *e)
+{
+	struct tree old = active_tree(w);
+
+	if (counts_new(w, more, e) < 0 || counts_new(w, less, e) < 0 ||
+	    tree_count_both(w->txn, t, more, &old, less, seen, watch, e) < 0 ||
+	    (old.l1_nr && l1_count(w, &old, less, e) < 0) ||
+	    txn_counts_check(w->txn, less, false, e) < 0 ||
+	    txn_counts_check(w->txn, more, false, e) < 0)
+		return -1;
+	counts_cancel(more, less);
+	return txn_counts_check(w->txn, more, true, e);
 }
 
 int image_snapshot_apply(struct image_writer *w, uint32_t idx, const struct watch *watch,
@@ -295,18 +326,14 @@ int image_snapshot_apply(struct image_writer *w, uint32_t idx, const struct watc
 {
 	const struct snapshot_entry *s = &w->img->snapshots[idx];
 	struct counts more = { 0 }, less = { 0 };
-	struct tree old = active_tree(w), t = snapshot_tree(s);
+	struct tree t = snapshot_tree(s);
+	struct tree_seen seen = { 0 };
 	uint64_t size;
 	int ret = -1;
 
-	if (apply_check(w, s, &size, e) == 0 && counts_new(w, &more, e) == 0 &&
-	    counts_new(w, &less, e) == 0 &&
-	    (!t.l1_nr || tree_count(w->txn, &t, &more, watch, e) == 0) &&
-	    (!old.l1_nr || (tree_count(w->txn, &old, &less, watch, e) == 0 &&
-			    l1_count(w, &old, &less, e) == 0)) &&
-	    txn_counts_check(w->txn, &more, true, e) == 0 &&
-	    txn_counts_check(w->txn, &less, false, e) == 0)
-		ret = apply_run(w, s, size, &more, &less, watch, e);
+	if (apply_check(w, s, &size, e) == 0 &&
+	    apply_count(w, &t, &more, &less, &seen, watch, e) == 0)
+		ret = apply_run(w, s, size, &more, &less, &seen, watch, e);
 	counts_fini(&more);
 	counts_fini(&less);
 	w->l1_idx = UINT64_MAX;

@@ -118,3 +118,21 @@ int counts_add(struct counts *c, uint64_t first, uint64_t nr, uint64_t times, st
 			return -1;
 	return 0;
 }
+
+void counts_cancel(struct counts *a, struct counts *b)
+{
+	for (uint64_t page = 0; page < counts_pages(a); page++) {
+		uint64_t first = page << COUNTS_PAGE_BITS, nr = MIN(a->nr - first, COUNTS_PAGE);
+		uint8_t *x = a->low + first, *y = b->low + first;
+
+		if (!a->touched[page] || !b->touched[page])
+			continue;
+		for (uint64_t i = 0; i < nr; i++) {
+			uint8_t common = MIN(x[i], y[i]);
+
+			common &= (uint8_t)-(x[i] != COUNTS_BIG && y[i] != COUNTS_BIG);
+			x[i] = (uint8_t)(x[i] - common);
+			y[i] = (uint8_t)(y[i] - common);
+		}
+	}
+}

@@ -46,5 +46,9 @@ static inline bool counts_add_small(struct counts *c, uint64_t idx, uint64_t tim
 /* 0 for clusters from c->nr on; counts stop at UINT32_MAX. */
 uint64_t counts_get(const struct counts *c, uint64_t idx);
 
+/* Takes from both what they have in common, cluster by cluster. They are of one length. Counts of
+ * COUNTS_BIG or more stay. */
+void counts_cancel(struct counts *a, struct counts *b);
+
 /* Says that the caller writes c->low[first .. first+nr-1] itself (nr > 0, in range). */
 void counts_touch(struct counts *c, uint64_t first, uint64_t nr);

@@ -39,6 +39,9 @@ static int slice_check(struct refcounts *r, const struct counts *c, uint64_t fir
 
 	if (table_cache_get(r->blocks, off, &s, e) < 0)
 		return err_ctx(e, "refcount block");
+	if (refcount_block_could_change(s->bytes, r->geom->refcount_order, idx, nr, c->low + first,
+					raise))
+		nr = 0;
 	for (uint64_t i = 0; ret == 0 && i < nr; i++) {
 		uint64_t by = c->low[first + i];
 
@@ -78,6 +81,8 @@ static int slice_change(struct refcounts *r, const struct counts *c, uint64_t fi
 	if (!p)
 		return err_ctx(e, "refcount block");
 	idx -= (byte << 3) >> order;
+	if (refcount_block_change(p, order, idx, nr, c->low + first, raise))
+		nr = 0;
 	for (uint64_t i = 0; i < nr; i++) {
 		uint64_t by = c->low[first + i];
 

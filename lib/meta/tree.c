@@ -15,7 +15,8 @@ struct tree_walk {
 	struct walk *walk;
 	const struct geom *geom;
 	struct l2_scan scan;
-	struct counts *counts;
+	struct counts *counts, *active; /* active: NULL, there is one tree only */
+	struct tree_seen *seen;
 	enum tree_claims how;
 	uint8_t *table; /* a cluster */
 	uint8_t *saw;	/* refcounts of a run: one byte for each entry of a table */
@@ -29,16 +30,33 @@ static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
 		       "the image is damaged at host offset %#" PRIx64 "; run check first", f->place);
 }
 
+/* `times` references to clusters, active_times of them made by the active tree. */
+static int refs_add(struct tree_walk *t, uint64_t first, uint64_t nr, uint64_t times,
+		    uint64_t active_times, struct err *e)
+{
+	if (!t->active)
+		return counts_add(t->counts, first, nr, times, e);
+	if (active_times && counts_add(t->active, first, nr, active_times, e) < 0)
+		return -1;
+	return times > active_times ? counts_add(t->counts, first, nr, times - active_times, e) : 0;
+}
+
 /* Each entry is a reference to an L2 table. */
 static int on_l1_count(void *arg, const struct walk_l1_part *p, struct err *e)
 {
 	struct tree_walk *t = arg;
 	uint64_t host;
 
-	for (uint32_t i = 0; i < p->nr; i++)
-		if (walk_l2_followed(t->walk, be64_get(p->bytes + i * UINT64_C(8)), &host) &&
-		    counts_add(t->counts, host >> t->geom->cluster_bits, 1, p->times, e) < 0)
+	for (uint32_t i = 0; i < p->nr; i++) {
+		uint64_t raw = be64_get(p->bytes + i * UINT64_C(8));
+
+		if (p->owner.kind != WALK_ACTIVE || p->times > 1)
+			t->seen->claims |= raw & ENTRY_COPIED;
+		if (walk_l2_followed(t->walk, raw, &host) &&
+		    refs_add(t, host >> t->geom->cluster_bits, 1, p->times,
+			     p->owner.kind == WALK_ACTIVE, e) < 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -55,8 +73,9 @@ static int odd_count(struct tree_walk *t, const struct walk_l2_table *at, uint32
 			       idx, at->host);
 	if (!x.packed && !x.has_host)
 		return 0;
+	t->seen->claims |= x.copied && at->times > at->active_times;
 	last = x.packed ? (x.host + x.host_len - 1) >> t->geom->cluster_bits : first;
-	return counts_add(t->counts, first, last - first + 1, at->times, e);
+	return refs_add(t, first, last - first + 1, at->times, at->active_times, e);
 }
 
 static int on_l2_count(void *arg, const struct walk_l2_table *at, struct err *e)
@@ -66,39 +85,55 @@ static int on_l2_count(void *arg, const struct walk_l2_table *at, struct err *e)
 
 	if (t->geom->data_file)
 		return 0;
-	for (uint32_t from = 0; l2_run_next(&t->scan, at->bytes, from, &r); from = r.idx + r.nr)
+	for (uint32_t from = 0; l2_run_next(&t->scan, at->bytes, from, &r); from = r.idx + r.nr) {
 		if (r.kind == L2_RUN_PLAIN
-			    ? counts_add(t->counts, r.host >> t->geom->cluster_bits, r.nr,
-					 at->times, e) < 0
+			    ? refs_add(t, r.host >> t->geom->cluster_bits, r.nr, at->times,
+				       at->active_times, e) < 0
 			    : odd_count(t, at, r.idx, e) < 0)
 			return -1;
+		t->seen->claims |= r.kind == L2_RUN_PLAIN && r.copied && at->times > at->active_times;
+	}
 	return 0;
 }
 
-static int walk_tree(struct tree_walk *t, const struct tree *tree, const struct walk_ops *ops,
-		     const struct watch *watch, struct err *e)
+/* `active` may be NULL. */
+static int walk_tree(struct tree_walk *t, const struct tree *tree, const struct tree *active,
+		     const struct walk_ops *ops, const struct watch *watch, struct err *e)
 {
 	const struct txn_image *img = &t->txn->img;
 	struct walk_source src = { img->file, img->header, img->geom };
-	struct walk_owner owner = { .kind = WALK_ACTIVE };
+	struct walk_owner owner = { .kind = WALK_SNAPSHOT }, owner_active = { .kind = WALK_ACTIVE };
 	int ret = -1;
 
 	t->walk = walk_new(&src, ops, t, watch, e);
-	if (t->walk && walk_add_tree(t->walk, owner, tree->l1_off, tree->l1_nr, e) == 0)
+	if (t->walk && walk_add_tree(t->walk, owner, tree->l1_off, tree->l1_nr, e) == 0 &&
+	    (!active ||
+	     walk_add_tree(t->walk, owner_active, active->l1_off, active->l1_nr, e) == 0))
 		ret = walk_trees(t->walk, e);
 	walk_free(t->walk);
 	return ret;
 }
 
-int tree_count(struct txn *x, const struct tree *tree, struct counts *c,
+static const struct walk_ops count_ops = { .l1_part = on_l1_count, .fault = on_fault,
+					   .l2_table = on_l2_count };
+
+int tree_count(struct txn *x, const struct tree *tree, struct counts *c, struct tree_seen *seen,
 	       const struct watch *watch, struct err *e)
 {
-	static const struct walk_ops ops = { .l1_part = on_l1_count, .fault = on_fault,
-					     .l2_table = on_l2_count };
-	struct tree_walk t = { .txn = x, .geom = x->img.geom, .counts = c,
+	struct tree_walk t = { .txn = x, .geom = x->img.geom, .counts = c, .seen = seen,
 			       .scan = l2_scan_init(x->img.geom) };
 
-	return walk_tree(&t, tree, &ops, watch, e);
+	return walk_tree(&t, tree, NULL, &count_ops, watch, e);
+}
+
+int tree_count_both(struct txn *x, const struct tree *tree, struct counts *c,
+		    const struct tree *active, struct counts *active_c, struct tree_seen *seen,
+		    const struct watch *watch, struct err *e)
+{
+	struct tree_walk t = { .txn = x, .geom = x->img.geom, .counts = c, .active = active_c,
+			       .seen = seen, .scan = l2_scan_init(x->img.geom) };
+
+	return walk_tree(&t, tree, active, &count_ops, watch, e);
 }
 
 static uint64_t copied_or_not(uint64_t raw, bool copied)
@@ -193,7 +228,7 @@ int tree_claims(struct txn *x, const struct tree *tree, enum tree_claims how,
 	t.saw = malloc(geom_l2_entries(t.geom));
 	if (!t.table || !t.saw)
 		err_nomem(e);
-	else if (walk_tree(&t, tree, &ops, watch, e) == 0)
+	else if (walk_tree(&t, tree, NULL, &ops, watch, e) == 0)
 		ret = l1_claims(&t, tree, e);
 	free(t.table);
 	free(t.saw);

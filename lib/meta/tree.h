@@ -11,10 +11,21 @@ struct tree {
 	uint32_t l1_nr; /* entries */
 };
 
+/* What was seen while counting. */
+struct tree_seen {
+	bool claims; /* some COPIED flag, not of the active tree alone if there are two */
+};
+
 /* Adds the references that the tree makes: to L2 tables, and to what they map, the L1 table itself
- * left out. `c` covers the clusters of the file. ERR_CORRUPT when something cannot be followed. */
-int tree_count(struct txn *x, const struct tree *t, struct counts *c, const struct watch *watch,
-	       struct err *e) MUST_CHECK;
+ * left out. `c` covers the clusters of the file. *seen: added to. ERR_CORRUPT when something cannot
+ * be followed. */
+int tree_count(struct txn *x, const struct tree *t, struct counts *c, struct tree_seen *seen,
+	       const struct watch *watch, struct err *e) MUST_CHECK;
+/* The same for two trees at once, of which one is the active one; tables that they share are read
+ * once. */
+int tree_count_both(struct txn *x, const struct tree *t, struct counts *c,
+		    const struct tree *active, struct counts *active_c, struct tree_seen *seen,
+		    const struct watch *watch, struct err *e) MUST_CHECK;
 
 /* COPIED flags in the L2 tables of a tree, and in its L1 table (5.5). */
 enum tree_claims {

@@ -7,6 +7,7 @@
 #	mapped.qcow2     MAPPED_SIZE with preallocation=metadata
 #	mapped-4k.qcow2  MAPPED_4K_SIZE with 4k clusters, preallocation=metadata
 #	scattered.qcow2  64 GiB with SCATTERED_NR clusters written in random order
+#	with.qcow2       mapped.qcow2 with a snapshot "a"
 #	over.qcow2       overlay of base.qcow2 (OVER_SIZE of noise), 64 KiB written every 330 KiB
 
 data_make() {	# FILE: makes it unless it is there
@@ -20,6 +21,8 @@ data_make() {	# FILE: makes it unless it is there
 	disk-zlib.qcow2) data_converted "$DATA_DIR/tmp.$$/$1" -c -o compression_type=zlib ;;
 	disk-zstd.qcow2) data_converted "$DATA_DIR/tmp.$$/$1" -c -o compression_type=zstd ;;
 	mapped.qcow2)    data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_SIZE" 64k ;;
+	with.qcow2)      data_make mapped.qcow2 && mkdir -p "$DATA_DIR/tmp.$$" &&
+				 data_with "$DATA_DIR/tmp.$$/$1" ;;
 	mapped-4k.qcow2) data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_4K_SIZE" 4k ;;
 	scattered.qcow2) data_scattered "$DATA_DIR/tmp.$$/$1" ;;
 	base.qcow2)      data_base "$DATA_DIR/tmp.$$/$1" ;;
@@ -70,6 +73,10 @@ data_mapped() {
 	qemu-img create -q -f qcow2 -o preallocation=metadata,cluster_size="$3" "$1" "$2"
 }
 
+data_with() {
+	cp --sparse=always "$DATA_DIR/mapped.qcow2" "$1" && qemu-img snapshot -c a "$1"
+}
+
 data_scattered() {
 	qemu-img create -q -f qcow2 "$1" 64G &&
 		awk -v nr="$SCATTERED_NR" 'BEGIN {
@@ -105,13 +112,15 @@ data_over() {
 # What a row changes in place, in a directory of its own, and on the disk.
 data_prepare() {	# ROW DIR
 	case $1 in
-	commit | rebase | resize | convert-n) mkdir -p "$2" ;;
+	commit | rebase | resize | convert-n | snapshot-*) mkdir -p "$2" ;;
 	esac || return
 	case $1 in
 	commit)    cp --sparse=always "$DATA_DIR"/{base,over}.qcow2 "$2/" ;;
 	rebase)    cp --sparse=always "$DATA_DIR"/{base,over}.qcow2 "$2/" &&
 			   cp --sparse=always "$DATA_DIR/base.qcow2" "$2/copy.qcow2" ;;
 	resize)    cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
+	snapshot-create) cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
+	snapshot-*) cp --sparse=always "$DATA_DIR/with.qcow2" "$2/" ;;
 	convert-n) qemu-img create -q -f qcow2 "$2/t.qcow2" "$(stat -c %s "$DATA_DIR/disk.raw")" ;;
 	*)         return 0 ;;
 	esac && sync "$2"/*

@@ -87,11 +87,32 @@ static void pages_without_counts_are_known(void)
 	counts_fini(&c);
 }
 
+static void what_two_have_in_common_cancels(void)
+{
+	struct counts a, b;
+	struct err e = ERR_INIT;
+
+	CHECK(counts_init(&a, NR, &e) == 0 && counts_init(&b, NR, &e) == 0);
+	CHECK(counts_add(&a, 10, 3, 2, &e) == 0 && counts_add(&b, 11, 3, 3, &e) == 0);
+	CHECK(counts_add(&a, NR - 2, 1, 300, &e) == 0 && counts_add(&b, NR - 2, 2, 5, &e) == 0);
+	CHECK(counts_add(&a, NR - 1, 1, 254, &e) == 0);
+	CHECK(counts_add(&a, COUNTS_PAGE + 1, 1, 1, &e) == 0);
+	counts_cancel(&a, &b);
+	CHECK(counts_get(&a, 10) == 2 && counts_get(&a, 11) == 0 && counts_get(&a, 12) == 0);
+	CHECK(counts_get(&b, 10) == 0 && counts_get(&b, 11) == 1 && counts_get(&b, 13) == 3);
+	CHECK(counts_get(&a, NR - 2) == 300 && counts_get(&b, NR - 2) == 5);
+	CHECK(counts_get(&a, NR - 1) == 249 && counts_get(&b, NR - 1) == 0);
+	CHECK(counts_get(&a, COUNTS_PAGE + 1) == 1);
+	counts_fini(&a);
+	counts_fini(&b);
+}
+
 int main(void)
 {
 	RUN(counts_of_any_size_are_kept);
 	RUN(a_count_stops_instead_of_wrapping);
 	RUN(what_lies_behind_the_end_is_not_counted);
 	RUN(pages_without_counts_are_known);
+	RUN(what_two_have_in_common_cancels);
 	return DONE();
 }

@@ -133,6 +133,37 @@ static void a_fill_changes_its_run_and_nothing_else(void)
 			}
 }
 
+/* Against single counts. What is refused is left to who looks at each count. */
+static void easy_changes_are_like_single_ones(void)
+{
+	static const uint64_t counts[] = { 0, 1, 2, 254, 255, 256, 65280, 65281, 65534, 65535 };
+	static const uint8_t bys[] = { 0, 1, 2, 254, 255 };
+	uint8_t by[COUNTS] = { 0 };
+
+	for (size_t k = 0; k < sizeof counts / sizeof *counts * sizeof bys * 2; k++) {
+		uint64_t count = counts[k / 2 / sizeof bys], add = bys[k / 2 % sizeof bys];
+		bool raise = k % 2;
+		bool fits = raise ? !add || (count && count + add <= 65535) : count >= add;
+		uint8_t *block = sample_block(4);
+
+		refcount_block_fill(block, 4, 0, COUNTS, 7);
+		refcount_block_set(block, 4, 40, count);
+		by[40] = (uint8_t)add;
+		CHECK(refcount_block_could_change(block, 4, 3, COUNTS - 3, by + 3, raise) ==
+		      (fits && add != 255));
+		CHECK(!refcount_block_could_change(block, 3, 3, COUNTS - 3, by + 3, raise));
+		if (fits) {
+			CHECK(refcount_block_change(block, 4, 3, COUNTS - 3, by + 3, raise) ==
+			      (add != 255));
+			for (uint64_t i = 0; i < COUNTS; i++)
+				CHECK(refcount_block_get(block, 4, i) ==
+				      (i != 40 ? 7 : add == 255 ? count : raise ? count + add
+										: count - add));
+		}
+		free(block);
+	}
+}
+
 int main(void)
 {
 	RUN(the_documented_blocks_read_as_documented);
@@ -141,5 +172,6 @@ int main(void)
 	RUN(runs_are_decoded_like_single_counts);
 	RUN(counts_above_255_saturate);
 	RUN(a_fill_changes_its_run_and_nothing_else);
+	RUN(easy_changes_are_like_single_ones);
 	return DONE();
 }
