@@ -167,7 +167,7 @@ int image_snapshot_create(struct image_writer *w, const struct snapshot_new *n,
 	int ret = -1;
 
 	if (create_check(w, n, e) == 0 && counts_new(w, &more, e) == 0 &&
-	    tree_count(w->txn, &active, &more, &seen, watch, e) == 0 &&
+	    tree_count(w->txn, &active, 1, &more, &seen, watch, e) == 0 &&
 	    txn_counts_check(w->txn, &more, true, e) == 0 &&
 	    txn_begin(w->txn, KEPT_UP, e) == 0 && txn_withdraw(w->txn, e) == 0 &&
 	    claims_drop(w, &active, &seen, watch, e) == 0 &&
@@ -183,22 +183,43 @@ static struct tree snapshot_tree(const struct snapshot_entry *s)
 	return (struct tree){ s->l1_off, s->l1_nr };
 }
 
+/* Whether there is an L1 table to go by. Other snapshots are not asked: what they refer to is
+ * counted, and stays so. */
+static int l1_check(const struct image_writer *w, const struct snapshot_entry *s, struct err *e)
+{
+	uint64_t end = align_up(file_size(w->img->file), geom_cluster_size(writer_geom(w)));
+	struct err why = ERR_INIT;
+
+	if (snapshot_l1_check(s, writer_geom(w)->cluster_bits, &why) < 0)
+		return err_set(e, ERR_CORRUPT, "%s; run check first", why.text);
+	if (s->l1_nr && s->l1_off + s->l1_nr * UINT64_C(8) > end)
+		return err_set(e, ERR_CORRUPT,
+			       "snapshot L1 table at %#" PRIx64
+			       " reaches past the end of the file; run check first",
+			       s->l1_off);
+	return 0;
+}
+
 /* What the snapshots idx[0..nr-1] refer to, and the table without them. */
 static int delete_count(struct image_writer *w, const uint32_t *idx, uint32_t nr,
 			struct counts *less, const struct watch *watch, struct err *e)
 {
 	struct tree_seen seen = { 0 };
+	struct tree *trees = calloc(nr + 1, sizeof *trees);
+	int ret = trees ? 0 : err_nomem(e);
 
-	for (uint32_t i = 0; i < nr; i++) {
+	for (uint32_t i = 0; ret == 0 && i < nr; i++) {
 		const struct snapshot_entry *s = &w->img->snapshots[idx[i]];
-		struct tree t = snapshot_tree(s);
 
-		if (snapshot_l1_check(s, w->img->header.cluster_bits, e) < 0 ||
-		    (t.l1_nr && (tree_count(w->txn, &t, less, &seen, watch, e) < 0 ||
-				 l1_count(w, &t, less, e) < 0)))
-			return -1;
+		trees[i] = snapshot_tree(s);
+		if (l1_check(w, s, e) < 0 ||
+		    (trees[i].l1_nr && l1_count(w, &trees[i], less, e) < 0))
+			ret = -1;
 	}
-	return 0;
+	if (ret == 0)
+		ret = tree_count(w->txn, trees, nr, less, &seen, watch, e);
+	free(trees);
+	return ret;
 }
 
 static int delete_grow(struct image_writer *w, const uint32_t *idx, uint32_t nr, struct err *e)
@@ -278,7 +299,7 @@ static int apply_check(const struct image_writer *w, const struct snapshot_entry
 	if (writer_geom(w)->data_file)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "an image with an external data file can't have snapshots");
-	if (snapshot_l1_check(s, h->cluster_bits, e) < 0)
+	if (l1_check(w, s, e) < 0)
 		return -1;
 	if (*size > FILE_OFFSET_MAX - SECTOR_SIZE ||
 	    geom_l1_entries(writer_geom(w), *size) * 8 > L1_BYTES_MAX)

@@ -97,19 +97,27 @@ static int on_l2_count(void *arg, const struct walk_l2_table *at, struct err *e)
 }
 
 /* `active` may be NULL. */
-static int walk_tree(struct tree_walk *t, const struct tree *tree, const struct tree *active,
-		     const struct walk_ops *ops, const struct watch *watch, struct err *e)
+static int walk_trees_of(struct tree_walk *t, const struct tree *trees, uint32_t nr,
+			 const struct tree *active, const struct walk_ops *ops,
+			 const struct watch *watch, struct err *e)
 {
 	const struct txn_image *img = &t->txn->img;
 	struct walk_source src = { img->file, img->header, img->geom };
-	struct walk_owner owner = { .kind = WALK_SNAPSHOT }, owner_active = { .kind = WALK_ACTIVE };
+	struct walk_owner owner = { .kind = WALK_ACTIVE };
 	int ret = -1;
 
 	t->walk = walk_new(&src, ops, t, watch, e);
-	if (t->walk && walk_add_tree(t->walk, owner, tree->l1_off, tree->l1_nr, e) == 0 &&
-	    (!active ||
-	     walk_add_tree(t->walk, owner_active, active->l1_off, active->l1_nr, e) == 0))
-		ret = walk_trees(t->walk, e);
+	if (!t->walk)
+		return -1;
+	if (active && walk_add_tree(t->walk, owner, active->l1_off, active->l1_nr, e) < 0)
+		goto out;
+	for (uint32_t i = 0; i < nr; i++) {
+		owner = (struct walk_owner){ WALK_SNAPSHOT, i };
+		if (walk_add_tree(t->walk, owner, trees[i].l1_off, trees[i].l1_nr, e) < 0)
+			goto out;
+	}
+	ret = walk_trees(t->walk, e);
+out:
 	walk_free(t->walk);
 	return ret;
 }
@@ -117,13 +125,13 @@ static int walk_tree(struct tree_walk *t, const struct tree *tree, const struct 
 static const struct walk_ops count_ops = { .l1_part = on_l1_count, .fault = on_fault,
 					   .l2_table = on_l2_count };
 
-int tree_count(struct txn *x, const struct tree *tree, struct counts *c, struct tree_seen *seen,
-	       const struct watch *watch, struct err *e)
+int tree_count(struct txn *x, const struct tree *trees, uint32_t nr, struct counts *c,
+	       struct tree_seen *seen, const struct watch *watch, struct err *e)
 {
 	struct tree_walk t = { .txn = x, .geom = x->img.geom, .counts = c, .seen = seen,
 			       .scan = l2_scan_init(x->img.geom) };
 
-	return walk_tree(&t, tree, NULL, &count_ops, watch, e);
+	return walk_trees_of(&t, trees, nr, NULL, &count_ops, watch, e);
 }
 
 int tree_count_both(struct txn *x, const struct tree *tree, struct counts *c,
@@ -133,7 +141,7 @@ int tree_count_both(struct txn *x, const struct tree *tree, struct counts *c,
 	struct tree_walk t = { .txn = x, .geom = x->img.geom, .counts = c, .active = active_c,
 			       .seen = seen, .scan = l2_scan_init(x->img.geom) };
 
-	return walk_tree(&t, tree, active, &count_ops, watch, e);
+	return walk_trees_of(&t, tree, 1, active, &count_ops, watch, e);
 }
 
 static uint64_t copied_or_not(uint64_t raw, bool copied)
@@ -228,7 +236,7 @@ int tree_claims(struct txn *x, const struct tree *tree, enum tree_claims how,
 	t.saw = malloc(geom_l2_entries(t.geom));
 	if (!t.table || !t.saw)
 		err_nomem(e);
-	else if (walk_tree(&t, tree, NULL, &ops, watch, e) == 0)
+	else if (walk_trees_of(&t, tree, 1, NULL, &ops, watch, e) == 0)
 		ret = l1_claims(&t, tree, e);
 	free(t.table);
 	free(t.saw);

@@ -16,13 +16,12 @@ struct tree_seen {
 	bool claims; /* some COPIED flag, not of the active tree alone if there are two */
 };
 
-/* Adds the references that the tree makes: to L2 tables, and to what they map, the L1 table itself
- * left out. `c` covers the clusters of the file. *seen: added to. ERR_CORRUPT when something cannot
- * be followed. */
-int tree_count(struct txn *x, const struct tree *t, struct counts *c, struct tree_seen *seen,
-	       const struct watch *watch, struct err *e) MUST_CHECK;
-/* The same for two trees at once, of which one is the active one; tables that they share are read
- * once. */
+/* Adds the references that nr trees make: to L2 tables, and to what they map, the L1 tables left
+ * out. A table that several share is read once. `c` covers the clusters of the file. *seen: added to.
+ * ERR_CORRUPT when something cannot be followed. */
+int tree_count(struct txn *x, const struct tree *trees, uint32_t nr, struct counts *c,
+	       struct tree_seen *seen, const struct watch *watch, struct err *e) MUST_CHECK;
+/* The same for one tree and the active one, each with counts of its own. */
 int tree_count_both(struct txn *x, const struct tree *t, struct counts *c,
 		    const struct tree *active, struct counts *active_c, struct tree_seen *seen,
 		    const struct watch *watch, struct err *e) MUST_CHECK;

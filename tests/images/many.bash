@@ -1,0 +1,37 @@
+# Images with more snapshots than anybody would take one by one.
+
+# many FILE NR [bare]: 8 clusters of 64 KiB, each filled with its number, and NR (at most 16000)
+# snapshots "snapN" that share them, each with an L1 table of its own. bare: snapshots without an L1
+# table, any number.
+many() {
+	perl -e '
+		my ($path, $nr, $bare) = @ARGV;
+		my ($c, $data) = (65536, 8);
+		my ($l1, $l2, $first) = (3 * $c, 4 * $c, 5 * $c);
+		my $l1s = $first + $data * $c;
+		my $table = $l1s + ($bare ? 0 : $nr * $c);
+		my $entries = "";
+		for my $i (1 .. $nr) {
+			my $name = "snap$i";
+			$entries .= "\0" x (-length($entries) % 8);
+			$entries .= pack "Q>NnnNNQ>NN Q>Q>Q> a*a*", $bare ? 0 : $l1s + ($i - 1) * $c,
+				$bare ? 0 : 1, length $i, length $name, 1700000000 + $i, 0, 0, 0, 24,
+				0, $data * $c, -1, $i, $name;
+		}
+		my $all = $table / $c + int((length($entries) + $c - 1) / $c);
+		my @counts = (1) x $all;
+		@counts[$l2 / $c, map { $first / $c + $_ } 0 .. $data - 1] =
+			($bare ? 1 : $nr + 1) x ($data + 1);
+		open my $f, ">:raw", $path or die;
+		my $put = sub { seek $f, $_[0], 0; print $f $_[1] };
+		$put->(0, pack "a4 N Q>N N Q>N N Q>Q> N N Q> Q>Q>Q> N N x8", "QFI\xfb", 3, 0, 0, 16,
+			$data * $c, 0, 1, $l1, $c, 1, $nr, $table, 0, 0, 0, 4, 112);
+		$put->($c, pack "Q>", 2 * $c);
+		$put->(2 * $c, pack "n*", @counts);
+		$put->($l1, pack "Q>", $l2 | ($bare ? 1 << 63 : 0));
+		$put->($l2, pack "Q>*", map { $first + $_ * $c | ($bare ? 1 << 63 : 0) } 0 .. $data - 1);
+		$put->($first + $_ * $c, chr($_ + 1) x $c) for 0 .. $data - 1;
+		$bare or $put->($l1s + $_ * $c, pack "Q>", $l2) for 0 .. $nr - 1;
+		$put->($table, $entries);
+		truncate $f, $all * $c' "$1" "$2" "${3:-}"
+}
