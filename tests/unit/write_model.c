@@ -1,6 +1,6 @@
-/* Random writes, zeros and discards into random layouts, against a plain array: what the disk reads
- * must be the same at any time, and the check must find nothing after each batch. A bitmap must tell
- * of everything that has changed.
+/* Random writes, zeros, discards and snapshots in random layouts, against plain arrays: what the disk
+ * reads must be the same at any time, and after each batch the check must find nothing and every
+ * snapshot hold what it held. A bitmap must tell of everything that has changed.
  *
  * MODEL_ROUNDS: how many images (a few seconds by default). MODEL_SEED: where to begin; the seed of
  * a round that fails is printed. MODEL_REFERENCE=1: other tools take snapshots, write in between and
@@ -10,12 +10,13 @@
 #include "check.h"
 #include "image/bitmaps.h"
 #include "image/packer.h"
+#include "image/snapshots.h"
 #include "image/writer.h"
 #include "ops/bitmap.h"
 #include "ops/create.h"
 
 #define ROUNDS 40
-#define SNAPSHOTS_MOST 3
+#define SNAPSHOTS_MOST 5
 
 static char place[] = "/tmp/qcow2-writes-XXXXXX";
 static bool ask_reference;
@@ -23,8 +24,9 @@ static bool ask_reference;
 struct round {
 	struct create_options o;
 	struct model m;
-	struct model snapshots[SNAPSHOTS_MOST];
-	unsigned snapshot_nr;
+	struct model snapshots[SNAPSHOTS_MOST]; /* in the order of the image's table */
+	unsigned names[SNAPSHOTS_MOST];
+	unsigned snapshot_nr, taken;
 	struct model start; /* what it was when the bitmap was made; no bytes: there is none */
 };
 
@@ -148,12 +150,24 @@ static bool some_change(struct disk *d, struct image_writer *w, struct round *r,
 	}
 }
 
-static bool batch(struct round *r, unsigned changes, struct err *e)
+static struct image_writer *writer_open(struct disk **d, struct err *e)
 {
 	struct disk_options o = { .flags = DISK_WRITE, .write_flags = FILE_NO_FLUSH };
+	const struct snapshot_entry *all;
+	uint32_t nr;
 	struct spec s;
-	struct disk *d = spec_path(&s, "t.qcow2", FORMAT_QCOW2) ? disk_open(&s, &o, e) : NULL;
-	struct image_writer *w = d ? image_writer_new(d, NULL, NULL, e) : NULL;
+
+	*d = spec_path(&s, "t.qcow2", FORMAT_QCOW2) ? disk_open(&s, &o, e) : NULL;
+	spec_fini(&s);
+	return *d && image_snapshots(disk_image(*d, 0), &all, &nr, e) == 0
+		       ? image_writer_new(*d, NULL, NULL, e)
+		       : NULL;
+}
+
+static bool batch(struct round *r, unsigned changes, struct err *e)
+{
+	struct disk *d;
+	struct image_writer *w = writer_open(&d, e);
 	bool good = w != NULL;
 
 	for (unsigned i = 0; good && i < changes; i++)
@@ -161,7 +175,98 @@ static bool batch(struct round *r, unsigned changes, struct err *e)
 	good = good && image_writer_finish(w, e) == 0;
 	image_writer_free(w);
 	disk_close(d);
-	spec_fini(&s);
+	return good;
+}
+
+/* --- snapshots --- */
+
+static void snapshot_keep(struct round *r)
+{
+	struct model *m = &r->snapshots[r->snapshot_nr];
+
+	*m = (struct model){ malloc(r->m.size), r->m.size };
+	memcpy(m->bytes, r->m.bytes, r->m.size);
+	r->names[r->snapshot_nr++] = r->taken++;
+}
+
+static void snapshot_forget(struct round *r, unsigned i)
+{
+	free(r->snapshots[i].bytes);
+	memmove(&r->snapshots[i], &r->snapshots[i + 1],
+		(--r->snapshot_nr - i) * sizeof *r->snapshots);
+	memmove(&r->names[i], &r->names[i + 1], (r->snapshot_nr - i) * sizeof *r->names);
+}
+
+/* Counts of up to 8 bits may not hold the owners of all compressed clusters that lie in one, and with
+ * a data file there are no snapshots. */
+static bool may_refuse(const struct round *r, struct err *e)
+{
+	bool may = r->o.data_file ? e->code == ERR_UNSUPPORTED
+				  : r->o.refcount_order < 4 && e->code == ERR_INVALID;
+
+	if (may)
+		*e = (struct err)ERR_INIT;
+	return may;
+}
+
+static bool snapshot_take(struct round *r, struct image_writer *w, struct err *e)
+{
+	char name[16];
+	struct snapshot_new n = { name, 1700000000, 0 };
+
+	snprintf(name, sizeof name, "s%u", r->taken);
+	if (image_snapshot_create(w, &n, NULL, e) == 0) {
+		snapshot_keep(r);
+		return true;
+	}
+	return may_refuse(r, e);
+}
+
+static bool snapshots_delete(struct round *r, struct image_writer *w, struct err *e)
+{
+	uint32_t idx[SNAPSHOTS_MOST], nr = 0;
+
+	for (uint32_t i = 0; i < r->snapshot_nr; i++)
+		if (one_in(r->snapshot_nr))
+			idx[nr++] = i;
+	if (!nr)
+		return true;
+	if (image_snapshot_delete(w, idx, nr, NULL, e) < 0)
+		return false;
+	while (nr)
+		snapshot_forget(r, idx[--nr]);
+	return true;
+}
+
+static bool snapshot_apply(struct round *r, struct image_writer *w, struct err *e)
+{
+	unsigned i = (unsigned)below(r->snapshot_nr);
+
+	/* Not while there are bitmaps. */
+	if (r->start.bytes) {
+		struct err refused = ERR_INIT;
+
+		return image_snapshot_apply(w, i, NULL, &refused) < 0;
+	}
+	if (image_snapshot_apply(w, i, NULL, e) == 0) {
+		memcpy(r->m.bytes, r->snapshots[i].bytes, r->m.size);
+		return true;
+	}
+	return may_refuse(r, e);
+}
+
+/* One change of snapshots: a writer of its own. */
+static bool snapshots_change(struct round *r, struct err *e)
+{
+	bool take = !r->snapshot_nr || (r->snapshot_nr < SNAPSHOTS_MOST && one_in(2));
+	struct disk *d;
+	struct image_writer *w = writer_open(&d, e);
+	bool good = w && (take	      ? snapshot_take(r, w, e)
+			  : one_in(2) ? snapshot_apply(r, w, e)
+				      : snapshots_delete(r, w, e));
+
+	image_writer_free(w);
+	disk_close(d);
 	return good;
 }
 
@@ -175,12 +280,8 @@ static bool others(struct round *r)
 		return true;
 	if (r->snapshot_nr < SNAPSHOTS_MOST && !r->o.data_file && r->o.refcount_order > 2 &&
 	    one_in(2)) {
-		struct model *m = &r->snapshots[r->snapshot_nr];
-
-		*m = (struct model){ malloc(r->m.size), r->m.size };
-		memcpy(m->bytes, r->m.bytes, r->m.size);
-		snprintf(command, sizeof command, "qemu-img snapshot -c s%u t.qcow2",
-			 r->snapshot_nr++);
+		snprintf(command, sizeof command, "qemu-img snapshot -c s%u t.qcow2", r->taken);
+		snapshot_keep(r);
 		if (!run(command))
 			return false;
 	}
@@ -199,7 +300,7 @@ static bool snapshot_is(const struct round *r, unsigned i, struct err *e)
 	struct disk_options o = { .snapshot_name = id };
 	struct spec s;
 
-	snprintf(id, sizeof id, "s%u", i);
+	snprintf(id, sizeof id, "s%u", r->names[i]);
 	struct disk *d = spec_path(&s, "t.qcow2", FORMAT_QCOW2) ? disk_open(&s, &o, e) : NULL;
 	struct disk_reader *reader = d ? disk_reader_new(d, e) : NULL;
 	uint8_t *buf = malloc(r->m.size);
@@ -289,7 +390,7 @@ static bool round_run(struct err *e)
 
 	for (unsigned i = 0; good && i < 6; i++)
 		good = batch(&r, (unsigned)below(60) + 1, e) && all_is_well(&r, e) &&
-		       others(&r);
+		       snapshots_change(&r, e) && all_is_well(&r, e) && others(&r);
 	good = good && all_is_well(&r, e);
 	for (unsigned i = 0; i < r.snapshot_nr; i++)
 		free(r.snapshots[i].bytes);
