@@ -138,3 +138,22 @@ each_action_refused() {
 		whole t.qcow2
 	done
 }
+
+@test "disks longer than any table: what differs is found at once" {
+	base t.qcow2 cluster_size=512 64k
+	fill t.qcow2 512
+	qcow2-snapshot -c a t.qcow2
+	qemu-io -f qcow2 -c 'write -P 0x99 1k 512' t.qcow2 >/dev/null
+	qcow2-snapshot -c b t.qcow2
+	at=$(peek_be t.qcow2 64 8)
+	# 24 bytes of extra data: VM state, disk size, icount; entries begin at multiples of 8.
+	for entry in "$at" $((at + 72)); do
+		[ "$(peek t.qcow2 $((entry + 48)) 8)" = 0000000000010000 ]
+		poke t.qcow2 $((entry + 48)) 3ffffffffffffe00
+	done
+	accepted qcow2-snapshot --diff=a --against=b --output=json t.qcow2
+	[ "$output" = '[{ "start": 1024, "length": 512}]' ]
+	accepted qcow2-snapshot --diff=a t.qcow2
+	[ "${#lines[@]}" -eq 2 ]
+	accepted qcow2-map --snapshot=a --output=json t.qcow2
+}

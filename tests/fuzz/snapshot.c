@@ -2,8 +2,10 @@
  * then nothing is to be read differently; what a check found sound before must be sound afterwards.
  * Taking and deleting change nothing of the disk, and going back to what was just taken neither. The
  * last eight bytes of the input say what is done. */
+#include "image/snapshot_sizes.h"
 #include "image/snapshots.h"
 #include "judge.h"
+#include "ops/snapshot_diff.h"
 
 #define STEPS  6
 #define PIECES 16
@@ -68,6 +70,52 @@ static void view_take(struct judge *j, struct view *v)
 	disk_close(d);
 }
 
+/* All of a disk could be a lot. */
+static atomic_int enough;
+
+static void count_steps(void *arg, uint64_t done, uint64_t total)
+{
+	if (++*(unsigned *)arg > 4)
+		atomic_store(&enough, 1);
+}
+
+static int count_ranges(void *arg, const struct snapshot_range *r, struct err *e)
+{
+	++*(unsigned *)arg;
+	return 0;
+}
+
+/* Looks for what differs from a snapshot. */
+static void differences(struct judge *j, const char *name)
+{
+	const struct snapshot_diff d = { .spec = &j->spec, .from = name };
+	unsigned steps = 0, ranges = 0;
+	const struct watch w = { count_steps, &steps, &enough };
+	struct err e = ERR_INIT;
+
+	atomic_store(&enough, 0);
+	if (snapshot_diff(&d, count_ranges, &ranges, &w, &e) < 0)
+		fuzz_refused(&e);
+}
+
+/* What all of them have for themselves is at most what there is. */
+static void sizes_add_up(struct image *img, uint32_t nr, bool sound)
+{
+	struct snapshot_size *sizes = calloc((size_t)nr + 1, sizeof *sizes);
+	uint64_t sum = 0, rest = geom_clusters(image_geom(img), file_size(image_file(img)));
+	struct err e = ERR_INIT;
+
+	AGREE(sizes);
+	if (image_snapshot_sizes(img, sizes, NULL, &e) < 0) {
+		fuzz_refused(&e);
+		AGREE(!sound);
+	}
+	for (uint32_t i = 0; !err_is(&e) && i < nr; i++)
+		sum += sizes[i].exclusive >> image_geom(img)->cluster_bits;
+	AGREE(sum <= rest);
+	free(sizes);
+}
+
 enum action { TAKE, DELETE, APPLY, APPLY_LAST };
 
 static int act(struct image_writer *w, enum action what, uint32_t nr, struct err *e)
@@ -89,7 +137,7 @@ static int act(struct image_writer *w, enum action what, uint32_t nr, struct err
 	return image_snapshot_delete(w, idx, chosen, NULL, e);
 }
 
-static bool change(struct judge *j, enum action what)
+static bool change(struct judge *j, enum action what, bool sound)
 {
 	const struct disk_options how = { .flags = DISK_NO_BACKING | DISK_WRITE };
 	const struct snapshot_entry *all;
@@ -99,8 +147,10 @@ static bool change(struct judge *j, enum action what)
 	uint32_t nr;
 	int ret = -1;
 
-	if (d && disk_image(d, 0) && image_snapshots(disk_image(d, 0), &all, &nr, &e) == 0)
+	if (d && disk_image(d, 0) && image_snapshots(disk_image(d, 0), &all, &nr, &e) == 0) {
+		sizes_add_up(disk_image(d, 0), nr, sound);
 		w = image_writer_new(d, NULL, NULL, &e);
+	}
 	if (w)
 		ret = act(w, what, nr, &e);
 	if (ret < 0)
@@ -127,8 +177,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			what = APPLY_LAST;
 		if (sound)
 			view_take(&j, &before);
-		bool done = change(&j, what);
+		bool done = change(&j, what, sound);
 
+		differences(&j, i % 2 ? "taken" : "1");
 		if (!sound)
 			continue;
 		AGREE(is_sound(&j));
