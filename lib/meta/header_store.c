@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/align.h"
-#include "base/cleanup.h"
 #include "format/header.h"
 
 /* A header cluster, and which of its bytes a reader looks at: those below list_end, and the name. */
@@ -68,23 +67,52 @@ static int bytes_change(struct file *f, uint8_t *bytes, const uint8_t *wanted, s
 	return file_write_at(f, first, bytes + first, align_up(end, SECTOR_SIZE) - first, e);
 }
 
+/* The part of a safe step that nobody notices. */
+static int tail_write(struct file *f, uint8_t *bytes, const struct view *to, bool *changed,
+		      struct err *e)
+{
+	return bytes_change(f, bytes, to->bytes, SECTOR_SIZE, MAX(view_end(to), SECTOR_SIZE), to,
+			    changed, e);
+}
+
 /* One safe step: the header in the file becomes the one of `to`, which can follow it. */
 static int step(struct file *f, uint8_t *bytes, const struct view *to, struct err *e)
 {
-	size_t end = MAX(view_end(to), SECTOR_SIZE);
 	bool changed;
 
-	if (bytes_change(f, bytes, to->bytes, SECTOR_SIZE, end, to, &changed, e) < 0 ||
-	    (changed && file_flush(f, e) < 0) ||
+	if (tail_write(f, bytes, to, &changed, e) < 0 || (changed && file_flush(f, e) < 0) ||
 	    bytes_change(f, bytes, to->bytes, 0, SECTOR_SIZE, NULL, &changed, e) < 0)
 		return -1;
 	return changed ? file_flush(f, e) : 0;
 }
 
-/* A header that says what the old one says, and can stand between it and the new one. Returns
- * whether there is one; it is then laid into `between`. */
-static bool between_find(const struct header *h, const struct view *old, const struct view *new,
-			 uint8_t *between, size_t size, struct view *v)
+/* The way from one header to another: `nr` safe steps, or none. */
+struct way {
+	uint8_t *was, *room; /* clusters that the views lead into */
+	struct view steps[2];
+	unsigned nr;
+};
+
+static void way_fini(struct way *w)
+{
+	free(w->was);
+	free(w->room);
+}
+
+/* Lays h out as `form` says. False: it does not fit so. */
+static bool lay(const struct header *h, const struct header_form *form, uint8_t *bytes,
+		size_t size, struct view *v)
+{
+	struct err ignored = ERR_INIT;
+	struct header decoded;
+
+	return header_encode_as(bytes, h, form, &ignored) == 0 &&
+	       view_of(bytes, size, &decoded, v, &ignored) == 0;
+}
+
+/* Two steps: the one in between says what the old one says, and its name is out of the way. */
+static bool between_find(struct way *w, const struct header *h, const struct view *old,
+			 const struct view *new, size_t size)
 {
 	size_t behind = MAX(view_end(old), view_end(new));
 	const struct header_form forms[] = {
@@ -93,16 +121,36 @@ static bool between_find(const struct header *h, const struct view *old, const s
 		{ true, behind },
 	};
 
-	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-		struct err ignored = ERR_INIT;
-		struct header decoded;
-
-		if (header_encode_as(between, h, &forms[i], &ignored) == 0 &&
-		    view_of(between, size, &decoded, v, &ignored) == 0 && can_follow(old, v) &&
-		    can_follow(v, new))
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+		if (lay(h, &forms[i], w->room, size, &w->steps[0]) &&
+		    can_follow(old, &w->steps[0]) && can_follow(&w->steps[0], new)) {
+			w->steps[1] = *new;
 			return true;
-	}
+		}
 	return false;
+}
+
+static int way_find(struct way *w, const uint8_t *bytes, const uint8_t *wanted, size_t size,
+		    struct err *e)
+{
+	struct view old, new;
+	struct header h, h_new;
+
+	*w = (struct way){ .was = malloc(size), .room = malloc(size) };
+	if (!w->was || !w->room)
+		return err_nomem(e);
+	memcpy(w->was, bytes, size); /* what h leads to stays as it is while `bytes` changes */
+	if (view_of(w->was, size, &h, &old, e) < 0 || view_of(wanted, size, &h_new, &new, e) < 0)
+		return -1;
+	struct header_form behind = { false, MAX(view_end(&old), new.list_end) };
+
+	w->steps[0] = new;
+	if (can_follow(&old, &new) ||
+	    (lay(&h_new, &behind, w->room, size, &w->steps[0]) && can_follow(&old, &w->steps[0])))
+		w->nr = 1;
+	else if (between_find(w, &h, &old, &new, size))
+		w->nr = 2;
+	return 0;
 }
 
 /* In one write, as far as they differ. */
@@ -116,27 +164,34 @@ static int store_at_once(struct file *f, uint8_t *bytes, const uint8_t *wanted, 
 	return file_flush(f, e);
 }
 
+int header_store_begin(struct file *f, uint8_t *bytes, const uint8_t *wanted, size_t size,
+		       struct err *e)
+{
+	struct way w;
+	bool changed;
+	int ret = way_find(&w, bytes, wanted, size, e);
+
+	if (ret == 0 && w.nr)
+		ret = tail_write(f, bytes, &w.steps[0], &changed, e);
+	way_fini(&w);
+	return ret;
+}
+
 int header_store(struct file *f, uint8_t *bytes, const uint8_t *wanted, size_t size,
 		 struct err *e)
 {
-	AUTO_FREE uint8_t *was = malloc(size), *between = malloc(size);
-	struct view old, new, v;
-	struct header h, h_new;
+	struct way w;
 	bool changed;
+	int ret = way_find(&w, bytes, wanted, size, e);
 
-	if (!was || !between)
-		return err_nomem(e);
-	memcpy(was, bytes, size); /* what h leads to stays as it is while `bytes` changes */
-	if (view_of(was, size, &h, &old, e) < 0 || view_of(wanted, size, &h_new, &new, e) < 0)
-		return -1;
-	if (!can_follow(&old, &new)) {
-		if (!between_find(&h, &old, &new, between, size, &v))
-			return store_at_once(f, bytes, wanted, size, e);
-		if (step(f, bytes, &v, e) < 0)
-			return -1;
-	}
-	if (step(f, bytes, &new, e) < 0)
-		return -1;
+	if (ret == 0 && !w.nr)
+		ret = store_at_once(f, bytes, wanted, size, e);
+	for (unsigned i = 0; ret == 0 && i < w.nr; i++)
+		ret = step(f, bytes, &w.steps[i], e);
 	/* Nobody looks at what is left of the old one: nothing is lost if it stays. */
-	return bytes_change(f, bytes, wanted, SECTOR_SIZE, size, NULL, &changed, e);
+	if (ret == 0 && w.nr)
+		ret = bytes_change(f, bytes, w.steps[w.nr - 1].bytes, SECTOR_SIZE, size, NULL,
+				   &changed, e);
+	way_fini(&w);
+	return ret;
 }

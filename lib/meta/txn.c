@@ -175,15 +175,21 @@ static int grow(struct txn *x, struct err *e)
 	if (refcounts_store(r, e) < 0 ||
 	    table_cache_store(x->img.tables, TABLE_STORE_MADE, e) < 0)
 		return -1;
+	if (x->header_whole &&
+	    header_store_begin(x->img.file, x->img.header_bytes, x->header_whole,
+			       (size_t)geom_cluster_size(x->img.geom), e) < 0)
+		return -1;
 	return flush(x, e);
 }
 
+/* Durably. */
 static int header_point(struct txn *x, struct err *e)
 {
 	size_t size = (size_t)geom_cluster_size(x->img.geom);
 
 	if (!x->header_whole)
-		return x->header_fields ? txn_header_write(x, x->header_fields, e) : 0;
+		return txn_header_write(x, x->header_fields, e) < 0 ? -1
+								    : file_flush(x->img.file, e);
 	if (header_store(x->img.file, x->img.header_bytes, x->header_whole, size, e) < 0)
 		return -1;
 	/* The struct leads into bytes that are others now. */
@@ -200,11 +206,10 @@ static int point(struct txn *x, struct err *e)
 	if (!header && !tables)
 		return 0;
 	x->pointing = true;
-	if (table_cache_store(x->img.tables, TABLE_STORE_ALL, e) < 0)
+	if (tables && (table_cache_store(x->img.tables, TABLE_STORE_ALL, e) < 0 ||
+		       file_flush(x->img.file, e) < 0))
 		return -1;
-	if (header && tables && file_flush(x->img.file, e) < 0)
-		return -1;
-	if (header_point(x, e) < 0 || file_flush(x->img.file, e) < 0)
+	if (header && header_point(x, e) < 0)
 		return -1;
 	x->header_fields = 0;
 	free(x->header_whole);

@@ -145,6 +145,7 @@ static bool says_the_same(const struct header *a, const struct header *b)
 }
 
 static struct sayings old, new;
+static uint8_t left[1 << 16]; /* what the last store left of the cluster */
 
 static bool is_old_or_new(const uint8_t *bytes, size_t size)
 {
@@ -270,6 +271,21 @@ static bool must_be_safe(void)
 	       MAX(end_of(&old.h), end_of(&new.h)) + old.h.backing_name.n <= size;
 }
 
+/* As header_encode() lays it out, but perhaps with the name farther behind. */
+static bool is_clean(const uint8_t *bytes, size_t size)
+{
+	uint8_t *again = malloc(size);
+	struct err e = ERR_INIT;
+	struct header h;
+	bool clean = header_decode(bytes, size, &h, &e) == 0;
+	struct header_form form = { false, clean ? (size_t)h.backing_off : 0 };
+
+	clean = clean && header_encode_as(again, &h, &form, &e) == 0 &&
+		!memcmp(again, bytes, size);
+	free(again);
+	return clean;
+}
+
 struct tally {
 	unsigned stored, at_once, in_between, promised;
 };
@@ -287,6 +303,11 @@ static void store_and_judge(struct tally *t)
 	device.file.flags = FILE_WRITE;
 	device.durable = malloc(size);
 	memcpy(device.durable, old.cluster, size);
+	bool begun = one_in(2);
+
+	if (begun)
+		CHECK(header_store_begin(&device.file, bytes, new.cluster, size, &e) == 0 &&
+		      device.first_sector_writes == 0 && device_flush(&device.file, &e) == 0);
 	CHECK(header_store(&device.file, bytes, new.cluster, size, &e) == 0);
 	unsigned writes = device.writes;
 
@@ -296,11 +317,12 @@ static void store_and_judge(struct tally *t)
 
 	CHECK(header_decode(device.durable, size, &h, &e) == 0 && says_the_same(&h, &new.h));
 	CHECK(device_flush(&device.file, &e) == 0);
-	CHECK(!memcmp(device.durable, new.cluster, size) && !memcmp(bytes, new.cluster, size));
+	CHECK(!memcmp(device.durable, bytes, size) && is_clean(bytes, size));
 	CHECK(!device.bad || (writes == 1 && !must_be_safe()));
 	if (device.bad && must_be_safe())
 		printf("# %u bad states of %u, seed %llu\n", device.bad, device.states,
 		       (unsigned long long)id);
+	memcpy(left, device.durable, size);
 	t->stored++;
 	t->at_once += device.bad > 0;
 	t->promised += must_be_safe();
@@ -336,15 +358,19 @@ static void a_crash_leaves_the_old_header_or_the_new_one(void)
 	      t.at_once > 5);
 }
 
-/* Stores the second header over the first. */
-static void replace(struct sayings from, struct sayings to)
+/* Stores the second header over the first, in so many writes, each time with one of the first
+ * sector. */
+static void replace(struct sayings *from, const struct sayings *to, unsigned writes)
 {
 	struct tally t = { 0 };
+	struct err e = ERR_INIT;
 
-	old = from;
-	new = to;
+	old = *from;
+	new = *to;
 	store_and_judge(&t);
-	CHECK(!device.bad);
+	CHECK(!device.bad && device.writes == writes && device.first_sector_writes == !!writes);
+	memcpy(from->cluster, left, sizeof left);
+	CHECK(header_decode(from->cluster, sizeof left, &from->h, &e) == 0);
 }
 
 /* Images as they are made every day. */
@@ -353,22 +379,23 @@ static void the_usual_ways_are_short(void)
 	struct header h = { .version = 3, .cluster_bits = 16, .size = 1 << 20, .l1_size = 1,
 			    .l1_table_off = 3 << 16, .refcount_table_off = 1 << 16,
 			    .refcount_table_clusters = 1, .refcount_order = 4 };
-	struct sayings none, one, other;
+	struct sayings none, one, other, image;
 
-	CHECK(lay(&none, &h, true));
+	CHECK(lay(&image, &h, true) && lay(&none, &h, true));
 	h.backing_name = (struct bytes){ (const uint8_t *)"base.qcow2", 10 };
 	h.backing_format = (struct bytes){ (const uint8_t *)"qcow2", 5 };
 	CHECK(lay(&one, &h, true));
 	h.backing_name.p = (const uint8_t *)"more.qcow2";
 	CHECK(lay(&other, &h, true));
-	replace(none, one); /* the name, then what leads to it */
-	CHECK(device.writes == 2 && device.first_sector_writes == 1);
-	replace(one, none); /* what leads to the name, and then the name goes */
-	CHECK(device.writes == 2 && device.first_sector_writes == 1);
-	replace(one, other); /* the old name has to step aside, and the copy goes */
-	CHECK(device.writes == 5 && device.first_sector_writes == 2);
-	replace(one, one);
-	CHECK(device.writes == 0);
+	replace(&image, &one, 2); /* the name, then what leads to it */
+	replace(&image, &one, 0);
+	CHECK(image.h.backing_off == one.h.backing_off);
+	replace(&image, &other, 3); /* behind the old name, which goes then */
+	CHECK(image.h.backing_off == one.h.backing_off + 10);
+	replace(&image, &one, 3); /* and back again */
+	CHECK(image.h.backing_off == one.h.backing_off);
+	replace(&image, &none, 2); /* what leads to the name, and then the name goes */
+	free(image.cluster);
 	free(none.cluster);
 	free(one.cluster);
 	free(other.cluster);
