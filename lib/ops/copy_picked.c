@@ -7,7 +7,7 @@
 #include "ops/copy.h"
 
 /* What is compared at a time: it stays in the processor's cache until that is done. */
-#define CHUNK ((size_t)256 << 10)
+#define CHUNK ((size_t)64 << 10)
 
 size_t copy_chunk(const struct copy *c)
 {
