@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "base/bits.h"
 #include "base/cleanup.h"
 #include "format/refcount_block.h"
 #include "meta/txn_internal.h"
@@ -70,21 +71,28 @@ static void ones_fill(const struct geom *g, uint8_t *block, uint64_t range, uint
 				    to - from, 1);
 }
 
+/* Writes the start of a cluster, or of several: whole sectors, up to the last that is not zero. */
+static int start_write(struct txn *x, uint64_t cluster, const uint8_t *bytes, uint64_t len,
+		       struct err *e)
+{
+	while (len > SECTOR_SIZE && bytes_are_zero(bytes + len - SECTOR_SIZE, SECTOR_SIZE))
+		len -= SECTOR_SIZE;
+	return file_write_at(x->img.file, cluster << x->img.geom->cluster_bits, bytes, len, e);
+}
+
 static int blocks_write(struct txn *x, const struct fresh *f, struct err *e)
 {
 	const struct geom *g = x->img.geom;
-	AUTO_FREE uint8_t *block = malloc(geom_cluster_size(g));
+	uint64_t size = geom_cluster_size(g);
+	AUTO_FREE uint8_t *block = malloc(size);
 
 	if (!block)
 		return err_nomem(e);
 	for (uint64_t i = 0; i < f->blocks; i++) {
-		uint64_t place = f->first + f->table + i;
-
-		memset(block, 0, geom_cluster_size(g));
+		memset(block, 0, size);
 		ones_fill(g, block, range_of(f, i), 0, 1);
 		ones_fill(g, block, range_of(f, i), f->first, fresh_end(f));
-		if (file_write_at(x->img.file, place << g->cluster_bits, block,
-				  geom_cluster_size(g), e) < 0)
+		if (start_write(x, f->first + f->table + i, block, size, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -99,18 +107,19 @@ static int table_write(struct txn *x, const struct fresh *f, struct err *e)
 		return err_nomem(e);
 	for (uint64_t i = 0; i < f->blocks; i++)
 		be64_put(table + range_of(f, i) * 8, (f->first + f->table + i) << bits);
-	return file_write_at(x->img.file, f->first << bits, table, f->table << bits, e);
+	return start_write(x, f->first, table, f->table << bits, e);
 }
 
-/* Nobody points there yet. */
+/* Nobody points there yet. Nearly all of it is zeros, the L1 table in particular. */
 static int fresh_write(struct txn *x, const struct fresh *f, struct err *e)
 {
 	unsigned bits = x->img.geom->cluster_bits;
-	uint64_t l1 = f->first + f->table + f->blocks;
 
-	if (table_write(x, f, e) < 0 || blocks_write(x, f, e) < 0)
+	if (file_zero(x->img.file, f->first << bits, (fresh_end(f) - f->first) << bits,
+		      FILE_ZERO_PUNCH, e) < 0 ||
+	    table_write(x, f, e) < 0)
 		return -1;
-	return file_zero(x->img.file, l1 << bits, f->l1 << bits, FILE_ZERO_PUNCH, e);
+	return blocks_write(x, f, e);
 }
 
 /* From here on the image is what these tables say. */
