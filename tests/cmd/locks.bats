@@ -102,6 +102,7 @@ readers_pass() {
 	blocked 1 disk.qcow2 '"write"' qcow2-convert -f raw -O qcow2 disk.raw disk.qcow2
 	blocked 1 disk.qcow2 '"write"' qcow2-convert -n -f raw -O raw disk.raw disk.qcow2
 	blocked 1 disk.qcow2 '"write"' qcow2-dd -f raw if=disk.raw of=disk.qcow2
+	blocked 1 disk.qcow2 '"write"' qcow2-resize disk.qcow2 8M
 	cmp disk.qcow2 before
 }
 
@@ -113,6 +114,8 @@ readers_pass() {
 	# So does the reader of an overlay for its backing file.
 	cp base.qcow2 before.base
 	blocked 1 base.qcow2 '"write"' qcow2-convert -f raw -O qcow2 disk.raw base.qcow2
+	blocked 1 disk.qcow2 '"write"' qcow2-resize disk.qcow2 8M
+	blocked 1 base.qcow2 '"write"' qcow2-resize base.qcow2 8M
 	cmp disk.qcow2 before
 	cmp base.qcow2 before.base
 }
@@ -129,6 +132,9 @@ readers_pass() {
 	hold -f raw data.raw
 	blocked 1 data.raw 'shared "write"' qcow2-convert -O raw split.qcow2 out.raw
 	accepted qcow2-convert -U -O raw split.qcow2 out.raw
+	cp split.qcow2 before
+	blocked 1 data.raw 'shared "write"' qcow2-resize split.qcow2 8M
+	cmp split.qcow2 before
 }
 
 @test "-U is for looking only" {

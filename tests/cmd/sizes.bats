@@ -10,8 +10,8 @@ disk_size() {
 	qcow2-info --output=json "$1" | jq '."virtual-size"'
 }
 
-# accepted TEXT BYTES: as operand, as key and by measure; the Formatting line shows the bytes
-# as asked for.
+# accepted TEXT BYTES: as operand, as key, by measure and by resize; the Formatting line shows the
+# bytes as asked for.
 accepted() {
 	rm -f x.qcow2
 	run --separate-stderr -0 qcow2-create -f qcow2 x.qcow2 "$1"
@@ -23,6 +23,11 @@ accepted() {
 	[ "$(disk_size x.qcow2)" -eq $((($2 + 511) / 512 * 512)) ]
 	run --separate-stderr -0 qcow2-measure --output=json --size "$1"
 	[ "$(jq .required <<<"$output")" -eq $((($2 + 511) / 512 * 512)) ]
+	[ "$2" -ne 0 ] || return 0
+	# To the byte, in a raw file; a sign counts from its length, which is 0.
+	: >x.raw
+	run --separate-stderr -0 qcow2-resize -q -f raw x.raw "$1"
+	[ "$(stat -c %s x.raw)" -eq "$2" ]
 }
 
 # rejected TEXT PATTERN-OF-OPERAND-MESSAGE PATTERN-OF-KEY-MESSAGE
@@ -38,6 +43,11 @@ rejected() {
 	run --separate-stderr -1 qcow2-measure --size "$1"
 	[ "$output" = "" ]
 	[[ $stderr == "qcow2-measure: Invalid "*" specified"*$2* ]]
+	[[ $1 != [-+]* ]] || return 0 # there a sign has a meaning of its own
+	: >x.raw
+	run --separate-stderr -1 qcow2-resize -f raw -- x.raw "$1"
+	[ "$output" = "" ]
+	[[ $stderr == "qcow2-resize: Parameter 'size'"*$3* ]]
 }
 
 malformed() {

@@ -123,8 +123,11 @@ shorter() {
 }
 
 @test "growing with preallocation: a crash leaves the old disk or the new one" {
-	local kinds="v2 small extended refcount_1 data_file snapshots overlay_extended bitmaps" mode
-	for mode in metadata falloc full; do
+	local kinds="v2 small refcount_1 data_file snapshots overlay_extended bitmaps" mode
+	longer --preallocation=metadata
+	each_kind crashes
+	kinds="small data_file_raw"
+	for mode in falloc full; do
 		longer --preallocation=$mode
 		each_kind crashes
 	done
