@@ -113,16 +113,8 @@ static int raw_fill(struct job *j, struct copy *c, struct err *e)
 	return file_flush(t.file, e);
 }
 
-static bool has_bitmaps(struct disk *d)
-{
-	const struct header *h = image_header(disk_image(d, 0));
-
-	return h->has_bitmaps_ext && (h->autoclear_features & AUTOCLEAR_BITMAPS);
-}
-
 static int image_fill(struct job *j, struct copy *c, struct err *e)
 {
-	bool had_bitmaps = has_bitmaps(j->base);
 	int ret = -1;
 
 	c->writer = image_writer_new(j->base, j->o->listener, j->o->watch, e);
@@ -131,10 +123,6 @@ static int image_fill(struct job *j, struct copy *c, struct err *e)
 	if (c->writer && copy_run(c, e) == 0)
 		ret = image_writer_finish(c->writer, e);
 	image_writer_free(c->writer);
-	if (had_bitmaps && !has_bitmaps(j->base))
-		warn_to(j->o->listener,
-			"'%s': its bitmaps do not show these changes and are not valid any more",
-			disk_name(j->base));
 	return ret;
 }
 

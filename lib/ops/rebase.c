@@ -159,13 +159,6 @@ static int copy_old(struct job *j, struct rebase_need *need, struct err *e)
 	return ret;
 }
 
-static bool has_bitmaps(const struct job *j)
-{
-	const struct header *h = image_header(disk_image(j->disk, 0));
-
-	return h->has_bitmaps_ext && (h->autoclear_features & AUTOCLEAR_BITMAPS);
-}
-
 /* Reading and copying say themselves who failed. */
 static int image_failed(const struct job *j, struct err *e)
 {
@@ -188,7 +181,6 @@ static int name_change(struct job *j, const struct rebase_need *need, struct err
 static int change(struct job *j, struct rebase_need *need, struct err *e)
 {
 	struct err ignored = ERR_INIT;
-	bool had_bitmaps = has_bitmaps(j);
 	int ret = 0;
 
 	j->writer = image_writer_new(j->disk, j->o->listener, j->o->watch, e);
@@ -198,9 +190,6 @@ static int change(struct job *j, struct rebase_need *need, struct err *e)
 		image_writer_expect_backing(j->writer);
 	if (!j->o->header_only)
 		ret = copy_old(j, need, e);
-	if (had_bitmaps && !has_bitmaps(j))
-		warn_to(j->o->listener, "the persistent bitmaps of the image don't cover what was "
-					"copied into it; they are not valid any more");
 	if (ret == 0)
 		return name_change(j, need, e);
 	/* Whoever stops it will go on later: what was copied so far stays, and is in nobody's way. */

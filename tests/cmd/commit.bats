@@ -131,7 +131,7 @@ clean() {
 	[ "${lines[3]}" = "overlay would be emptied: true" ]
 	run --separate-stderr -0 qcow2-commit --dry-run -b base.qcow2 --output=json -p upper.qcow2
 	[ "$(jq -c '[.copied, .zeroed, .grown, .emptied]' <<<"$output")" = \
-		"[$((4 * 65536)),$((2 * 65536 + 2097152)),2097152,false]" ]
+		"[$((4 * 65536)),$((65536 + 2097152)),2097152,false]" ]
 	run -0 qcow2-commit --dry-run -d upper.qcow2
 	[ "${lines[3]}" = "overlay would be emptied: false" ]
 	cmp upper.qcow2 kept/upper.qcow2
@@ -143,7 +143,7 @@ clean() {
 
 @test "what has no backing file, or is none, is refused" {
 	for words in base.qcow2 "-f raw base.qcow2" want.raw "-f raw want.raw" \
-		"--image-opts driver=qcow2,file.filename=top.qcow2,backing="; do
+		'json:{"driver":"qcow2","file.filename":"top.qcow2","backing":null}'; do
 		# shellcheck disable=SC2086
 		refusal 1 qcow2-commit $words
 		[[ $stderr == "qcow2-commit: Image does not have a backing file" ]]
@@ -246,24 +246,24 @@ clean() {
 	untouched
 }
 
-@test "bitmaps of the base become invalid, with one warning; those of the overlay stay" {
-	img bitmap --add base.qcow2 b
+@test "bitmaps of the base tell what changed; those of the overlay stay" {
+	img bitmap --add -g 64k base.qcow2 b
 	img bitmap --add --disable -g 512 top.qcow2 t
 	io top.qcow2 "write -P 0x51 2M 64k"
 	keep
 	run --separate-stderr -0 qcow2-commit top.qcow2
-	[ "${#stderr_lines[@]}" -eq 1 ]
-	[[ $stderr == "qcow2-commit: warning: 'base.qcow2': "*bitmaps* ]]
-	[ "$(qcow2-info --output=json base.qcow2 | jq '."format-specific".data.bitmaps // [] | length')" -eq 0 ]
+	[ "$stderr" = "" ]
+	qcow2-bitmap --dump --output=json base.qcow2 b |
+		jq -e 'any(.start <= 2097152 and .start + .length >= 2162688)'
 	[ "$(qcow2-info --output=json top.qcow2 | jq -r '."format-specific".data.bitmaps[].name')" = t ]
 	reads_as_wanted base.qcow2 top.qcow2
-	clean top.qcow2
+	clean base.qcow2 top.qcow2
 	qcow2-map --output=json top.qcow2 | jq -e 'all(.depth == 1)'
-	# Bitmaps that nothing happened to stay.
+	# Bitmaps that nothing happened to stay as they are.
 	img bitmap --add base.qcow2 c
 	run --separate-stderr -0 qcow2-commit top.qcow2
 	[ "$stderr" = "" ]
-	[ "$(qcow2-info --output=json base.qcow2 | jq -r '."format-specific".data.bitmaps[].name')" = c ]
+	[ "$(qcow2-bitmap --dump --output=json base.qcow2 c | jq -c .)" = "[]" ]
 }
 
 @test "what a virtual machine left behind the end of the base does not become data" {
@@ -323,7 +323,7 @@ clean() {
 	)
 	clean base.qcow2 top.qcow2
 	io base.qcow2 "read -P 0x61 900T 64k"
-	[ "$(stat -c %b top.qcow2)" -lt 1000 ]
+	[ "$(stat -c %b top.qcow2)" -lt 5000 ]
 }
 
 # --- who else uses the files ---
@@ -425,15 +425,14 @@ refusal_of_sharing() {
 
 # --- signals ---
 
-# slow COMMAND...: starts it, and waits until it has begun to copy.
+# slow COMMAND...: starts it, and waits until it has begun to write to the base.
 slow() {
+	local i
 	env --default-signal=INT,TERM "$@" >stdout 2>stderr &
 	pid=$!
-	local i
 	for ((i = 0; i < 500; i++)); do
-		kill -USR1 $pid 2>/dev/null || true
-		sleep 0.05
-		! grep -q '([1-9]' stderr stdout || return 0
+		cmp -s base.qcow2 kept/base.qcow2 || return 0
+		sleep 0.02
 	done
 	return 1
 }
@@ -441,7 +440,7 @@ slow() {
 @test "a signal stops it at a safe point, and running it again completes the job" {
 	io top.qcow2 "write -P 0x71 0 4M"
 	keep
-	local signal format
+	local signal
 	for signal in INT TERM; do
 		cp kept/* .
 		slow qcow2-commit -r 1M top.qcow2
@@ -450,7 +449,7 @@ slow() {
 		wait $pid || status=$?
 		[ "$status" -eq $((128 + $(kill -l $signal))) ]
 		[ ! -s stdout ]
-		[ -z "$(grep -v '/100%)' stderr)" ]
+		[ ! -s stderr ]
 		clean base.qcow2 top.qcow2
 		reads_as_wanted top.qcow2
 		cmp top.qcow2 kept/top.qcow2
@@ -463,6 +462,7 @@ slow() {
 @test "SIGUSR1 asks for progress" {
 	io top.qcow2 "write -P 0x71 0 4M"
 	slow qcow2-commit -r 2M top.qcow2
+	kill -USR1 $pid
 	wait $pid
 	[ "$(cat stdout)" = "Image committed." ]
 	grep -qE '^    \([0-9]+\.[0-9]{2}/100%\)$' stderr
