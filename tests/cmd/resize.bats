@@ -567,10 +567,14 @@ raw_bits() {
 # --- images that are not to be written to ---
 
 @test "images that are marked, or lie, are refused and left alone" {
+	# One that was not closed is made safe, and then resized.
 	img create -f qcow2 d.qcow2 4M
 	poke d.qcow2 72 0000000000000001
-	unchanged d.qcow2 8M
-	[[ $stderr == *"check -r all"* ]]
+	run --separate-stderr qcow2-resize -q d.qcow2 6M
+	[ "$status" -eq 0 ]
+	[[ $stderr == "qcow2-resize: warning: 'd.qcow2' was not closed by its last user"* ]]
+	[ "$(peek d.qcow2 72 8)" = 0000000000000000 ]
+	qemu-img check -q d.qcow2
 	poke d.qcow2 72 0000000000000002
 	unchanged d.qcow2 8M
 	[[ $stderr == *"marked corrupt"* ]]
