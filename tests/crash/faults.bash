@@ -1,6 +1,8 @@
-# Faults at every read, write and flush of a command, until there is none left to hit.
+# Faults at every read, write and flush of a command, until there is none left to hit. The first
+# CRASH_DENSE are hit one by one, after them ever more are left out; a large number hits all.
 
 FAULT_EXIT=97
+: "${CRASH_DENSE:=24}"
 
 requires_fault() {
 	grep -q '^#define WITH_FAULT 1' "$QCOW2_BUILD/config.h" || requires a-build-with-fault-injection
@@ -23,7 +25,7 @@ each_failure() {
 	local judge=$1 kind n
 	shift
 	for kind; do
-		for ((n = 1; ; n += 1 + n / 24)); do
+		for ((n = 1; ; n += 1 + n / CRASH_DENSE)); do
 			prepare
 			with_fault "$kind:$n"
 			[ "$status" -ne 0 ] || break
@@ -37,11 +39,11 @@ each_failure() {
 # each_crash JUDGE: runs the command with a crash instead of the 1st, 2nd, ... write and, for each
 # of the seeds (0 and 7 if there are none), instead of the 1st, 2nd, ... flush with what was not
 # flushed lost as the seed says; the files prepared anew by prepare, until it succeeds. Every crash
-# is judged. After the first 24 ever more are left out, unless CRASH_EVERY is 1.
+# is judged.
 each_crash() {
 	local judge=$1 form n
 	for form in crash:write:N $(printf 'crash:flush:N:%s ' ${seeds[*]:-0 7}); do
-		for ((n = 1; ; n += ${CRASH_EVERY:-0} == 1 ? 1 : 1 + n / 24)); do
+		for ((n = 1; ; n += 1 + n / CRASH_DENSE)); do
 			prepare
 			with_fault "${form/N/$n}"
 			[ "$status" -ne 0 ] || break
