@@ -2,7 +2,7 @@
 # CRASH_DENSE are hit one by one, after them ever more are left out; a large number hits all.
 
 FAULT_EXIT=97
-: "${CRASH_DENSE:=8}"
+: "${CRASH_DENSE:=4}"
 
 requires_fault() {
 	grep -q '^#define WITH_FAULT 1' "$QCOW2_BUILD/config.h" || requires a-build-with-fault-injection
