@@ -188,15 +188,29 @@ static int l2_lookup(const struct map *m, uint64_t l2_off, uint64_t guest, uint6
 	return fault ? corrupt(guest, fault, value, e) : 0;
 }
 
+/* Whether the L1 entry leads elsewhere by now: who edits the tables on another thread may have put a
+ * copy of an L2 table in its place, and given its cluster away, before it was read. */
+static bool is_replaced(const struct map *m, uint64_t guest, uint64_t l2_off)
+{
+	struct err ignored = ERR_INIT;
+	uint64_t now, len;
+
+	return table_cache_is_edited(m->cache) &&
+	       l1_lookup(m, guest, &now, &len, &ignored) == 0 && now != l2_off;
+}
+
 int map_next(const struct map *m, uint64_t guest, uint64_t max_len, struct map_run *r,
 	     struct err *e)
 {
 	uint64_t l2_off, len;
+	int ret;
 
-	int ret = l1_lookup(m, guest, &l2_off, &len, e);
-
-	if (ret == 0 && l2_off)
-		return l2_lookup(m, l2_off, guest, max_len, r, e);
+	while ((ret = l1_lookup(m, guest, &l2_off, &len, e)) == 0 && l2_off) {
+		ret = l2_lookup(m, l2_off, guest, max_len, r, e);
+		if (!is_replaced(m, guest, l2_off))
+			return ret;
+		*e = ERR_INIT;
+	}
 	*r = (struct map_run){ .kind = CLUSTER_ABSENT, .len = MIN(len, max_len) };
 	return ret;
 }

@@ -193,6 +193,7 @@ static struct cached_slice *own_locked(struct table_cache *c, struct cached_slic
 static void mark_locked(struct table_cache *c, struct cached_slice *s, uint32_t from,
 			uint32_t to)
 {
+	atomic_store_explicit(&c->edited, true, memory_order_relaxed);
 	if (!s->waits) {
 		s->waits = true;
 		s->from = from;

@@ -48,6 +48,8 @@ enum table_store_what { TABLE_STORE_MADE, TABLE_STORE_ALL };
  * were last stored, or all. */
 int table_cache_store(struct table_cache *c, enum table_store_what what,
 		      struct err *e) MUST_CHECK;
+/* Whether there was any edit since the cache was made. */
+bool table_cache_is_edited(const struct table_cache *c);
 /* Slices that wait to be stored. */
 size_t table_cache_waiting(struct table_cache *c);
 /* Drops what waits: the file's bytes are in force again. */

@@ -1,5 +1,6 @@
 #pragma once
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "meta/table_cache.h"
 
@@ -24,6 +25,7 @@ struct table_cache {
 	uint64_t clock;
 	unsigned nr, keep;    /* slices that do not wait: how many there are, and may be */
 	size_t waiting;
+	atomic_bool edited;   /* ever */
 	struct cached_slice *buckets[TABLE_BUCKETS];
 };
 

@@ -106,6 +106,11 @@ int table_cache_store(struct table_cache *c, enum table_store_what what, struct 
 	return 0;
 }
 
+bool table_cache_is_edited(const struct table_cache *c)
+{
+	return atomic_load_explicit(&c->edited, memory_order_relaxed);
+}
+
 size_t table_cache_waiting(struct table_cache *c)
 {
 	LOCKED(&c->lock);
