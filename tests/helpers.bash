@@ -39,7 +39,7 @@ luks_create() {
 	local try
 	for try in 1 2 3 4 5 6 7 8 9 10; do
 		qemu-img create -q -f qcow2 --object secret,id=s,data=x \
-			-o "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=200${3:+,$3}" \
+			-o "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10${3:+,$3}" \
 			"$1" "$2" 2>luks.err && return 0
 		grep -q 'CPU usage' luks.err || break
 	done

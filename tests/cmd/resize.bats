@@ -589,11 +589,12 @@ raw_bits() {
 
 # Whatever is wrong with an entry that is dropped, it takes nothing else along.
 @test "damaged images: no crash, and nobody else's data is lost" {
-	local kind size
+	local kind size sizes=(256k 16M 1G) nr=0
 	for kind in $DAMAGED_KINDS; do
-		for size in 256k 16M 1G; do
-			rm -f d.qcow2*
-			damaged_$kind d.qcow2
+		damaged_$kind made.qcow2
+		# two of the three sizes for each kind
+		for size in "${sizes[nr++ % 3]}" "${sizes[nr % 3]}"; do
+			cp made.qcow2 d.qcow2
 			doing="$kind $size"
 			run timeout 60 qcow2-resize --shrink d.qcow2 $size
 			[ "$status" -eq 0 ] || [ "$status" -eq 1 ]

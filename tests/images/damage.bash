@@ -289,14 +289,19 @@ damaged_snapshot_table_out_of_file() {
 # a hole.
 damaged_snapshot_table_size() {
 	image_snapshot "$1"
-	local i at end=$(($(stat -c %s "$1") / 65536 * 65536 + 65536))
-	truncate -s $((end + (65 << 20))) "$1"
+	local i end=$(($(stat -c %s "$1") / 65536 * 65536 + 65536))
+	truncate -s 65536 "$1.entries"
+	poke_be "$1.entries" 12 4 $((65536 - 40 - 24))
+	poke_be "$1.entries" 36 4 24
+	for ((i = 1; i < 1026; i *= 2)); do
+		cat "$1.entries" "$1.entries" > "$1.twice"
+		mv "$1.twice" "$1.entries"
+	done
+	truncate -s $end "$1"
+	head -c $((1026 << 16)) "$1.entries" >> "$1"
+	rm "$1.entries"
 	poke_be "$1" 60 4 1026
 	poke_be "$1" 64 8 $end
-	for ((i = 0, at = end; i < 1026; i++, at += 65536)); do
-		poke_be "$1" $((at + 12)) 4 $((65536 - 40 - 24))
-		poke_be "$1" $((at + 36)) 4 24
-	done
 }
 damaged_snapshot_extra_large() {
 	image_snapshot "$1"
