@@ -1,22 +1,9 @@
 /* qcow2-check: whether an image contradicts itself. */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/size.h"
-#include "base/vec.h"
+#include "cmd/check_report.h"
 #include "cmd/common.h"
-#include "ops/check.h"
-#include "out/emit.h"
-
-enum status {
-	STATUS_CLEAN = 0,
-	STATUS_FAILED = 1, /* the check did not finish */
-	STATUS_CORRUPT = 2,
-	STATUS_LEAKS = 3,
-	STATUS_NO_CHECK = 63, /* the format has none */
-};
 
 static const struct cmd_about about = {
 	.name = "check",
@@ -29,227 +16,9 @@ static const struct cmd_about about = {
 #define LINES_DEFAULT 1000                  /* of one kind */
 #define DETAILS_DEFAULT (UINT64_C(1) << 17) /* in all: about 30 MiB at most */
 
-/* What the check found, for stderr as it comes and for JSON afterwards. */
-struct report {
-	uint64_t lines_max;   /* of one kind */
-	uint64_t details_max; /* in all; 0: none are wanted */
-	bool limited;         /* the person set lines_max: it holds for details too */
-	uint64_t lines[PROBLEM_KINDS];
-	struct finding *details;
-	size_t detail_nr, detail_room;
-	uint64_t omitted;
-	bool no_memory;
-};
-
-static char *copy_text(struct report *r, const char *text)
+static int image_check_print(struct image *img, const char *name, struct check_report *rep)
 {
-	char *copy = text ? strdup(text) : NULL;
-
-	r->no_memory |= text && !copy;
-	return copy;
-}
-
-static void keep_detail(struct report *r, const struct finding *f)
-{
-	if (!r->details_max)
-		return;
-	if (r->detail_nr >= r->details_max ||
-	    (r->limited && r->lines[f->kind] > r->lines_max)) {
-		r->omitted++;
-		return;
-	}
-	if (!vec_grow(&r->details, r->detail_nr, &r->detail_room)) {
-		r->no_memory = true;
-		return;
-	}
-	struct finding *kept = &r->details[r->detail_nr++];
-
-	*kept = *f;
-	kept->owner_id = copy_text(r, f->owner_id);
-	kept->text = copy_text(r, f->text);
-}
-
-static void on_found(void *arg, const struct finding *f)
-{
-	struct report *r = arg;
-	char line[FINDING_TEXT_MAX];
-
-	if (r->lines[f->kind]++ < r->lines_max)
-		cmd_complain("%s", finding_text(f, line));
-	keep_detail(r, f);
-}
-
-static void report_rest(const struct report *r)
-{
-	for (unsigned kind = 0; kind < PROBLEM_KINDS; kind++)
-		if (r->lines[kind] > r->lines_max)
-			cmd_complain("... and %" PRIu64 " more of kind %s (%s)",
-				     r->lines[kind] - r->lines_max,
-				     problem_table[kind].kind, problem_table[kind].text);
-}
-
-static void report_fini(struct report *r)
-{
-	for (size_t i = 0; i < r->detail_nr; i++) {
-		free((char *)r->details[i].owner_id);
-		free((char *)r->details[i].text);
-	}
-	free(r->details);
-}
-
-static enum status status_of(const struct check_result *r)
-{
-	return r->check_errors  ? STATUS_FAILED
-	       : r->corruptions ? STATUS_CORRUPT
-	       : r->leaks       ? STATUS_LEAKS
-				: STATUS_CLEAN;
-}
-
-/* --- people --- */
-
-static void print_verdict(const struct check_result *r)
-{
-	if (status_of(r) == STATUS_CLEAN)
-		puts("No errors were found on the image.");
-	if (r->corruptions)
-		printf(
-		    "\n%" PRIu64 " errors were found on the image.\n"
-		    "Its data may be damaged already, and writing to it may damage more.\n",
-		    r->corruptions);
-	if (r->leaks)
-		printf("\n%" PRIu64 " leaked clusters were found on the image.\n"
-		       "They waste space in the file; no data is at risk.\n",
-		       r->leaks);
-	if (r->check_errors)
-		printf("\n%" PRIu64 " internal errors have occurred during the check.\n",
-		       r->check_errors);
-}
-
-static double percent(uint64_t part, uint64_t whole)
-{
-	return whole ? (double)part * 100 / (double)whole : 0;
-}
-
-static void print_human(const struct check_result *r)
-{
-	static const char *const words[] = {
-		[STATUS_CLEAN] = "clean",
-		[STATUS_FAILED] = "not checked completely",
-		[STATUS_CORRUPT] = "corrupt",
-		[STATUS_LEAKS] = "leaks",
-	};
-	char size[SIZE_TEXT_MAX];
-
-	if (cmd_flags.quiet)
-		return;
-	print_verdict(r);
-	if (r->total_clusters && r->allocated_clusters)
-		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% fragmented, "
-		       "%.2f%% compressed clusters\n",
-		       r->allocated_clusters, r->total_clusters,
-		       percent(r->allocated_clusters, r->total_clusters),
-		       percent(r->fragmented_clusters, r->allocated_clusters),
-		       percent(r->compressed_clusters, r->allocated_clusters));
-	if (r->image_end_offset)
-		printf("Image end offset: %" PRIu64 "\n", r->image_end_offset);
-	if (!cmd_flags.verbose)
-		return;
-	printf("reclaimable: %s (%" PRIu64 " bytes)\n", size_render(r->reclaimable, size),
-	       r->reclaimable);
-	if (r->leaks && r->roots_lost)
-		puts(
-		    "Some structures could not be followed: what looks leaked may belong to them.");
-	printf("result: %s (exit %d)\n", words[status_of(r)], status_of(r));
-}
-
-/* --- programs --- */
-
-/* Most counters are left out when they are 0; consumers test for their presence. */
-static void emit_nonzero(struct emit *out, const char *key, uint64_t value)
-{
-	if (value)
-		emit_integer(out, key, NULL, value);
-}
-
-static void emit_owner(struct emit *out, const struct finding *f)
-{
-	static const char *const words[] = {
-		[FINDING_IMAGE] = "image",
-		[FINDING_ACTIVE] = "active",
-		[FINDING_SNAPSHOT] = "snapshot",
-		[FINDING_BITMAP] = "bitmap",
-	};
-
-	emit_string(out, "owner", NULL, words[f->owner]);
-	if (f->owner == FINDING_SNAPSHOT && f->owner_id)
-		emit_string(out, "snapshot-id", NULL, f->owner_id);
-	if (f->owner == FINDING_SNAPSHOT || f->owner == FINDING_BITMAP)
-		emit_integer(out, "owner-index", NULL, f->owner_idx);
-}
-
-static void emit_defect(struct emit *out, const struct finding *f)
-{
-	static const char *const classes[] = {
-		[PROBLEM_LEAK] = "leak",
-		[PROBLEM_CORRUPTION] = "corruption",
-		[PROBLEM_CHECK_ERROR] = "check-error",
-	};
-	const struct problem *p = &problem_table[f->kind];
-
-	emit_begin(out, NULL, NULL);
-	emit_string(out, "kind", NULL, p->kind);
-	emit_string(out, "class", NULL, classes[p->class]);
-	if (f->has_host)
-		emit_integer(out, "offset", NULL, f->host);
-	if (f->has_place)
-		emit_integer(out, "entry-offset", NULL, f->place);
-	if (f->has_value)
-		emit_integer(out, "value", NULL, f->value);
-	if (f->guest_len) {
-		emit_integer(out, "guest-start", NULL, f->guest);
-		emit_integer(out, "guest-length", NULL, f->guest_len);
-	}
-	emit_owner(out, f);
-	if (f->has_counts) {
-		emit_integer(out, "refcount", NULL, f->refcount);
-		emit_integer(out, "references", NULL, f->references);
-	}
-	if (f->text)
-		emit_string(out, "message", NULL, f->text);
-	emit_end(out);
-}
-
-static void print_json(const char *name, const struct check_result *r,
-		       const struct report *rep)
-{
-	struct emit out = emit_over(stdout, true);
-
-	emit_begin(&out, NULL, NULL);
-	emit_string(&out, "filename", NULL, name);
-	emit_string(&out, "format", NULL, "qcow2");
-	emit_integer(&out, "check-errors", NULL, r->check_errors);
-	emit_nonzero(&out, "image-end-offset", r->image_end_offset);
-	emit_nonzero(&out, "corruptions", r->corruptions);
-	emit_nonzero(&out, "leaks", r->leaks);
-	emit_nonzero(&out, "total-clusters", r->total_clusters);
-	emit_nonzero(&out, "allocated-clusters", r->allocated_clusters);
-	emit_nonzero(&out, "fragmented-clusters", r->fragmented_clusters);
-	emit_nonzero(&out, "compressed-clusters", r->compressed_clusters);
-	emit_nonzero(&out, "defects-omitted", rep->omitted);
-	if (rep->details_max) {
-		emit_begin_list(&out, "defects", NULL);
-		for (size_t i = 0; i < rep->detail_nr; i++)
-			emit_defect(&out, &rep->details[i]);
-		emit_end(&out);
-	}
-	emit_end(&out);
-}
-
-/* --- the command --- */
-
-static int image_check_print(struct image *img, const char *name, struct report *rep)
-{
-	struct check_options o = { .found = on_found, .arg = rep, .watch = cmd_watch(2) };
+	struct check_options o = { .found = check_report_found, .arg = rep, .watch = cmd_watch(2) };
 	struct check_result r;
 	struct err e = ERR_INIT;
 	int ret = check_image(img, &o, &r, &e);
@@ -261,15 +30,15 @@ static int image_check_print(struct image *img, const char *name, struct report 
 		cmd_error_of(&e);
 		return STATUS_FAILED;
 	}
-	report_rest(rep);
+	check_report_rest(rep);
 	if (cmd_flags.json)
-		print_json(name, &r, rep);
+		check_report_json(name, &r, rep);
 	else
-		print_human(&r);
-	return status_of(&r);
+		check_report_human(&r);
+	return check_status_of(&r);
 }
 
-static int check_file(const char *name, const struct cache_mode *cache, struct report *rep)
+static int check_file(const char *name, const struct cache_mode *cache, struct check_report *rep)
 {
 	struct err e = ERR_INIT;
 	struct spec s = { 0 };
@@ -329,7 +98,7 @@ int main(int argc, const char **argv)
 	};
 	struct cmd c = cmd_start(argc, argv, &about, options);
 	const char *name = cmd_arg(&c, "FILE");
-	struct report rep = { .lines_max = LINES_DEFAULT };
+	struct check_report rep = { .lines_max = LINES_DEFAULT };
 	struct cache_mode cache;
 	struct err e = ERR_INIT;
 
@@ -348,6 +117,6 @@ int main(int argc, const char **argv)
 	}
 	int status = check_file(name, &cache, &rep);
 
-	report_fini(&rep);
+	check_report_fini(&rep);
 	return cmd_finish_status(&c, status);
 }
