@@ -80,11 +80,20 @@ enum problem_kind {
 	PROBLEM_KINDS
 };
 
+/* What repairs it, if that is possible. */
+enum problem_repair {
+	REPAIRED_NONE,
+	REPAIRED_LEAKS, /* both levels */
+	REPAIRED_ALL,
+};
+
 struct problem {
 	const char *kind; /* the word in JSON and in the manual */
 	enum problem_class class;
 	const char *text; /* what a person reads; for the first two classes of refcount
 			   * mismatches, contract texts take its place */
+	enum problem_repair repair;
+	const char *step; /* what the repair does; NULL: there is none */
 };
 
 /* One row a kind, in the order of the enum. */
