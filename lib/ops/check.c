@@ -58,9 +58,9 @@ static const struct walk_ops ops = {
 	.l2_table = check_on_l2_table,
 };
 
-static int check_begin(struct check *c, struct image *img, struct err *e)
+static int check_begin(struct check *c, struct err *e)
 {
-	struct walk_source src = { image_file(img), image_header(img), image_geom(img) };
+	struct walk_source src = { c->file, c->header, c->geom };
 
 	c->clusters = geom_clusters(c->geom, file_size(c->file));
 	if (c->clusters > CHECK_CLUSTERS_MAX)
@@ -82,7 +82,7 @@ static int check_begin(struct check *c, struct image *img, struct err *e)
 	return c->walk ? 0 : -1;
 }
 
-static void check_end(struct check *c)
+void check_end(struct check *c)
 {
 	walk_free(c->walk);
 	counts_fini(&c->expected);
@@ -92,6 +92,19 @@ static void check_end(struct check *c)
 	free(c->metadata);
 	free(c->crossed);
 	free(c->claims);
+	*c = (struct check){ 0 };
+}
+
+int check_run(struct check *c, struct err *e)
+{
+	*c->result = (struct check_result) { .total_clusters =
+						 geom_clusters(c->geom, c->geom->disk_size) };
+	/* Refcounts come first in walk_metadata(), so that COPIED flags can be judged while
+	 * the L2 tables pass by for the first and only time. */
+	if (check_begin(c, e) < 0 || walk_metadata(c->walk, e) < 0 ||
+	    walk_trees(c->walk, e) < 0)
+		return -1;
+	return check_compare(c, e);
 }
 
 int check_image(struct image *img, const struct check_options *o, struct check_result *r,
@@ -104,15 +117,8 @@ int check_image(struct image *img, const struct check_options *o, struct check_r
 		.options = o,
 		.result = r,
 	};
-	int ret = -1;
+	int ret = check_run(&c, e);
 
-	*r = (struct check_result) { .total_clusters =
-					 geom_clusters(c.geom, c.geom->disk_size) };
-	/* Refcounts come first in walk_metadata(), so that COPIED flags can be judged while
-	 * the L2 tables pass by for the first and only time. */
-	if (check_begin(&c, img, e) == 0 && walk_metadata(c.walk, e) == 0 &&
-	    walk_trees(c.walk, e) == 0 && check_compare(&c, e) == 0)
-		ret = 0;
 	check_end(&c);
 	return ret;
 }

@@ -44,6 +44,11 @@ static inline bool check_count_unknown(const struct check *c, uint64_t cluster)
 	return c->blocks[cluster >> geom_refcount_block_bits(c->geom)] == BLOCK_UNKNOWN;
 }
 
+/* The pass over the image. geom, header, file, options and result are given; all that was learnt
+ * stays until check_end(), which accepts the zeroed state. */
+int check_run(struct check *c, struct err *e) MUST_CHECK;
+void check_end(struct check *c);
+
 /* Counts a finding and passes it on. */
 void check_found(struct check *c, const struct finding *f);
 void finding_set_owner(const struct check *c, struct finding *f, struct walk_owner owner);
