@@ -92,6 +92,7 @@ void check_end(struct check *c)
 	free(c->metadata);
 	free(c->crossed);
 	free(c->claims);
+	free(c->foreign);
 	*c = (struct check){ 0 };
 }
 

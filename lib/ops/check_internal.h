@@ -34,6 +34,8 @@ struct check {
 	struct check_claim *claims;
 	size_t claim_nr, claim_room;
 	bool claims_sorted;
+	uint64_t *foreign; /* host offsets of L2 tables that hold something else, rising */
+	size_t foreign_nr, foreign_room;
 };
 
 #define BLOCK_UNKNOWN UINT64_MAX
@@ -84,6 +86,16 @@ enum walk_what check_claimed_by(struct check *c, uint64_t cluster);
 int check_cross(struct check *c, uint64_t cluster, struct err *e);
 bool check_is_crossed(const struct check *c, uint64_t cluster);
 const char *check_what_text(enum walk_what what);
+
+/* --- check_foreign.c --- */
+/* This many malformed entries, and more than half of those that are used, make a table foreign. */
+#define FOREIGN_MIN 3
+bool check_l2_is_foreign(const struct check *c, const uint8_t *table);
+/* Whether the table is foreign; it is then reported, and nothing in it is to be believed. */
+int check_foreign_table(struct check *c, const struct walk_l2_table *t, bool *foreign,
+			struct err *e) MUST_CHECK;
+/* Whether the pass found the L2 table at this place foreign. */
+bool check_found_foreign(const struct check *c, uint64_t host);
 
 /* --- check_compare.c --- */
 /* The count in the file of a cluster below c->clusters, exact. */

@@ -257,7 +257,12 @@ int check_on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
 			   .at = at,
 			   .guest = (uint64_t)at->l1_idx << geom_l2_span_bits(c->geom) };
 	struct l2_run r;
+	bool foreign;
 
+	if (check_foreign_table(c, at, &foreign, e) < 0)
+		return -1;
+	if (foreign)
+		return 0;
 	for (uint32_t from = 0; l2_run_next(&c->scan, at->bytes, from, &r);
 	     from = r.idx + r.nr) {
 		if (r.kind == L2_RUN_ODD
