@@ -16,9 +16,14 @@ static const struct cmd_about about = {
 #define LINES_DEFAULT 1000                  /* of one kind */
 #define DETAILS_DEFAULT (UINT64_C(1) << 17) /* in all: about 30 MiB at most */
 
-static int image_check_print(struct image *img, const char *name, struct check_report *rep)
+static int image_check_print(struct image *img, const char *name, const struct spec *s,
+			     bool deep, struct check_report *rep)
 {
-	struct check_options o = { .found = check_report_found, .arg = rep, .watch = cmd_watch(2) };
+	struct check_options o = { .found = check_report_found,
+				   .arg = rep,
+				   .watch = cmd_watch(2),
+				   .deep = deep,
+				   .impact = &rep->impact };
 	struct check_result r;
 	struct err e = ERR_INIT;
 	int ret = check_image(img, &o, &r, &e);
@@ -31,14 +36,16 @@ static int image_check_print(struct image *img, const char *name, struct check_r
 		return STATUS_FAILED;
 	}
 	check_report_rest(rep);
+	impact_find_partitions(&rep->impact, s);
 	if (cmd_flags.json)
 		check_report_json(name, &r, rep);
 	else
-		check_report_human(&r);
+		check_report_human(&r, rep);
 	return check_status_of(&r);
 }
 
-static int check_file(const char *name, const struct cache_mode *cache, struct check_report *rep)
+static int check_file(const char *name, const struct cache_mode *cache, bool deep,
+		      struct check_report *rep)
 {
 	struct err e = ERR_INIT;
 	struct spec s = { 0 };
@@ -55,7 +62,7 @@ static int check_file(const char *name, const struct cache_mode *cache, struct c
 		cmd_error("'%s': raw images have no metadata that could be checked", name);
 		status = STATUS_NO_CHECK;
 	} else {
-		status = image_check_print(img, name, rep);
+		status = image_check_print(img, name, &s, deep, rep);
 	}
 	image_close(img);
 	spec_fini(&s);
@@ -78,7 +85,7 @@ static _Noreturn void refuse_repair(const struct cmd *c, const char *word)
 int main(int argc, const char **argv)
 {
 	const char *cache_word = NULL, *repair = NULL, *max_errors = NULL;
-	int details = 0;
+	int details = 0, deep = 0;
 	struct poptOption options[] = {
 		OPTION_FORMAT,
 		{ "repair", 'r', POPT_ARG_STRING, &repair, 0,
@@ -88,6 +95,8 @@ int main(int argc, const char **argv)
 		OPTION_OUTPUT,
 		{ "details", 0, POPT_ARG_NONE, &details, 0,
 		  "with --output=json: list every finding", NULL },
+		{ "deep", 0, POPT_ARG_NONE, &deep, 0,
+		  "unpack every compressed cluster as well", NULL },
 		{ "max-errors", 0, POPT_ARG_STRING, &max_errors, 0,
 		  "show at most N findings of one kind (default: 1000)", "N" },
 		OPTION_IMAGE_OPTS,
@@ -115,7 +124,7 @@ int main(int argc, const char **argv)
 		cmd_error_of(&e);
 		return cmd_finish_status(&c, STATUS_FAILED);
 	}
-	int status = check_file(name, &cache, &rep);
+	int status = check_file(name, &cache, deep, &rep);
 
 	check_report_fini(&rep);
 	return cmd_finish_status(&c, status);

@@ -1,5 +1,6 @@
 /* What `check` says: lines for people, JSON for programs. */
 #include "cmd/check_report.h"
+#include "cmd/check_impact.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -73,6 +74,7 @@ void check_report_fini(struct check_report *r)
 		free((char *)r->details[i].text);
 	}
 	free(r->details);
+	impact_fini(&r->impact);
 }
 
 /* --- people --- */
@@ -100,7 +102,7 @@ static double percent(uint64_t part, uint64_t whole)
 	return whole ? (double)part * 100 / (double)whole : 0;
 }
 
-void check_report_human(const struct check_result *r)
+void check_report_human(const struct check_result *r, const struct check_report *rep)
 {
 	static const char *const words[] = {
 		[STATUS_CLEAN] = "clean",
@@ -113,6 +115,7 @@ void check_report_human(const struct check_result *r)
 	if (cmd_flags.quiet)
 		return;
 	print_verdict(r);
+	check_impact_human(&rep->impact);
 	if (r->total_clusters && r->allocated_clusters)
 		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% fragmented, "
 		       "%.2f%% compressed clusters\n",
@@ -124,6 +127,8 @@ void check_report_human(const struct check_result *r)
 		printf("Image end offset: %" PRIu64 "\n", r->image_end_offset);
 	if (!cmd_flags.verbose)
 		return;
+	if (r->unpacked_clusters)
+		printf("compressed clusters unpacked: %" PRIu64 "\n", r->unpacked_clusters);
 	printf("reclaimable: %s (%" PRIu64 " bytes)\n", size_render(r->reclaimable, size),
 	       r->reclaimable);
 	if (r->leaks && r->roots_lost)
@@ -163,6 +168,7 @@ static void emit_defect(struct emit *out, const struct finding *f)
 		[PROBLEM_LEAK] = "leak",
 		[PROBLEM_CORRUPTION] = "corruption",
 		[PROBLEM_CHECK_ERROR] = "check-error",
+		[PROBLEM_NOTE] = "note",
 	};
 	const struct problem *p = &problem_table[f->kind];
 
@@ -201,6 +207,8 @@ void check_report_json(const char *name, const struct check_result *r,
 	emit_nonzero(&out, "image-end-offset", r->image_end_offset);
 	emit_nonzero(&out, "corruptions", r->corruptions);
 	emit_nonzero(&out, "leaks", r->leaks);
+	emit_nonzero(&out, "notes", r->notes);
+	emit_nonzero(&out, "unpacked-clusters", r->unpacked_clusters);
 	emit_nonzero(&out, "total-clusters", r->total_clusters);
 	emit_nonzero(&out, "allocated-clusters", r->allocated_clusters);
 	emit_nonzero(&out, "fragmented-clusters", r->fragmented_clusters);
@@ -211,6 +219,7 @@ void check_report_json(const char *name, const struct check_result *r,
 		for (size_t i = 0; i < rep->detail_nr; i++)
 			emit_defect(&out, &rep->details[i]);
 		emit_end(&out);
+		check_impact_json(&out, &rep->impact);
 	}
 	emit_end(&out);
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include "ops/check.h"
+#include "ops/impact.h"
 
 /* What `check` says of an image. */
 
@@ -23,6 +24,7 @@ struct check_report {
 	size_t detail_nr, detail_room;
 	uint64_t omitted;
 	bool no_memory;
+	struct impact impact;
 };
 
 void check_report_fini(struct check_report *r);
@@ -33,6 +35,6 @@ void check_report_found(void *arg, const struct finding *f);
 void check_report_rest(const struct check_report *r);
 
 /* The result. */
-void check_report_human(const struct check_result *r);
+void check_report_human(const struct check_result *r, const struct check_report *rep);
 void check_report_json(const char *name, const struct check_result *r,
 		       const struct check_report *rep);

@@ -119,6 +119,19 @@ int counts_add(struct counts *c, uint64_t first, uint64_t nr, uint64_t times, st
 	return 0;
 }
 
+void counts_take(struct counts *c, uint64_t first, uint64_t nr, uint64_t times)
+{
+	for (uint64_t i = first; i < c->nr && i - first < nr; i++) {
+		uint64_t had = counts_get(c, i), left = had - MIN(times, had);
+		uint32_t *page = c->big[i >> COUNTS_PAGE_BITS];
+
+		if (left < COUNTS_BIG)
+			c->low[i] = (uint8_t)left;
+		else if (page && had < UINT32_MAX)
+			page[i & (COUNTS_PAGE - 1)] = (uint32_t)left;
+	}
+}
+
 void counts_cancel(struct counts *a, struct counts *b)
 {
 	for (uint64_t page = 0; page < counts_pages(a); page++) {

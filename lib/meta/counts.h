@@ -43,6 +43,9 @@ static inline bool counts_add_small(struct counts *c, uint64_t idx, uint64_t tim
 	return true;
 }
 
+/* Takes back what was added. */
+void counts_take(struct counts *c, uint64_t first, uint64_t nr, uint64_t times);
+
 /* 0 for clusters from c->nr on; counts stop at UINT32_MAX. */
 uint64_t counts_get(const struct counts *c, uint64_t idx);
 

@@ -108,6 +108,7 @@ struct walk_l2_table {
 	uint64_t active_times;   /* those of the active L1 table */
 	struct walk_owner owner; /* one of them: the active disk if it is among them */
 	uint32_t l1_idx;         /* in that owner's table */
+	uint32_t l1_again;       /* another one there that leads here, too; 0: none */
 };
 
 /* A refcount block that has counts of clusters in the file. */
@@ -133,8 +134,10 @@ struct walk_ops {
 struct walk_snapshot {
 	uint64_t l1_off;
 	uint32_t l1_nr;
+	uint64_t disk_size; /* bytes; 0: it does not say */
 	bool followed; /* its L1 table could be walked */
 	char id[48];   /* escaped and cut to fit */
+	char name[64]; /* the same */
 };
 
 struct walk;
@@ -154,6 +157,8 @@ void walk_free(struct walk *w);
 int walk_metadata(struct walk *w, struct err *e) MUST_CHECK;
 /* The L1 tables as areas and parts, then the L2 tables. */
 int walk_trees(struct walk *w, struct err *e) MUST_CHECK;
+/* The same without the L2 tables. */
+int walk_l1_tables(struct walk *w, struct err *e) MUST_CHECK;
 /* One more L1 table for walk_trees(), instead of walk_metadata() finding them all. */
 int walk_add_tree(struct walk *w, struct walk_owner owner, uint64_t l1_off, uint32_t l1_nr,
 		  struct err *e) MUST_CHECK;

@@ -14,6 +14,7 @@ struct walk_tree {
 struct walk_l2_ref {
 	uint64_t host, times, active_times;
 	uint32_t l1_idx, tree;
+	uint32_t l1_again; /* another entry of that tree that leads here; 0: none */
 };
 
 struct walk {
@@ -40,7 +41,7 @@ struct walk {
 	bool ask_holes; /* the last table was empty: the next may be a hole */
 };
 
-/* References to L2 tables that are kept at once: 16 MiB. If there are more L2 tables, the
+/* References to L2 tables that are kept at once: 20 MiB. If there are more L2 tables, the
  * walk goes over the L1 tables again for the rest. */
 #define WALK_REFS_MAX ((size_t)512 << 10)
 #define WALK_BUFFER ((size_t)256 << 10)

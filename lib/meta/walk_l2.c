@@ -15,6 +15,7 @@ static int table_give(struct walk *w, const struct walk_l2_ref *r, const uint8_t
 		.active_times = r->active_times,
 		.owner = t->owner,
 		.l1_idx = r->l1_idx,
+		.l1_again = r->l1_again,
 	};
 
 	return w->ops->l2_table ? w->ops->l2_table(w->arg, &x, e) : 0;

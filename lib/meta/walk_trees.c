@@ -37,6 +37,8 @@ static void refs_join(struct walk *w)
 		if (last->host == w->refs[i].host) {
 			last->times += w->refs[i].times;
 			last->active_times += w->refs[i].active_times;
+			if (last->tree == w->refs[i].tree)
+				last->l1_again = w->refs[i].l1_idx;
 		} else {
 			w->refs[++n] = w->refs[i];
 		}
@@ -258,6 +260,14 @@ static int trees_settle(struct walk *w, struct err *e)
 	if (n > 1)
 		qsort(w->trees, n, sizeof *w->trees, owner_order);
 	return 0;
+}
+
+int walk_l1_tables(struct walk *w, struct err *e)
+{
+	if (trees_settle(w, e) < 0)
+		return -1;
+	w->from = UINT64_MAX; /* no L2 table is wanted */
+	return walk_l1_pass(w, true, e);
 }
 
 int walk_trees(struct walk *w, struct err *e)

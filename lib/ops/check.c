@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "ops/impact_internal.h"
 
 void finding_set_owner(const struct check *c, struct finding *f, struct walk_owner owner)
 {
@@ -44,8 +45,12 @@ void check_found(struct check *c, const struct finding *f)
 	case PROBLEM_CHECK_ERROR:
 		r->check_errors++;
 		break;
+	case PROBLEM_NOTE:
+		r->notes++;
+		break;
 	}
 	r->kinds[f->kind]++;
+	impact_mark(c, f);
 	if (c->options->found)
 		c->options->found(c->options->arg, f);
 }
@@ -79,7 +84,9 @@ static int check_begin(struct check *c, struct err *e)
 		return err_nomem(e);
 	c->scan = l2_scan_init(c->geom);
 	c->walk = walk_new(&src, &ops, c, c->options->watch, e);
-	return c->walk ? 0 : -1;
+	if (!c->walk)
+		return -1;
+	return c->options->impact ? impact_marks_new(c, e) : 0;
 }
 
 void check_end(struct check *c)
@@ -93,6 +100,7 @@ void check_end(struct check *c)
 	free(c->crossed);
 	free(c->claims);
 	free(c->foreign);
+	impact_marks_free(c->marks);
 	*c = (struct check){ 0 };
 }
 
@@ -102,10 +110,11 @@ int check_run(struct check *c, struct err *e)
 						 geom_clusters(c->geom, c->geom->disk_size) };
 	/* Refcounts come first in walk_metadata(), so that COPIED flags can be judged while
 	 * the L2 tables pass by for the first and only time. */
-	if (check_begin(c, e) < 0 || walk_metadata(c->walk, e) < 0 ||
-	    walk_trees(c->walk, e) < 0)
+	if (check_begin(c, e) < 0 || check_header(c, e) < 0 ||
+	    walk_metadata(c->walk, e) < 0 || walk_trees(c->walk, e) < 0 ||
+	    check_compare(c, e) < 0 || (c->options->deep && check_deep(c, e) < 0))
 		return -1;
-	return check_compare(c, e);
+	return impact_find(c, e);
 }
 
 int check_image(struct image *img, const struct check_options *o, struct check_result *r,

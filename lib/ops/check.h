@@ -8,18 +8,22 @@
 #include "ops/problem.h"
 
 /* The consistency check: counts every reference to every host cluster, compares with the
- * refcounts in the file, and judges each entry by itself. Reads metadata only; changes
- * nothing. */
+ * refcounts in the file, and judges each entry by itself. Reads metadata only, and compressed
+ * clusters if it is told to; changes nothing. */
+
+struct impact;
 
 struct check_options {
 	/* Called for each finding, in the order of the walk. May be NULL. */
 	void (*found)(void *arg, const struct finding *f);
 	void *arg;
 	const struct watch *watch; /* may be NULL */
+	bool deep;		   /* unpack compressed clusters, too */
+	struct impact *impact;	   /* what the findings touch, or NULL: see ops/impact.h */
 };
 
 struct check_result {
-	uint64_t corruptions, leaks, check_errors;
+	uint64_t corruptions, leaks, check_errors, notes;
 	uint64_t kinds[PROBLEM_KINDS]; /* findings of each kind */
 
 	/* of the active disk, in clusters (14.3) */
@@ -27,6 +31,7 @@ struct check_result {
 	    compressed_clusters;
 	uint64_t
 	    image_end_offset; /* end of the last cluster that is counted or referenced */
+	uint64_t unpacked_clusters; /* with `deep`: places of compressed clusters */
 	uint64_t reclaimable; /* bytes in clusters that are counted but not referenced */
 	/* A snapshot or table could not be followed, so that what it refers to looks
 	 * leaked: leaks may be lowered only without this. */

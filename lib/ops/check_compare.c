@@ -7,6 +7,34 @@
 #include "base/align.h"
 #include "format/refcount_block.h"
 
+/* Counts of clusters that the file does not reach: the last one that is not 0. */
+static void behind_file(struct check *c, const struct walk_refcount_block *b)
+{
+	unsigned order = c->geom->refcount_order;
+	uint64_t in_file = c->clusters - b->first, n = geom_cluster_size(c->geom);
+
+	while (n > (in_file << order) / 8 && !b->bytes[n - 1])
+		n--;
+	uint64_t nr = (n * 8 + (UINT64_C(1) << order) - 1) >> order;
+
+	while (nr > in_file && !refcount_block_get(b->bytes, order, nr - 1))
+		nr--;
+	if (nr > in_file)
+		c->counted_end = (b->first + nr) << c->geom->cluster_bits;
+}
+
+static void short_file_note(struct check *c)
+{
+	struct finding f = { .kind = PROBLEM_FILE_TOO_SHORT,
+			     .has_host = true,
+			     .host = file_size(c->file),
+			     .has_value = true,
+			     .value = c->needed_end };
+
+	if (c->needed_end)
+		check_found(c, &f);
+}
+
 int check_on_refcount_block(void *arg, const struct walk_refcount_block *b, struct err *e)
 {
 	struct check *c = arg;
@@ -17,6 +45,8 @@ int check_on_refcount_block(void *arg, const struct walk_refcount_block *b, stru
 				     c->stored.low + b->first);
 	counts_touch(&c->stored, b->first, nr);
 	c->blocks[b->first >> bits] = b->host;
+	if (nr < UINT64_C(1) << bits)
+		behind_file(c, b);
 	return 0;
 }
 
@@ -102,6 +132,7 @@ int check_compare(struct check *c, struct err *e)
 			return -1;
 		page_compare(c, first, nr);
 	}
+	short_file_note(c);
 	for (uint64_t page = pages; page-- && !c->result->image_end_offset;)
 		if (c->expected.touched[page] || c->stored.touched[page])
 			c->result->image_end_offset = page_end(

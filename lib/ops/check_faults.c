@@ -1,5 +1,6 @@
 /* What the walk could not follow, as findings. */
 #include "ops/check_internal.h"
+#include "ops/impact_internal.h"
 
 #include <stdio.h>
 
@@ -117,12 +118,15 @@ int check_on_fault(void *arg, const struct walk_fault *w, struct err *e)
 	char text[256];
 
 	if (w->bad == WALK_BAD_READ) {
+		impact_mark_unread(c, w);
 		snprintf(text, sizeof text, "%s: %s", check_what_text(w->what),
 			 w->text ? w->text : "no reason given");
 		f.text = text;
 		if (w->what == WALK_REFCOUNT_BLOCK || w->what == WALK_REFCOUNT_TABLE)
 			blocks_lost(c, w);
 	}
+	if (w->bad == WALK_BAD_RANGE)
+		check_needs(c, w->host);
 	if (loses_root(w))
 		c->result->roots_lost = true;
 	if (f.kind == NONE)

@@ -3,48 +3,42 @@
 #include "ops/check_internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/align.h"
 #include "base/vec.h"
 
-/* An entry that no writer makes, and no cut of the file explains: one flipped bit is enough for
- * that, so a few of them say little. */
-static bool is_malformed(const struct check *c, const struct l2_entry *x)
-{
-	const uint64_t far = MAX(UINT64_C(1) << 42, file_size(c->file) * 16);
+/* No file that was cut short was ever this long, so such an offset is no offset. */
+#define FAR_OFF (UINT64_C(1) << 48)
+/* Faults that pointers do not have by themselves. A flag that is wrong in every entry is rather the
+ * work of a program that had it wrong. */
+#define HEAVY	(L2_BAD_RESERVED | L2_BAD_ALIGNMENT | L2_BAD_PACKED_OFFSET)
 
-	if (x->packed)
-		return c->geom->data_file || x->host >= far;
-	return (x->raw & L2_RESERVED_MASK) || geom_in_cluster(c->geom, x->host);
+/* An entry that no writer makes, no cut of the file explains, and no flipped bit alone either. */
+static bool is_senseless(const struct check *c, const struct l2_entry *x)
+{
+	uint64_t len = x->packed ? x->host_len : geom_cluster_size(c->geom);
+
+	if (x->host > MAX(FAR_OFF, 2 * file_size(c->file)))
+		return true;
+	if (!(l2_entry_problems(c->geom, x) & HEAVY))
+		return false;
+	return !x->host || (!x->packed && geom_in_cluster(c->geom, x->host)) ||
+	       !walk_in_file(c->walk, x->host, len);
 }
 
 bool check_l2_is_foreign(const struct check *c, const uint8_t *table)
 {
 	uint64_t nr = geom_l2_entries(c->geom), used = 0, bad = 0;
 
+	if (c->geom->data_file)
+		return false; /* nothing is said of where offsets may lead */
 	for (uint32_t i = 0; i < nr; i++) {
 		struct l2_entry x = l2_entry_at(c->geom, table, i);
 
-		used += x.raw != 0;
-		bad += x.raw && is_malformed(c, &x);
+		used += x.raw || x.bitmap;
+		bad += (x.raw || x.bitmap) && is_senseless(c, &x);
 	}
-	return bad >= FOREIGN_MIN && bad * 2 > used;
-}
-
-/* Whether any entry needs a look at all. */
-static bool may_be_foreign(const struct check *c, const uint8_t *table)
-{
-	uint64_t unaligned = (geom_cluster_size(c->geom) - 1) & ENTRY_OFFSET_MASK;
-	uint64_t mask = L2_RESERVED_MASK | unaligned, stored, any = 0, v;
-	size_t step = (size_t)1 << c->geom->l2_entry_bits, n = geom_cluster_size(c->geom);
-
-	be64_put((uint8_t *)&stored, mask);
-	for (size_t i = 0; i < n; i += step) {
-		memcpy(&v, table + i, sizeof v);
-		any |= v;
-	}
-	return any & stored;
+	return bad >= FOREIGN_MIN && bad >= used - used / 4;
 }
 
 int check_foreign_table(struct check *c, const struct walk_l2_table *t, bool *foreign,
@@ -59,7 +53,7 @@ int check_foreign_table(struct check *c, const struct walk_l2_table *t, bool *fo
 		.guest_len = UINT64_C(1) << span,
 	};
 
-	*foreign = may_be_foreign(c, t->bytes) && check_l2_is_foreign(c, t->bytes);
+	*foreign = check_l2_is_foreign(c, t->bytes);
 	if (!*foreign)
 		return 0;
 	if (!vec_grow(&c->foreign, c->foreign_nr, &c->foreign_room))

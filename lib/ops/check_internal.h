@@ -1,4 +1,5 @@
 #pragma once
+#include "base/align.h"
 #include "meta/counts.h"
 #include "meta/l2_run.h"
 #include "meta/walk.h"
@@ -36,6 +37,12 @@ struct check {
 	bool claims_sorted;
 	uint64_t *foreign; /* host offsets of L2 tables that hold something else, rising */
 	size_t foreign_nr, foreign_room;
+
+	uint64_t counted_end; /* of the last cluster behind the file that blocks count; 0: none */
+	uint64_t needed_end;  /* of those among them that tables refer to; 0: none */
+
+	struct watch quiet;	    /* of walks that show no progress */
+	struct impact_marks *marks; /* what the findings touch, or NULL */
 };
 
 #define BLOCK_UNKNOWN UINT64_MAX
@@ -58,6 +65,15 @@ void finding_set_owner(const struct check *c, struct finding *f, struct walk_own
 static inline uint64_t check_cluster(const struct check *c, uint64_t host)
 {
 	return host >> c->geom->cluster_bits;
+}
+
+/* A table refers to a cluster behind the end of the file. If it was counted as well, it must have
+ * been there once. */
+static inline void check_needs(struct check *c, uint64_t host)
+{
+	if (host < c->counted_end && host >= c->needed_end)
+		c->needed_end = align_down(host, geom_cluster_size(c->geom)) +
+				geom_cluster_size(c->geom);
 }
 
 /* Consumers of the walk. */
@@ -88,14 +104,29 @@ bool check_is_crossed(const struct check *c, uint64_t cluster);
 const char *check_what_text(enum walk_what what);
 
 /* --- check_foreign.c --- */
-/* This many malformed entries, and more than half of those that are used, make a table foreign. */
-#define FOREIGN_MIN 3
+/* This many senseless entries, and three of four that are used, make a table foreign. */
+#define FOREIGN_MIN 8
 bool check_l2_is_foreign(const struct check *c, const uint8_t *table);
-/* Whether the table is foreign; it is then reported, and nothing in it is to be believed. */
+/* Whether the table is foreign; it is then reported, and nothing in it is to be believed. To be
+ * asked only where something is wrong with an entry: the question costs a look at them all. */
 int check_foreign_table(struct check *c, const struct walk_l2_table *t, bool *foreign,
 			struct err *e) MUST_CHECK;
 /* Whether the pass found the L2 table at this place foreign. */
 bool check_found_foreign(const struct check *c, uint64_t host);
+
+/* --- check_header.c --- */
+/* Oddities of the header and its extensions. */
+int check_header(struct check *c, struct err *e) MUST_CHECK;
+
+/* --- check_again.c --- */
+/* A walk over the L1 tables of the disk and of all snapshots that could be followed, for
+ * walk_trees(); faults are not reported again. */
+struct walk *check_walk_again(struct check *c, const struct walk_ops *ops, void *arg,
+			      struct err *e);
+
+/* --- check_deep.c --- */
+/* Unpacks every compressed cluster. */
+int check_deep(struct check *c, struct err *e) MUST_CHECK;
 
 /* --- check_compare.c --- */
 /* The count in the file of a cluster below c->clusters, exact. */

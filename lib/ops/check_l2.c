@@ -1,6 +1,9 @@
 /* L2 tables: what they map is counted, their entries are judged. */
 #include "ops/check_internal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/align.h"
 
 /* The table at hand. */
@@ -10,6 +13,10 @@ struct table {
 	uint64_t guest;    /* that its first entry maps */
 	uint64_t expected; /* where the next standard cluster would be if nothing were
 			    * fragmented; 0: no cluster met yet */
+	bool asked;	   /* whether it is a table at all */
+	struct {
+		uint64_t allocated, fragmented, compressed;
+	} before; /* statistics without this table */
 };
 
 static struct finding entry_finding(const struct table *t, uint32_t idx,
@@ -124,6 +131,7 @@ static void data_file_run(struct table *t, const struct l2_run *r)
 /* Nothing is counted out there, so a claim to be the only owner is wrong in itself. */
 static void outside_found(const struct table *t, uint32_t idx, uint64_t host, bool copied)
 {
+	check_needs(t->check, host);
 	entry_found(t, idx, PROBLEM_L2_ENTRY_OUT_OF_FILE, host);
 	if (copied && t->at->active_times)
 		entry_found(t, idx, PROBLEM_COPIED_DATA, host);
@@ -182,6 +190,7 @@ static int packed_entry(struct table *t, uint32_t idx, const struct l2_entry *x,
 	c->result->compressed_clusters += t->at->active_times;
 	c->result->fragmented_clusters += t->at->active_times;
 	if (!walk_in_file(c->walk, x->host, x->host_len)) {
+		check_needs(c, x->host);
 		if (x->host <= HOST_OFFSET_MAX)
 			entry_found(t, idx, PROBLEM_COMPRESSED_OUT_OF_FILE, x->host);
 		return 0;
@@ -225,12 +234,78 @@ static const struct {
 	{ L2_BAD_PACKED_OFFSET, PROBLEM_COMPRESSED_OFFSET, false },
 };
 
+/* Two entries that share a table on purpose would have it counted twice (4.3). */
+static void twice_judge(const struct table *t)
+{
+	struct check *c = t->check;
+	uint64_t cluster = check_cluster(c, t->at->host);
+	char text[64];
+	struct finding f = {
+		.kind = PROBLEM_L2_TABLE_TWICE,
+		.has_host = true,
+		.host = t->at->host,
+		.guest = t->guest,
+		.guest_len = UINT64_C(1) << geom_l2_span_bits(c->geom),
+		.text = text,
+	};
+
+	if (check_count_unknown(c, cluster) ||
+	    check_stored(c, cluster) >= counts_get(&c->expected, cluster))
+		return;
+	snprintf(text, sizeof text, "L1 entries %" PRIu32 " and %" PRIu32, t->at->l1_idx,
+		 t->at->l1_again);
+	finding_set_owner(c, &f, t->at->owner);
+	check_found(c, &f);
+}
+
+/* Takes back what the entries before `end` were counted for. */
+static void uncount(struct table *t, uint32_t end)
+{
+	struct check *c = t->check;
+	struct l2_run r;
+
+	for (uint32_t from = 0; l2_run_next(&c->scan, t->at->bytes, from, &r) && r.idx < end;
+	     from = r.idx + r.nr) {
+		struct l2_entry x = l2_entry_at(c->geom, t->at->bytes, r.idx);
+		uint64_t len = x.packed ? x.host_len : r.nr * geom_cluster_size(c->geom);
+		uint64_t first = check_cluster(c, x.host);
+
+		if (!x.packed || walk_in_file(c->walk, x.host, x.host_len))
+			counts_take(&c->expected, first,
+				    check_cluster(c, x.host + len - 1) - first + 1, t->at->times);
+	}
+	c->result->allocated_clusters = t->before.allocated;
+	c->result->fragmented_clusters = t->before.fragmented;
+	c->result->compressed_clusters = t->before.compressed;
+}
+
+/* Whether the table is none at all: asked once, at its first entry that is wrong. */
+static int foreign_judge(struct table *t, uint32_t idx, bool *foreign, struct err *e)
+{
+	*foreign = false;
+	if (t->asked)
+		return 0;
+	t->asked = true;
+	if (check_foreign_table(t->check, t->at, foreign, e) < 0)
+		return -1;
+	if (*foreign)
+		uncount(t, idx);
+	return 0;
+}
+
+/* 1: nothing in this table counts. */
 static int odd_entry(struct table *t, uint32_t idx, struct err *e)
 {
 	const struct geom *g = t->check->geom;
 	struct l2_entry x = l2_entry_at(g, t->at->bytes, idx);
 	unsigned bad = l2_entry_problems(g, &x);
+	bool foreign = false;
 
+	if (bad || check_cluster(t->check, x.host) >= t->check->clusters)
+		if (foreign_judge(t, idx, &foreign, e) < 0)
+			return -1;
+	if (foreign)
+		return 1;
 	for (size_t i = 0; i < sizeof entry_problems / sizeof entry_problems[0]; i++)
 		if ((bad & entry_problems[i].bit) &&
 		    (t->at->active_times || !entry_problems[i].active_only))
@@ -257,18 +332,21 @@ int check_on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
 			   .at = at,
 			   .guest = (uint64_t)at->l1_idx << geom_l2_span_bits(c->geom) };
 	struct l2_run r;
-	bool foreign;
+	int ret;
 
-	if (check_foreign_table(c, at, &foreign, e) < 0)
-		return -1;
-	if (foreign)
-		return 0;
+	t.before.allocated = c->result->allocated_clusters;
+	t.before.fragmented = c->result->fragmented_clusters;
+	t.before.compressed = c->result->compressed_clusters;
+	if (at->l1_again)
+		twice_judge(&t);
 	for (uint32_t from = 0; l2_run_next(&c->scan, at->bytes, from, &r);
 	     from = r.idx + r.nr) {
-		if (r.kind == L2_RUN_ODD
-			? odd_entry(&t, r.idx, e) < 0
-			: !lone_cluster(&t, &r) && plain_run(&t, &r, e) < 0)
-			return -1;
+		if (r.kind == L2_RUN_ODD)
+			ret = odd_entry(&t, r.idx, e);
+		else
+			ret = lone_cluster(&t, &r) ? 0 : plain_run(&t, &r, e);
+		if (ret)
+			return ret < 0 ? -1 : 0;
 	}
 	return 0;
 }

@@ -63,6 +63,9 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	ROW(L2_TABLE_FOREIGN, "l2-table-foreign", CORRUPTION, ALL,
 	    "the L1 entries that lead to it are dropped",
 	    "L2 table holds something else"),
+	ROW(L2_TABLE_TWICE, "l2-table-twice", CORRUPTION, ALL,
+	    "counts are raised, so that the two share it like snapshots",
+	    "two L1 entries of one disk lead to the same L2 table"),
 	ROW(L2_ENTRY_RESERVED, "l2-entry-reserved", CORRUPTION, ALL,
 	    "the bits are cleared",
 	    "L2 entry has reserved bits set"),
@@ -94,6 +97,8 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	ROW(COMPRESSED_BITMAP, "compressed-bitmap", CORRUPTION, ALL,
 	    "the bitmap is cleared",
 	    "compressed cluster has a subcluster bitmap"),
+	ROW(COMPRESSED_DATA, "compressed-data", CORRUPTION, NONE, NULL,
+	    "compressed cluster can't be unpacked"),
 	ROW(SUBCLUSTER_BOTH, "subcluster-both", CORRUPTION, ALL,
 	    "the zero bits are cleared, the data stays",
 	    "subcluster is both allocated and zero"),
@@ -190,6 +195,22 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	ROW(READ_FAILED, "read-failed", CHECK_ERROR, NONE,
 	    NULL,
 	    "can't be read"),
+	ROW(HEADER_LENGTH_ODD, "header-length-odd", NOTE, NONE, NULL,
+	    "length of the header is not a multiple of 8"),
+	ROW(HEADER_PADDING, "header-padding", NOTE, NONE, NULL,
+	    "unused bytes of the header are not zero"),
+	ROW(DISK_SIZE_ODD, "disk-size-odd", NOTE, NONE, NULL,
+	    "size of the disk is not a multiple of 512 bytes"),
+	ROW(EXTENSION_TWICE, "extension-twice", NOTE, NONE, NULL,
+	    "header extension is there twice, and the last one counts"),
+	ROW(AUTOCLEAR_UNKNOWN, "autoclear-unknown", NOTE, NONE, NULL,
+	    "unknown autoclear bits are set"),
+	ROW(BITMAPS_VOID, "bitmaps-void", NOTE, NONE, NULL,
+	    "bitmaps were left behind by a writer that did not keep them up"),
+	ROW(DATA_FILE_UNUSED, "data-file-unused", NOTE, NONE, NULL,
+	    "an external data file is named, but the image has none"),
+	ROW(FILE_TOO_SHORT, "file-too-short", NOTE, NONE, NULL,
+	    "the file ends before clusters that its tables refer to"),
 };
 
 /* A text that grows piece by piece and stops at the end of its buffer. */
@@ -267,7 +288,8 @@ char *finding_text(const struct finding *f, char buf[FINDING_TEXT_MAX])
 	buf[0] = '\0';
 	if (known_text(&l, f))
 		return buf;
-	line_add(&l, "ERROR %s", problem_table[f->kind].text);
+	line_add(&l, "%s %s", problem_table[f->kind].class == PROBLEM_NOTE ? "Note:" : "ERROR",
+		 problem_table[f->kind].text);
 	if (f->has_host)
 		line_add(&l, ": offset 0x%" PRIx64, f->host);
 	if (f->has_value)

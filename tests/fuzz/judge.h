@@ -58,7 +58,7 @@ static inline void judge_result(const struct check_result *r, uint64_t found)
 
 	for (unsigned i = 0; i < PROBLEM_KINDS; i++)
 		sum += r->kinds[i];
-	AGREE(sum == found && sum == r->corruptions + r->leaks + r->check_errors);
+	AGREE(sum == found && sum == r->corruptions + r->leaks + r->check_errors + r->notes);
 	AGREE(r->fragmented_clusters <= r->allocated_clusters);
 	AGREE(r->compressed_clusters <= r->fragmented_clusters);
 }

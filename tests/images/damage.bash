@@ -45,6 +45,8 @@ entry_offset() { echo $(($(peek_be "$1" $(($2 + 1)) 7) & ~511)); }
 l2_at() { entry_offset "$1" "$(l1_at "$1")"; }
 # l2_entry_at FILE N: where entry N of it stands.
 l2_entry_at() { echo $(($(l2_at "$1") + ${3:-8} * $2)); }
+# packed_at FILE N: where the bytes of compressed entry N of it begin (clusters of 64 KiB).
+packed_at() { echo $(($(peek_be "$1" "$(l2_entry_at "$1" "$2")" 8) & ((1 << 54) - 1))); }
 refcount_table_at() { peek_be "$1" 48 8; }
 refcount_block_at() { peek_be "$1" "$(refcount_table_at "$1")" 8; }
 snapshots_at() { peek_be "$1" 64 8; }
@@ -185,6 +187,22 @@ damaged_l1_table_out_of_file__next_cluster() {
 
 # --- L2 ---
 
+damaged_l2_table_foreign() {
+	image_small "$1"
+	printf 'The quick brown fox.\n%.0s' {1..4000} | head -c 65536 |
+		dd of="$1" bs=64k seek=$(($(l2_at "$1") / 65536)) conv=notrunc status=none
+}
+damaged_l2_table_foreign__noise() {
+	image_small "$1"
+	head -c 65536 /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 00 2>/dev/null |
+		dd of="$1" bs=64k seek=$(($(l2_at "$1") / 65536)) conv=notrunc status=none
+}
+# An L2 table maps 32 KiB here; nothing was at 224 KiB.
+damaged_l2_table_twice() {
+	image_small "$1" cluster_size=512
+	poke "$1" $(($(l1_at "$1") + 8 * 7)) "$(peek "$1" "$(l1_at "$1")" 8)"
+}
+
 damaged_l2_entry_reserved() {
 	image_small "$1"
 	set_bits "$1" "$(l2_entry_at "$1" 1)" 0x01
@@ -226,6 +244,13 @@ damaged_compressed_out_of_file() {
 damaged_compressed_data_file() {
 	image_data_file "$1"
 	poke_be "$1" "$(l2_entry_at "$1" 5)" 8 $((1 << 62 | 0x50000))
+}
+damaged_compressed_data() {
+	image_small "$1" "$2"
+	poke "$1" $(($(packed_at "$1" 8) + 4)) ffffffffffffffff
+}
+damaged_compressed_data__zstd() {
+	damaged_compressed_data "$1" compression_type=zstd
 }
 damaged_compressed_bitmap() {
 	image_small "$1" extended_l2=on
@@ -339,6 +364,9 @@ damaged_bitmaps_missing() {
 	image_small "$1"
 	set_bits "$1" 95 1
 }
+damaged_bitmaps_void() {
+	damaged_leaked_cluster__bitmaps_void "$1"
+}
 damaged_bitmap_directory_out_of_file() {
 	image_bitmap "$1"
 	poke_be "$1" $(($(extension_at "$1" 23852875) + 16)) 8 $FAR
@@ -397,6 +425,39 @@ damaged_bitmap_data_out_of_file() {
 damaged_crypto_header_out_of_file() {
 	luks_create "$1" 1M
 	poke_be "$1" "$(extension_at "$1" 0537be77)" 8 $FAR
+}
+
+# --- oddities ---
+
+# The list of extensions begins in the padding then, and ends there.
+damaged_header_length_odd() {
+	image_small "$1"
+	poke_be "$1" 100 4 105
+}
+damaged_header_padding() {
+	image_small "$1"
+	poke "$1" 106 01
+}
+damaged_disk_size_odd() {
+	image_small "$1"
+	poke_be "$1" 24 8 $((1048576 - 100))
+}
+# Behind the feature name table, which comes first and alone.
+damaged_extension_twice() {
+	image_small "$1"
+	poke "$1" 504 6803f857 00000030
+}
+damaged_autoclear_unknown() {
+	image_small "$1"
+	set_bits "$1" 95 0x20
+}
+damaged_data_file_unused() {
+	image_small "$1"
+	poke "$1" 504 44415441 00000005 622e726177
+}
+damaged_file_too_short() {
+	image_small "$1"
+	truncate -s $((7 * 65536)) "$1"
 }
 
 DAMAGED_KINDS=$(compgen -A function damaged_ | sed s/^damaged_//)

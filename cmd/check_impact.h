@@ -1,0 +1,7 @@
+#pragma once
+#include "ops/impact.h"
+#include "out/emit.h"
+
+/* What `check` says of the guest's bytes. */
+void check_impact_human(const struct impact *x);
+void check_impact_json(struct emit *out, const struct impact *x);

@@ -1,0 +1,86 @@
+/* What is odd about a header that opens all the same. None of it harms; each says that something
+ * else has been at work here than the usual writers. */
+#include "ops/check_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/bits.h"
+#include "base/bytes.h"
+
+#define PADDING_OFF 105 /* behind compression_type (2.1) */
+#define PADDING_END 112
+
+static void note(struct check *c, enum problem_kind kind, uint64_t place, uint64_t value,
+		 const char *text)
+{
+	struct finding f = { .kind = kind,
+			     .has_place = true,
+			     .place = place,
+			     .has_value = value,
+			     .value = value,
+			     .text = text };
+
+	check_found(c, &f);
+}
+
+static int fields_judge(struct check *c, struct err *e)
+{
+	const struct header *h = c->header;
+	uint8_t bytes[PADDING_END];
+	struct err ignored = ERR_INIT;
+
+	if (h->size % SECTOR_SIZE)
+		note(c, PROBLEM_DISK_SIZE_ODD, 24, h->size, NULL);
+	if (h->version < 3)
+		return 0;
+	if (h->header_length % 8)
+		note(c, PROBLEM_HEADER_LENGTH_ODD, 100, h->header_length, NULL);
+	if (h->autoclear_features & ~AUTOCLEAR_KNOWN)
+		note(c, PROBLEM_AUTOCLEAR_UNKNOWN, 88,
+		     h->autoclear_features & ~AUTOCLEAR_KNOWN, NULL);
+	if (watch_stopped(c->options->watch, e) < 0)
+		return -1;
+	/* It was read a moment ago. */
+	if (h->header_length >= PADDING_END &&
+	    file_read_padded(c->file, 0, bytes, sizeof bytes, NULL, &ignored) == 0 &&
+	    !bytes_are_zero(bytes + PADDING_OFF, PADDING_END - PADDING_OFF))
+		note(c, PROBLEM_HEADER_PADDING, PADDING_OFF, 0, NULL);
+	return 0;
+}
+
+/* Names twice are legal for nobody, but the last one has always counted (3.2). */
+static void extensions_judge(struct check *c)
+{
+	const struct header *h = c->header;
+	struct rd r = rd_over(h->extensions.p, h->extensions.n);
+	struct err ignored = ERR_INIT;
+	struct header_ext x;
+	bool format = false, data_file = false, table = false, bitmaps = false;
+
+	for (size_t at = 0; header_ext_next(&r, &x, &ignored) > 0; at = r.pos) {
+		bool *seen = x.type == EXT_BACKING_FORMAT  ? &format
+			     : x.type == EXT_DATA_FILE	   ? &data_file
+			     : x.type == EXT_FEATURE_TABLE ? &table
+							   : NULL;
+
+		bitmaps |= x.type == EXT_BITMAPS;
+		if (seen && *seen)
+			note(c, PROBLEM_EXTENSION_TWICE, h->header_length + at, x.type, NULL);
+		if (seen)
+			*seen = true;
+	}
+	if (data_file && !c->geom->data_file)
+		note(c, PROBLEM_DATA_FILE_UNUSED, h->header_length, 0, NULL);
+	if (bitmaps && !(h->autoclear_features & AUTOCLEAR_BITMAPS))
+		note(c, PROBLEM_BITMAPS_VOID, 88, 0,
+		     "the autoclear bit that vouches for them is clear");
+}
+
+int check_header(struct check *c, struct err *e)
+{
+	if (fields_judge(c, e) < 0)
+		return -1;
+	extensions_judge(c);
+	return 0;
+}
