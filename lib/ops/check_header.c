@@ -28,7 +28,7 @@ static int fields_judge(struct check *c, struct err *e)
 {
 	const struct header *h = c->header;
 	uint8_t bytes[PADDING_END];
-	struct err ignored = ERR_INIT;
+	struct err failure = ERR_INIT;
 
 	if (h->size % SECTOR_SIZE)
 		note(c, PROBLEM_DISK_SIZE_ODD, 24, h->size, NULL);
@@ -41,10 +41,11 @@ static int fields_judge(struct check *c, struct err *e)
 		     h->autoclear_features & ~AUTOCLEAR_KNOWN, NULL);
 	if (watch_stopped(c->options->watch, e) < 0)
 		return -1;
-	/* It was read a moment ago. */
-	if (h->header_length >= PADDING_END &&
-	    file_read_padded(c->file, 0, bytes, sizeof bytes, NULL, &ignored) == 0 &&
-	    !bytes_are_zero(bytes + PADDING_OFF, PADDING_END - PADDING_OFF))
+	if (h->header_length < PADDING_END)
+		return 0;
+	if (file_read_padded(c->file, 0, bytes, sizeof bytes, NULL, &failure) < 0)
+		note(c, PROBLEM_READ_FAILED, 0, 0, failure.text);
+	else if (!bytes_are_zero(bytes + PADDING_OFF, PADDING_END - PADDING_OFF))
 		note(c, PROBLEM_HEADER_PADDING, PADDING_OFF, 0, NULL);
 	return 0;
 }
