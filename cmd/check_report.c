@@ -207,7 +207,6 @@ void check_report_json(const char *name, const struct check_result *r,
 	emit_nonzero(&out, "image-end-offset", r->image_end_offset);
 	emit_nonzero(&out, "corruptions", r->corruptions);
 	emit_nonzero(&out, "leaks", r->leaks);
-	emit_nonzero(&out, "notes", r->notes);
 	emit_nonzero(&out, "unpacked-clusters", r->unpacked_clusters);
 	emit_nonzero(&out, "total-clusters", r->total_clusters);
 	emit_nonzero(&out, "allocated-clusters", r->allocated_clusters);
@@ -215,6 +214,7 @@ void check_report_json(const char *name, const struct check_result *r,
 	emit_nonzero(&out, "compressed-clusters", r->compressed_clusters);
 	emit_nonzero(&out, "defects-omitted", rep->omitted);
 	if (rep->details_max) {
+		emit_nonzero(&out, "notes", r->notes);
 		emit_begin_list(&out, "defects", NULL);
 		for (size_t i = 0; i < rep->detail_nr; i++)
 			emit_defect(&out, &rep->details[i]);
