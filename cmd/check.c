@@ -23,7 +23,8 @@ static int image_check_print(struct image *img, const char *name, const struct s
 				   .arg = rep,
 				   .watch = cmd_watch(2),
 				   .deep = deep,
-				   .impact = &rep->impact };
+				   .impact = &rep->impact,
+				   .orphans = &rep->orphans };
 	struct check_result r;
 	struct err e = ERR_INIT;
 	int ret = check_image(img, &o, &r, &e);

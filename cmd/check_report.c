@@ -1,6 +1,7 @@
 /* What `check` says: lines for people, JSON for programs. */
 #include "cmd/check_report.h"
 #include "cmd/check_impact.h"
+#include "cmd/check_orphans.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,11 +76,12 @@ void check_report_fini(struct check_report *r)
 	}
 	free(r->details);
 	impact_fini(&r->impact);
+	orphans_fini(&r->orphans);
 }
 
 /* --- people --- */
 
-static void print_verdict(const struct check_result *r)
+static void print_verdict(const struct check_result *r, bool suspects)
 {
 	if (check_status_of(r) == STATUS_CLEAN)
 		puts("No errors were found on the image.");
@@ -90,8 +92,8 @@ static void print_verdict(const struct check_result *r)
 		    r->corruptions);
 	if (r->leaks)
 		printf("\n%" PRIu64 " leaked clusters were found on the image.\n"
-		       "They waste space in the file; no data is at risk.\n",
-		       r->leaks);
+		       "They waste space in the file; %s.\n",
+		       r->leaks, suspects ? "some may be lost data" : "no data is at risk");
 	if (r->check_errors)
 		printf("\n%" PRIu64 " internal errors have occurred during the check.\n",
 		       r->check_errors);
@@ -114,7 +116,8 @@ void check_report_human(const struct check_result *r, const struct check_report 
 
 	if (cmd_flags.quiet)
 		return;
-	print_verdict(r);
+	print_verdict(r, rep->orphans.suspects);
+	check_orphans_human(&rep->orphans);
 	check_impact_human(&rep->impact);
 	if (r->total_clusters && r->allocated_clusters)
 		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% fragmented, "
@@ -220,6 +223,7 @@ void check_report_json(const char *name, const struct check_result *r,
 			emit_defect(&out, &rep->details[i]);
 		emit_end(&out);
 		check_impact_json(&out, &rep->impact);
+		check_orphans_json(&out, &rep->orphans);
 	}
 	emit_end(&out);
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include "ops/check.h"
 #include "ops/impact.h"
+#include "ops/orphans.h"
 
 /* What `check` says of an image. */
 
@@ -25,6 +26,7 @@ struct check_report {
 	uint64_t omitted;
 	bool no_memory;
 	struct impact impact;
+	struct orphans orphans;
 };
 
 void check_report_fini(struct check_report *r);

@@ -6,6 +6,7 @@
 
 #include "base/align.h"
 #include "ops/impact_internal.h"
+#include "ops/orphans_internal.h"
 
 void finding_set_owner(const struct check *c, struct finding *f, struct walk_owner owner)
 {
@@ -113,6 +114,8 @@ int check_run(struct check *c, struct err *e)
 	if (check_begin(c, e) < 0 || check_header(c, e) < 0 ||
 	    walk_metadata(c->walk, e) < 0 || walk_trees(c->walk, e) < 0 ||
 	    check_compare(c, e) < 0 || (c->options->deep && check_deep(c, e) < 0))
+		return -1;
+	if (c->options->orphans && orphans_find(c, c->options->orphans, e) < 0)
 		return -1;
 	return impact_find(c, e);
 }

@@ -12,6 +12,7 @@
  * clusters if it is told to; changes nothing. */
 
 struct impact;
+struct orphans;
 
 struct check_options {
 	/* Called for each finding, in the order of the walk. May be NULL. */
@@ -20,6 +21,7 @@ struct check_options {
 	const struct watch *watch; /* may be NULL */
 	bool deep;		   /* unpack compressed clusters, too */
 	struct impact *impact;	   /* what the findings touch, or NULL: see ops/impact.h */
+	struct orphans *orphans;   /* what leaked clusters may be, or NULL: see ops/orphans.h */
 };
 
 struct check_result {

@@ -8,7 +8,9 @@
 #include "fuzz.h"
 #include "image/disk.h"
 #include "ops/check.h"
+#include "ops/impact.h"
 #include "ops/info.h"
+#include "ops/orphans.h"
 
 struct judge {
 	int fd;
@@ -61,6 +63,57 @@ static inline void judge_result(const struct check_result *r, uint64_t found)
 	AGREE(sum == found && sum == r->corruptions + r->leaks + r->check_errors + r->notes);
 	AGREE(r->fragmented_clusters <= r->allocated_clusters);
 	AGREE(r->compressed_clusters <= r->fragmented_clusters);
+}
+
+/* Ranges lie on their disks, in order, and no byte is in two. */
+static inline void judge_impact(const struct impact *x)
+{
+	for (size_t i = 0; i < x->owner_nr; i++) {
+		const struct impact_owner *o = &x->owners[i];
+		uint64_t at = 0;
+
+		AGREE(o->first + o->nr <= x->range_nr);
+		for (size_t k = o->first; k < o->first + o->nr; k++) {
+			const struct impact_range *r = &x->ranges[k];
+			struct impact_piece p = impact_piece(o, r, r->guest);
+
+			AGREE(r->guest >= at && r->len && r->len <= o->disk_size - r->guest);
+			AGREE(p.guest == r->guest && p.len && p.len <= r->len);
+			at = r->guest + r->len;
+		}
+	}
+}
+
+static inline void judge_orphans(const struct orphans *o, const struct check_result *r)
+{
+	AGREE(o->suspects <= r->leaks);
+	for (size_t i = 0; i < o->nr; i++) {
+		const struct orphan *x = &o->list[i];
+
+		AGREE(x->used && x->agree <= x->used && x->table_score <= 100 &&
+		      x->place_score <= 100 && x->confidence <= 100);
+		AGREE(i == 0 || x[-1].host < x->host);
+		AGREE(orphans_suspect(o, 0) || !o->more);
+	}
+}
+
+/* All that a check can find out beyond what is wrong: that is not to change what is wrong. */
+static inline void judge_closely(struct image *img, const struct check_result *plain)
+{
+	struct impact impact = { 0 };
+	struct orphans orphans = { 0 };
+	struct check_options o = { .deep = true, .impact = &impact, .orphans = &orphans };
+	struct check_result r;
+	struct err e = ERR_INIT;
+
+	AGREE(check_image(img, &o, &r, &e) == 0);
+	AGREE(r.corruptions - r.kinds[PROBLEM_COMPRESSED_DATA] == plain->corruptions);
+	AGREE(r.leaks == plain->leaks && r.check_errors == plain->check_errors);
+	AGREE(r.corruptions || r.check_errors || impact_is_empty(&impact));
+	judge_impact(&impact);
+	judge_orphans(&orphans, &r);
+	impact_fini(&impact);
+	orphans_fini(&orphans);
 }
 
 /* What a check found clean can be mapped and read; only a compressed stream, which it does not
@@ -120,6 +173,7 @@ static inline bool judge_image(const uint8_t *data, size_t size)
 	} else {
 		checked = true;
 		judge_result(&r, found);
+		judge_closely(img, &r);
 		clean = !r.corruptions && !r.check_errors &&
 			image_header(img)->crypt_method == CRYPT_NONE &&
 			!image_geom(img)->data_file;

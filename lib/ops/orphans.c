@@ -1,0 +1,334 @@
+/* Finds L2 tables that nothing leads to: by what they hold, for nothing else is left. */
+#include "ops/orphans_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+#include "base/bits.h"
+#include "base/vec.h"
+
+/* What is read of each leaked cluster before the rest of it is. */
+#define PREFIX ((size_t)4096)
+/* Below this many of 100 entries that agree with the counts it is an old state of a table. */
+#define TABLE_SCORE_MIN 50
+
+const char *const orphan_reason_text[ORPHAN_REASONS] = {
+	[ORPHAN_NO_PLACE] = "nothing tells which L1 entry led to it",
+	[ORPHAN_DATA_FILE] = "its offsets in the data file tell",
+	[ORPHAN_SNAPSHOT_HAS] = "a snapshot has this table there",
+	[ORPHAN_SNAPSHOT_LIKE] = "a snapshot has a table there that maps the same clusters",
+	[ORPHAN_BROKEN_ENTRY] = "a damaged entry differs little from its offset",
+	[ORPHAN_ONLY_PLACE] = "its neighbours in the file leave one place",
+	[ORPHAN_IN_ORDER] = "as many places as tables, in the order of the file",
+	[ORPHAN_MANY_PLACES] = "its neighbours in the file leave several places",
+};
+
+void orphans_fini(struct orphans *o)
+{
+	free(o->list);
+	free(o->zeroed);
+	free(o->suspect);
+	*o = (struct orphans) { 0 };
+}
+
+bool orphans_suspect(const struct orphans *o, uint64_t cluster)
+{
+	if (o->lost_roots || o->more)
+		return true;
+	return o->suspect && cluster < o->clusters && bit_at(o->suspect, cluster);
+}
+
+/* --- what a table looks like --- */
+
+/* Clusters first .. first+nr-1 as data of one more owner. */
+static enum orphan_word clusters_judge(struct check *c, uint64_t first, uint64_t nr)
+{
+	bool agrees = true;
+
+	for (uint64_t i = first; i < first + nr; i++) {
+		if (!i || i >= c->clusters || bit_at(c->metadata, i))
+			return ORPHAN_WORD_BAD;
+		agrees &= !check_count_unknown(c, i) &&
+			  check_stored(c, i) > counts_get(&c->expected, i);
+	}
+	return agrees ? ORPHAN_WORD_AGREES : ORPHAN_WORD_KNOWN;
+}
+
+enum orphan_word orphan_word_judge(struct check *c, const struct l2_entry *x)
+{
+	if (!x->raw && !x->bitmap)
+		return ORPHAN_WORD_EMPTY;
+	if (l2_entry_problems(c->geom, x))
+		return ORPHAN_WORD_BAD;
+	uint64_t first = check_cluster(c, x->host);
+
+	if (x->packed)
+		return clusters_judge(c, first, check_cluster(c, x->host + x->host_len - 1) -
+							first + 1);
+	if (!x->has_host)
+		return ORPHAN_WORD_EMPTY;
+	/* Clusters of a data file are not counted. */
+	return c->geom->data_file ? ORPHAN_WORD_AGREES : clusters_judge(c, first, 1);
+}
+
+bool orphan_may_be_table(struct check *c, const uint8_t *bytes, size_t n)
+{
+	uint32_t nr = (uint32_t)(n >> c->geom->l2_entry_bits);
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct l2_entry x = l2_entry_at(c->geom, bytes, i);
+
+		if (orphan_word_judge(c, &x) == ORPHAN_WORD_BAD)
+			return false;
+	}
+	return true;
+}
+
+static int offset_order(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* No table maps a cluster twice. */
+static bool all_differ(uint64_t *offsets, uint32_t nr)
+{
+	if (nr > 1)
+		qsort(offsets, nr, sizeof *offsets, offset_order);
+	for (uint32_t i = 1; i < nr; i++)
+		if (offsets[i - 1] == offsets[i])
+			return false;
+	return true;
+}
+
+static void sample_take(struct orphan *o, uint32_t idx, uint64_t raw)
+{
+	/* All of the first, then ever fewer, so that they lie all over the table. */
+	if (o->sample_nr < ORPHAN_SAMPLES)
+		o->samples[o->sample_nr++] = (struct orphan_sample) { idx, raw };
+	else if (is_power_of_two(o->used) || o->used % 64 == 0)
+		o->samples[o->used / 64 % ORPHAN_SAMPLES] = (struct orphan_sample) { idx, raw };
+}
+
+bool orphan_judge(struct check *c, uint64_t host, const uint8_t *table, uint64_t *scratch,
+		  struct orphan *o)
+{
+	uint32_t nr = (uint32_t)geom_l2_entries(c->geom), plain = 0, claims = 0;
+
+	*o = (struct orphan) { .host = host };
+	for (uint32_t i = 0; i < nr; i++) {
+		struct l2_entry x = l2_entry_at(c->geom, table, i);
+		enum orphan_word word = orphan_word_judge(c, &x);
+
+		if (word == ORPHAN_WORD_BAD)
+			return false;
+		if (x.raw || x.bitmap)
+			o->last_idx = i;
+		if (word == ORPHAN_WORD_EMPTY)
+			continue;
+		o->used++;
+		o->agree += word == ORPHAN_WORD_AGREES;
+		sample_take(o, i, x.raw & ~ENTRY_COPIED);
+		if (x.packed || c->geom->data_file)
+			continue;
+		scratch[plain++] = x.host;
+		claims += x.copied == (check_stored(c, check_cluster(c, x.host)) == 1);
+	}
+	if (!o->used || !all_differ(scratch, plain))
+		return false;
+	o->table_score = (uint8_t)((uint64_t)o->agree * 100 / o->used);
+	/* A table that the disk had claims what it has alone. One that does not is the table of a
+	 * bitmap, or of an old state. */
+	if (claims < plain - plain / 4)
+		return false;
+	return o->table_score >= TABLE_SCORE_MIN;
+}
+
+/* --- the search --- */
+
+uint64_t orphan_next_leak(struct check *c, uint64_t from)
+{
+	for (uint64_t i = from; i < c->clusters; i++) {
+		uint64_t page = i >> COUNTS_PAGE_BITS;
+
+		if (!(i & (COUNTS_PAGE - 1)) && !c->stored.touched[page]) {
+			i += COUNTS_PAGE - 1;
+			continue;
+		}
+		if (c->stored.low[i] && !c->expected.low[i] && !check_count_unknown(c, i))
+			return i;
+	}
+	return c->clusters;
+}
+
+struct search {
+	struct check *check;
+	struct orphans *out;
+	struct hole_map holes;
+	uint8_t *table; /* a cluster */
+	uint64_t *scratch;
+	uint8_t *tables; /* bit per cluster: an L1 entry of the active disk leads there */
+};
+
+static int orphan_keep(struct search *s, const struct orphan *o, struct err *e)
+{
+	struct orphans *out = s->out;
+
+	if (out->nr == ORPHANS_MAX) {
+		out->more = true;
+		return 0;
+	}
+	if (!vec_grow(&out->list, out->nr, &out->room))
+		return err_nomem(e);
+	out->list[out->nr++] = *o;
+	return 0;
+}
+
+/* A cluster that can't be read is none of ours: data, or lost anyway. */
+static int cluster_look(struct search *s, uint64_t cluster, struct err *e)
+{
+	struct check *c = s->check;
+	size_t size = geom_cluster_size(c->geom), n = MIN(size, PREFIX);
+	uint64_t host = cluster << c->geom->cluster_bits, len;
+	struct err ignored = ERR_INIT;
+	struct orphan o;
+	bool is_data;
+
+	hole_map_next(&s->holes, host, size, &is_data, &len);
+	if (!is_data && len == size)
+		return 0;
+	if (file_read_padded(c->file, host, s->table, n, NULL, &ignored) < 0 ||
+	    !orphan_may_be_table(c, s->table, n))
+		return 0;
+	if (size > n &&
+	    file_read_padded(c->file, host + n, s->table + n, size - n, NULL, &ignored) < 0)
+		return 0;
+	return orphan_judge(c, host, s->table, s->scratch, &o) ? orphan_keep(s, &o, e) : 0;
+}
+
+static int leaks_look(struct search *s, struct err *e)
+{
+	struct check *c = s->check;
+
+	for (uint64_t i = orphan_next_leak(c, 0); i < c->clusters && !s->out->more;
+	     i = orphan_next_leak(c, i + 1))
+		if (watch_stopped(c->options->watch, e) < 0 || cluster_look(s, i, e) < 0)
+			return -1;
+	return 0;
+}
+
+static bool is_active_table(struct search *s, const struct walk_l1_part *p, uint32_t i,
+			    uint64_t *host)
+{
+	const struct geom *g = s->check->geom;
+
+	return p->owner.kind == WALK_ACTIVE &&
+	       p->first + i < geom_l1_entries(g, g->disk_size) &&
+	       walk_l2_followed(s->check->walk, be64_get(p->bytes + i * 8), host) &&
+	       !check_found_foreign(s->check, *host);
+}
+
+static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
+{
+	struct search *s = arg;
+	uint64_t host;
+
+	for (uint32_t i = 0; i < p->nr; i++)
+		if (is_active_table(s, p, i, &host))
+			bit_set(s->tables, check_cluster(s->check, host));
+	return 0;
+}
+
+/* The second time: what on_l2_table() has not seen. */
+static int on_l1_again(void *arg, const struct walk_l1_part *p, struct err *e)
+{
+	struct search *s = arg;
+	struct orphans *out = s->out;
+	uint64_t host;
+
+	for (uint32_t i = 0; i < p->nr; i++) {
+		if (!is_active_table(s, p, i, &host) ||
+		    !bit_at(s->tables, check_cluster(s->check, host)))
+			continue;
+		if (out->zeroed_nr == ZEROED_MAX) {
+			out->more = true;
+			return 0;
+		}
+		if (!vec_grow(&out->zeroed, out->zeroed_nr, &out->zeroed_room))
+			return err_nomem(e);
+		out->zeroed[out->zeroed_nr++] =
+		    (struct zeroed_table) { .host = host, .l1_idx = p->first + i };
+	}
+	return 0;
+}
+
+/* Tables with entries are handed over, in rising order; those without are not. A table that only
+ * snapshots have, but that is counted once more, is one that the disk has lost. */
+static int on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
+{
+	struct search *s = arg;
+	struct check *c = s->check;
+	uint64_t cluster = check_cluster(c, at->host);
+	struct orphan o;
+
+	if (bit_at(s->tables, cluster))
+		s->tables[cluster / 8] &= (uint8_t)~(1u << (cluster & 7));
+	if (at->active_times || check_count_unknown(c, cluster) ||
+	    check_stored(c, cluster) <= counts_get(&c->expected, cluster))
+		return 0;
+	return orphan_judge(c, at->host, at->bytes, s->scratch, &o) ? orphan_keep(s, &o, e) : 0;
+}
+
+static int tables_look(struct search *s, struct err *e)
+{
+	static const struct walk_ops ops = { .l1_part = on_l1_part, .l2_table = on_l2_table };
+	static const struct walk_ops again = { .l1_part = on_l1_again };
+	struct walk *w = check_walk_again(s->check, &ops, s, e);
+	int ret = w ? walk_trees(w, e) : -1;
+
+	walk_free(w);
+	if (ret < 0)
+		return -1;
+	w = check_walk_again(s->check, &again, s, e);
+	ret = w ? walk_l1_tables(w, e) : -1;
+	walk_free(w);
+	return ret;
+}
+
+static int orphan_order(const void *a, const void *b)
+{
+	const struct orphan *x = a, *y = b;
+
+	return x->host < y->host ? -1 : x->host > y->host;
+}
+
+int orphans_find(struct check *c, struct orphans *o, struct err *e)
+{
+	struct search s = { .check = c, .out = o, .holes = hole_map_over(c->file) };
+	size_t size = geom_cluster_size(c->geom);
+	int ret = -1;
+
+	orphans_fini(o);
+	if (!c->result->kinds[PROBLEM_LEAKED_CLUSTER])
+		return 0;
+	s.table = malloc(size);
+	s.scratch = malloc(geom_l2_entries(c->geom) * sizeof *s.scratch);
+	s.tables = calloc(c->clusters / 8 + 1, 1);
+	if (!s.table || !s.scratch || !s.tables) {
+		err_nomem(e);
+		goto out;
+	}
+	if (leaks_look(&s, e) < 0 || tables_look(&s, e) < 0)
+		goto out;
+	if (o->nr > 1)
+		qsort(o->list, o->nr, sizeof *o->list, orphan_order);
+	if (orphans_place(c, o, e) == 0 && suspects_find(c, o, e) == 0)
+		ret = 0;
+out:
+	free(s.table);
+	free(s.scratch);
+	free(s.tables);
+	return ret;
+}

@@ -1,0 +1,34 @@
+#pragma once
+#include "ops/check_internal.h"
+#include "ops/orphans.h"
+
+/* More than these are not listed: then every leaked cluster is suspect. */
+#define ORPHANS_MAX ((size_t)4096)
+#define ZEROED_MAX  ((size_t)65536)
+
+/* What an entry of a table that nothing leads to says. */
+enum orphan_word {
+	ORPHAN_WORD_EMPTY,  /* nothing, or zeros without a cluster */
+	ORPHAN_WORD_AGREES, /* a cluster that is counted once more than known */
+	ORPHAN_WORD_KNOWN,  /* one that others explain */
+	ORPHAN_WORD_BAD,    /* nothing that a table holds */
+};
+enum orphan_word orphan_word_judge(struct check *c, const struct l2_entry *x);
+
+/* Whether these bytes, the first n of a cluster, can be the beginning of an L2 table. */
+bool orphan_may_be_table(struct check *c, const uint8_t *bytes, size_t n);
+/* Whether a cluster is a lost L2 table, with what can be said without its place: false, or
+ * table_score > 0. `scratch` has room for as many offsets as the table has entries. */
+bool orphan_judge(struct check *c, uint64_t host, const uint8_t *table, uint64_t *scratch,
+		  struct orphan *o);
+
+/* After a pass of the check: fills all of o. */
+int orphans_find(struct check *c, struct orphans *o, struct err *e) MUST_CHECK;
+/* Where each belongs. */
+int orphans_place(struct check *c, struct orphans *o, struct err *e) MUST_CHECK;
+/* Which leaked clusters may be data: of orphans, of zeroed tables, of what could not be read. */
+int suspects_find(struct check *c, struct orphans *o, struct err *e) MUST_CHECK;
+
+/* Leaked clusters in the order of the file: the first at or behind `from`, c->clusters if there is
+ * none. */
+uint64_t orphan_next_leak(struct check *c, uint64_t from);

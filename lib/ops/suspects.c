@@ -1,0 +1,99 @@
+/* Leaks are not all garbage: which leaked clusters may be data that something lost. */
+#include "ops/orphans_internal.h"
+
+#include <stdlib.h>
+
+#include "base/align.h"
+
+static void suspect_add(struct check *c, struct orphans *o, uint64_t cluster)
+{
+	if (cluster >= o->clusters || bit_at(o->suspect, cluster) ||
+	    check_count_unknown(c, cluster) ||
+	    check_stored(c, cluster) <= counts_get(&c->expected, cluster))
+		return;
+	bit_set(o->suspect, cluster);
+	o->suspects++;
+}
+
+/* A lost table, and all that it maps. */
+static int orphan_take(struct check *c, struct orphans *o, const struct orphan *x, uint8_t *table,
+		       struct err *e)
+{
+	struct err ignored = ERR_INIT;
+
+	suspect_add(c, o, check_cluster(c, x->host));
+	/* It could be read a moment ago. */
+	if (file_read_padded(c->file, x->host, table, geom_cluster_size(c->geom), NULL, &ignored) <
+	    0) {
+		o->lost_roots = true;
+		return 0;
+	}
+	for (uint32_t i = 0; !c->geom->data_file && i < geom_l2_entries(c->geom); i++) {
+		struct l2_entry y = l2_entry_at(c->geom, table, i);
+		uint64_t last = y.packed ? y.host + y.host_len - 1 : y.host;
+
+		if (!y.packed && !y.has_host)
+			continue;
+		for (uint64_t k = check_cluster(c, y.host); k <= check_cluster(c, last); k++)
+			suspect_add(c, o, k);
+	}
+	return watch_stopped(c->options->watch, e);
+}
+
+/* Entries of a zeroed table that lie on the disk. */
+static uint64_t table_room(const struct check *c, const struct zeroed_table *z)
+{
+	const struct geom *g = c->geom;
+	uint64_t guest = (uint64_t)z->l1_idx << geom_l2_span_bits(g);
+
+	return MIN(geom_l2_entries(g), geom_clusters(g, g->disk_size - guest));
+}
+
+/* What no table explains may have been mapped by those that are zeroed now. How, only the order of
+ * the file can tell: if there is one, or if they would be full. */
+static void zeroed_propose(struct check *c, struct orphans *o)
+{
+	uint64_t room = 0;
+
+	for (size_t i = 0; i < o->zeroed_nr; i++)
+		room += table_room(c, &o->zeroed[i]);
+	if (!o->loose || o->loose > room || (o->zeroed_nr > 1 && o->loose != room) ||
+	    c->geom->data_file)
+		return;
+	for (size_t i = 0; i < o->zeroed_nr; i++)
+		o->zeroed[i].clusters = MIN(o->loose, table_room(c, &o->zeroed[i]));
+}
+
+static void loose_count(struct check *c, struct orphans *o)
+{
+	for (uint64_t i = orphan_next_leak(c, 0); i < c->clusters; i = orphan_next_leak(c, i + 1))
+		if (!bit_at(o->suspect, i)) {
+			o->loose++;
+			if (o->zeroed_nr)
+				suspect_add(c, o, i);
+		}
+}
+
+int suspects_find(struct check *c, struct orphans *o, struct err *e)
+{
+	uint8_t *table = NULL;
+	int ret = 0;
+
+	o->lost_roots = c->result->roots_lost;
+	o->clusters = c->clusters;
+	o->suspect = calloc(c->clusters / 8 + 1, 1);
+	table = malloc(geom_cluster_size(c->geom));
+	if (!o->suspect || !table)
+		ret = err_nomem(e);
+	for (size_t i = 0; ret == 0 && i < o->nr; i++)
+		ret = orphan_take(c, o, &o->list[i], table, e);
+	if (ret == 0) {
+		loose_count(c, o);
+		zeroed_propose(c, o);
+	}
+	/* Then it is all of them. */
+	if (o->lost_roots || o->more)
+		o->suspects = c->result->kinds[PROBLEM_LEAKED_CLUSTER];
+	free(table);
+	return ret;
+}

@@ -1,0 +1,55 @@
+# Leaked clusters that may be lost data: qcow2-check tells them from garbage.
+load ../helpers
+load ../images/damage
+
+setup() {
+	requires qemu-img qemu-io jq xxd
+	cd "$BATS_TEST_TMPDIR"
+}
+
+# suspects FILE: how many leaked clusters may be data, and how many there are.
+suspects() {
+	run --separate-stderr qcow2-check --output=json --details "$1"
+	echo "$status: $output $stderr"
+	suspects=$(jq -c '[."suspect-clusters" // 0, .leaks // 0]' <<<"$output")
+}
+
+@test "leaks of a sound image are garbage" {
+	damaged_leaked_cluster t.qcow2
+	suspects t.qcow2
+	[ "$suspects" = '[0,1]' ]
+	damaged_leaked_cluster__bitmaps_void u.qcow2
+	suspects u.qcow2
+	[ "$(jq '.[0]' <<<"$suspects")" -eq 0 ]
+	[ "$(jq '.[1]' <<<"$suspects")" -gt 1 ]
+}
+
+@test "where something could not be read, every leak may be its data" {
+	local recipe
+	for recipe in l1_entry_unaligned l1_entry_out_of_file l2_table_foreign snapshot_l1_unaligned \
+		snapshot_table_unaligned l1_table_out_of_file; do
+		rm -f t.qcow2
+		"damaged_$recipe" t.qcow2
+		suspects t.qcow2
+		[ "$(jq '.[0] > 0 and .[0] == .[1]' <<<"$suspects")" = true ]
+		run --separate-stderr qcow2-check t.qcow2
+		[[ $output == *" leaked clusters may be lost data of what could not be read: "* ]]
+	done
+}
+
+@test "data that a zeroed L2 table has mapped: a proposal in the order of the file" {
+	image_small t.qcow2
+	local l2
+	l2=$(l2_at t.qcow2)
+	dd if=/dev/zero of=t.qcow2 bs=64k seek=$((l2 / 65536)) count=1 conv=notrunc status=none
+	suspects t.qcow2
+	[ "$suspects" = '[4,4]' ]
+	[ "$(jq -c '."zeroed-tables" | map([.offset, .["l1-index"], .clusters])' <<<"$output")" = "[[$l2,0,4]]" ]
+	run --separate-stderr qcow2-check t.qcow2
+	[[ $output == *"The L2 table of L1 entry 0 at 0x$(printf %x "$l2") has no entries; 4 leaked clusters may be its: -r all --reattach=guess"* ]]
+	# Without a leak it is a table that nothing is in.
+	qemu-img create -q -f qcow2 u.qcow2 1M
+	qemu-io -d unmap -f qcow2 -c 'write -q 0 64k' -c 'discard -q 0 64k' u.qcow2
+	run --separate-stderr qcow2-check --output=json --details u.qcow2
+	[ "$(jq -c '."zeroed-tables"' <<<"$output")" = null ]
+}
