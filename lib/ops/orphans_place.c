@@ -15,7 +15,12 @@
 #define SCORE_BROKEN	    95
 #define SCORE_ONLY_PLACE    90
 #define SCORE_IN_ORDER	    85
+#define SCORE_NO_OTHER	    95 /* there is one orphan, and one place on all of the disk */
+#define SCORE_UNSURE	    60 /* the last two, where tables don't lie in order */
 #define SCORE_MANY_PLACES   60 /* divided by their number */
+
+/* Tables lie in the order of the disk if so many pairs of neighbours do, and 9 of 10 of them. */
+#define ORDER_PAIRS_MIN 4
 
 #define BROKEN_BITS 3	   /* that a damaged entry may differ in */
 #define NEIGHBOURS_MAX ((size_t)1 << 20)
@@ -36,6 +41,7 @@ struct place {
 	struct slot *free; /* by index: empty or broken */
 	size_t free_nr, free_room;
 	uint64_t seen; /* L1 entries so far */
+	bool in_order; /* tables lie in the file as they do on the disk */
 	bool cut;      /* not all are known */
 };
 
@@ -294,14 +300,27 @@ static void gap_judge(struct place *p, size_t first, size_t nr, size_t below)
 		while (broken && !p->free[at].raw)
 			at++;
 		s = &p->free[at];
-		if (places == 1 && nr == 1)
-			sign(p, o, s->idx, SCORE_ONLY_PLACE, ORPHAN_ONLY_PLACE);
+		if (p->free_nr == 1 && p->out->nr == 1)
+			sign(p, o, s->idx, SCORE_NO_OTHER, ORPHAN_ONLY_PLACE);
+		else if (places == 1 && nr == 1)
+			sign(p, o, s->idx, p->in_order ? SCORE_ONLY_PLACE : SCORE_UNSURE,
+			     ORPHAN_ONLY_PLACE);
 		else if (places == nr)
-			sign(p, o, s->idx, SCORE_IN_ORDER, ORPHAN_IN_ORDER);
+			sign(p, o, s->idx, p->in_order ? SCORE_IN_ORDER : SCORE_UNSURE,
+			     ORPHAN_IN_ORDER);
 		else
 			sign(p, o, s->idx, (unsigned)(SCORE_MANY_PLACES / places) + 1,
 			     ORPHAN_MANY_PLACES);
 	}
+}
+
+static bool lie_in_order(const struct place *p)
+{
+	size_t rising = 0, pairs = p->table_nr ? p->table_nr - 1 : 0;
+
+	for (size_t i = 0; i < pairs; i++)
+		rising += p->tables[i].idx < p->tables[i + 1].idx;
+	return pairs >= ORDER_PAIRS_MIN && rising >= pairs - pairs / 10;
 }
 
 static void gaps_judge(struct place *p)
@@ -312,6 +331,7 @@ static void gaps_judge(struct place *p)
 		return;
 	if (p->table_nr > 1)
 		qsort(p->tables, p->table_nr, sizeof *p->tables, slot_order);
+	p->in_order = lie_in_order(p);
 	for (size_t i = 0, n; i < out->nr; i += n) {
 		size_t below = neighbour_below(p, out->list[i].host);
 

@@ -82,6 +82,7 @@ L2 tables that nothing leads to:
 	[ "$offered" = "[[$table,25,5,100]]" ]
 
 	tables x.qcow2
+	qemu-io -f qcow2 -c 'write -q 12M 100k' -c 'write -q 14M 100k' x.qcow2
 	local first second
 	first=$(table_at x.qcow2 1)
 	second=$(table_at x.qcow2 2)
