@@ -46,6 +46,7 @@
 #define LUKS_SLOTS	     8
 #define LUKS_STRIPES	     4000
 #define LUKS_KEY_BYTES_MAX   64 /* AES-256 in XTS mode; more than any cipher needs */
+#define LUKS_ITERATIONS_MIN  1000 /* what is written */
 #define LUKS_ITERATIONS_MAX  (UINT32_C(1) << 28) /* minutes of work, not days (20.1) */
 #define LUKS_FIRST_KEY_SECTOR 8
 

@@ -1,0 +1,62 @@
+#pragma once
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "crypt/cipher.h"
+#include "crypt/sector.h"
+#include "format/luks_header.h"
+
+/* LUKS version 1 (7.4): a master key, and up to eight key slots that each hold it for another
+ * passphrase. Where the bytes are is not known here: key material comes and goes in buffers. */
+
+/* In memory of secret_new(). */
+struct luks_key {
+	size_t len;
+	uint8_t bytes[LUKS_KEY_BYTES_MAX];
+};
+
+/* What a new header is to say. */
+struct luks_options {
+	struct cipher_spec spec;
+	const struct nettle_hash *hash;
+	uint64_t iter_ms; /* time that trying a passphrase is to take */
+};
+
+#define LUKS_OPTIONS_ITER_MS 2000
+/* aes-256, xts-plain64, sha256 */
+struct luks_options luks_options_default(void);
+/* Refuses what should not be made: modes that do not hide what changes, keys that others stumble
+ * over. */
+int luks_options_check(const struct luks_options *o, struct err *e) MUST_CHECK;
+/* Bytes of the whole area: header and key material of all slots. */
+uint64_t luks_area_len(const struct luks_options *o);
+
+/* A new header with a new, random master key and no slot in use. The key is the caller's, for
+ * secret_free(). */
+struct luks_key *luks_new(struct luks_header *h, const struct luks_options *o, struct err *e);
+
+/* Bytes of the key material of one slot. */
+size_t luks_material_len(const struct luks_header *h);
+/* Puts the key into slot nr, whatever was there: the header's part, and its key material. */
+int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *key,
+		   struct bytes pass, uint64_t iter_ms, uint8_t *material,
+		   struct err *e) MUST_CHECK;
+/* Tries the passphrase on slot nr, which is in use. Returns 1 with the key, 0: it is another one.
+ * The material becomes plain, and is wiped. */
+int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass, uint8_t *material,
+		   struct luks_key *key, struct err *e) MUST_CHECK;
+
+/* How the key material is had: n bytes at `off`, as the LUKS header counts. */
+struct luks_source {
+	int (*read)(void *arg, uint64_t off, void *buf, size_t n, struct err *e);
+	void *arg;
+};
+/* Tries all slots in use. ERR_INVALID: none opens. *slot, if not NULL: which one did. The key is
+ * the caller's. */
+struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_source *from,
+			     struct bytes pass, unsigned *slot, struct err *e);
+
+/* What encrypts the payload. */
+struct sector_cipher *luks_sector_cipher(const struct luks_header *h, const struct luks_key *key,
+					 struct err *e);

@@ -1,0 +1,164 @@
+/* Key slots: the master key, split into stripes and encrypted with what a passphrase gives. */
+#include <nettle/memops.h>
+#include <stdlib.h>
+
+#include "base/secret.h"
+#include "crypt/af.h"
+#include "crypt/kdf.h"
+#include "crypt/luks_internal.h"
+#include "crypt/random.h"
+
+size_t luks_material_len(const struct luks_header *h)
+{
+	return (size_t)luks_slot_sectors(h) * CRYPT_SECTOR;
+}
+
+static const struct nettle_hash *hash_of_header(const struct luks_header *h, struct err *e)
+{
+	const struct nettle_hash *hash = hash_find(h->hash);
+
+	if (!hash)
+		err_set(e, ERR_UNSUPPORTED, "hash '%s' is not supported", h->hash);
+	return hash;
+}
+
+/* What encrypts the material of a slot: the cipher of the payload, with the passphrase's key. Its
+ * IVs count from 0. */
+static struct sector_cipher *slot_cipher(const struct luks_header *h, unsigned nr,
+					 const struct nettle_hash *hash, struct bytes pass,
+					 struct err *e)
+{
+	const struct luks_slot *s = &h->slots[nr];
+	struct luks_key *key = secret_new(sizeof *key);
+	struct sector_cipher *c = NULL;
+
+	if (!key) {
+		err_nomem(e);
+		return NULL;
+	}
+	key->len = h->key_len;
+	kdf_pbkdf2(hash, pass, (struct bytes){ s->salt, sizeof s->salt }, s->iterations,
+		   key->bytes, key->len);
+	c = luks_sector_cipher(h, key, e);
+	secret_free(key);
+	return c;
+}
+
+/* Whole sectors, as many as the stripes touch: what is left of the area is not used. */
+static size_t encrypted_len(const struct luks_header *h)
+{
+	size_t split = (size_t)h->key_len * LUKS_STRIPES;
+
+	return (split + CRYPT_SECTOR - 1) / CRYPT_SECTOR * CRYPT_SECTOR;
+}
+
+int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *key,
+		   struct bytes pass, uint64_t iter_ms, uint8_t *material, struct err *e)
+{
+	const struct nettle_hash *hash = hash_of_header(h, e);
+	struct luks_slot *s = &h->slots[nr];
+	struct sector_cipher *c;
+
+	if (!hash || luks_iterations(hash, h->key_len, iter_ms, &s->iterations, e) < 0 ||
+	    random_bytes(s->salt, sizeof s->salt, e) < 0)
+		return -1;
+	c = slot_cipher(h, nr, hash, pass, e);
+	if (!c)
+		return -1;
+	memset(material, 0, luks_material_len(h));
+	int ret = af_split(hash, key->bytes, key->len, LUKS_STRIPES, material, e);
+
+	sector_encrypt(c, 0, material, encrypted_len(h));
+	secret_free(c);
+	s->enabled = ret == 0;
+	return ret;
+}
+
+int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass, uint8_t *material,
+		   struct luks_key *key, struct err *e)
+{
+	const struct nettle_hash *hash = hash_of_header(h, e);
+	uint8_t digest[sizeof h->digest];
+	struct sector_cipher *c;
+
+	if (!hash)
+		return -1;
+	c = slot_cipher(h, nr, hash, pass, e);
+	if (!c)
+		return -1;
+	sector_decrypt(c, 0, material, encrypted_len(h));
+	secret_free(c);
+	key->len = h->key_len;
+	af_merge(hash, material, key->len, LUKS_STRIPES, key->bytes);
+	secret_wipe(material, luks_material_len(h));
+	luks_digest(h, hash, key, digest);
+	return memeql_sec(digest, h->digest, sizeof digest);
+}
+
+/* Trying all slots must not take forever: whoever wrote the header says how long it takes. */
+static int work_check(const struct luks_header *h, struct err *e)
+{
+	uint64_t sum = 0;
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < LUKS_SLOTS; i++)
+		if (h->slots[i].enabled) {
+			sum += (uint64_t)h->slots[i].iterations + h->iterations;
+			used++;
+		}
+	if (!used)
+		return err_set(e, ERR_INVALID,
+			       "no key slot is in use: no passphrase opens the image any more");
+	if (sum > LUKS_ITERATIONS_MAX)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "too many PBKDF2 iterations in all slots together: %llu",
+			       (unsigned long long)sum);
+	return 0;
+}
+
+static int slots_try(const struct luks_header *h, const struct luks_source *from,
+		     struct bytes pass, uint8_t *material, struct luks_key *key, unsigned *slot,
+		     struct err *e)
+{
+	for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+		if (!h->slots[i].enabled)
+			continue;
+		if (from->read(from->arg, (uint64_t)h->slots[i].key_sector * CRYPT_SECTOR,
+			       material, luks_material_len(h), e) < 0)
+			return err_ctx(e, "key slot %u", i);
+		int ret = luks_slot_open(h, i, pass, material, key, e);
+
+		if (ret < 0)
+			return -1;
+		if (ret) {
+			if (slot)
+				*slot = i;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_INVALID, "wrong passphrase: it opens none of the key slots");
+}
+
+struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_source *from,
+			     struct bytes pass, unsigned *slot, struct err *e)
+{
+	struct luks_key *key = NULL;
+	struct cipher_spec spec;
+	uint8_t *material = NULL;
+
+	if (!hash_of_header(h, e) ||
+	    cipher_spec_parse(&spec, h->cipher, h->mode, h->key_len, e) < 0 ||
+	    work_check(h, e) < 0)
+		return NULL;
+	key = secret_new(sizeof *key);
+	material = malloc(luks_material_len(h)); /* wiped by who makes it plain */
+	if (!key || !material)
+		err_nomem(e);
+	else if (slots_try(h, from, pass, material, key, slot, e) == 0)
+		goto out;
+	secret_free(key);
+	key = NULL;
+out:
+	free(material);
+	return key;
+}
