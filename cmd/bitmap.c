@@ -96,10 +96,9 @@ static int print(struct bitmap_set *s, const struct choices *ch, struct err *e)
 
 static int show(const struct spec *spec, const struct choices *ch, struct err *e)
 {
-	struct disk_options how = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE |
-					     DISK_ALLOW_ENCRYPTED,
+	struct disk_options how = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE,
 				    .listener = &cmd_listener };
-	struct disk *d = disk_open(spec, &how, e);
+	struct disk *d = disk_open_metadata(spec, &how, e);
 	struct bitmap_set s = { 0 };
 	int ret = d ? 0 : -1;
 

@@ -65,6 +65,8 @@ static int combinations_check(const struct job *j, struct err *e)
 		  "Compression not supported for this file format: raw" },
 		{ c->compress && prealloc,
 		  "Compression and preallocation not supported at the same time" },
+		{ c->compress && j->o.create.encryption.method != CRYPT_NONE,
+		  "Compression and encryption not supported at the same time" },
 		{ c->compress && c->offload,
 		  "Cannot enable copy offloading when -c is used" },
 		{ c->compress && j->o.create.data_file,
@@ -175,6 +177,7 @@ static int target_take(struct job *j, struct err *e)
 	j->o.format =
 		j->target_spec.format == FORMAT_PROBE ? FORMAT_RAW : j->target_spec.format;
 	j->o.locking = j->target_spec.locking;
+	j->target_spec.chain_secret = secrets_passphrase();
 	return refuse(e, j->target_spec.window_off || j->target_spec.has_window_len,
 		      "offset and size are for sources");
 }
@@ -231,10 +234,12 @@ static int job_run(struct job *j, struct err *e)
 	j->o.skip_broken_bitmaps = j->ch.skip_broken_bitmaps;
 	j->o.count = UINT64_MAX;
 	j->o.listener = &cmd_listener;
+	j->o.target_secret = secrets_passphrase();
 	if (sources_open(j, e) < 0 || backing_check(j, e) < 0)
 		return -1;
 	if (j->o.format == FORMAT_RAW && !j->ch.format)
 		creation_warn_extension(j->o.target, "--target-format");
+	creation_warn_weak(&j->keys);
 	j->o.watch = cmd_watch_bytes(1);
 	return convert(&j->o, e);
 }

@@ -60,6 +60,7 @@ static int image_make(struct creation *k, const struct choices *c, struct new_im
 		creation_print(k, c->file);
 	if (n->format == FORMAT_RAW)
 		creation_warn_extension(n->path, "--format");
+	creation_warn_weak(k);
 	return new_image_make(n, e);
 }
 

@@ -178,39 +178,90 @@ static int take_names(struct creation *k, struct err *e)
 	return 0;
 }
 
-/* Encryption is not written yet. What is said about it is read all the same, so that a wrong
- * word is called wrong and only a right one unsupported. */
-static int refuse_encryption(struct creation *k, struct err *e)
+/* Which method, and whether what is said besides goes with it. */
+static int encryption_method(struct creation *k, bool legacy, const char *other, struct err *e)
 {
 	static const char *const formats[] = { "aes", "luks", NULL };
-	static const char *const more[] = {
-		"encrypt.cipher-alg", "encrypt.cipher-mode", "encrypt.ivgen-alg",
-		"encrypt.ivgen-hash-alg", "encrypt.hash-alg", "encrypt.iter-time", NULL };
-	const char *format = option_list_take(&k->list, "encrypt.format", NULL);
-	const char *secret = option_list_take(&k->list, "encrypt.key-secret", NULL);
-	const char *other = secret ? "encrypt.key-secret" : NULL;
-	bool legacy = false;
-	unsigned index;
+	struct create_encryption *c = &k->options.encryption;
+	unsigned index = legacy ? 0 : 2;
 
-	for (const char *const *key = more; *key; key++)
-		if (option_list_take(&k->list, *key, NULL))
-			other = *key;
-	if (take_bool(k, "encryption", &legacy, &k->has_encryption, e) < 0 ||
-	    take_word(k, "encrypt.format", "encrypt.format", formats, &index, e) < 0)
+	k->encrypt_format = option_list_take(&k->list, "encrypt.format", NULL);
+	if (take_word(k, "encrypt.format", "encrypt.format", formats, &index, e) < 0)
 		return -1;
-	if (format && legacy)
+	if (k->encrypt_format && legacy)
 		return err_set(e, ERR_INVALID,
 			       "encryption=on and encrypt.format exclude each other");
-	if (!format && !legacy && !other)
-		return 0;
-	if (!format && !legacy)
+	if (index < 2)
+		c->method = index ? CRYPT_LUKS : CRYPT_AES;
+	else if (k->key_secret || other)
 		return err_set(e, ERR_INVALID,
-			       "Parameter 'encrypt.format' is missing; '%s' needs it", other);
-	if (!secret)
-		return err_set(e, ERR_INVALID, "Parameter 'encrypt.key-secret' is required");
-	if (!secrets_find(secret))
-		return err_set(e, ERR_NOTFOUND, "No secret with id '%s'", secret);
-	return err_set(e, ERR_UNSUPPORTED, "making encrypted images is not supported yet");
+			       "Parameter 'encrypt.format' is missing; '%s' needs it",
+			       other ? other : "encrypt.key-secret");
+	if (c->method == CRYPT_AES && other)
+		return err_set(e, ERR_INVALID, "Invalid parameter '%s' with encryption by aes",
+			       other);
+	return 0;
+}
+
+/* Words stay words: what they mean is the engine's affair. Returns the last key that was given. */
+static const char *take_luks_words(struct creation *k)
+{
+	struct create_encryption *c = &k->options.encryption;
+	const struct {
+		const char *key, **word;
+	} keys[] = {
+		{ "encrypt.cipher-alg", &c->cipher_alg },
+		{ "encrypt.cipher-mode", &c->cipher_mode },
+		{ "encrypt.ivgen-alg", &c->ivgen_alg },
+		{ "encrypt.ivgen-hash-alg", &c->ivgen_hash_alg },
+		{ "encrypt.hash-alg", &c->hash_alg },
+		{ "encrypt.iter-time", &k->iter_time },
+	};
+	const char *given = NULL;
+
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		*keys[i].word = option_list_take(&k->list, keys[i].key, NULL);
+		if (*keys[i].word)
+			given = keys[i].key;
+	}
+	return given;
+}
+
+static int take_iter_time(struct creation *k, struct err *e)
+{
+	uint64_t ms = 0;
+
+	if (!k->iter_time)
+		return 0;
+	if (count_from_text("encrypt.iter-time", k->iter_time, 1, UINT32_MAX, &ms, e) < 0)
+		return -1;
+	k->options.encryption.iter_ms = ms;
+	return 0;
+}
+
+static int take_passphrase(struct creation *k, struct err *e)
+{
+	struct create_encryption *c = &k->options.encryption;
+
+	if (k->key_secret)
+		return secrets_use(k->key_secret, &c->passphrase, e);
+	c->passphrase = secrets_passphrase();
+	return c->passphrase.p ? 0
+			       : err_set(e, ERR_INVALID,
+					 "Parameter 'encrypt.key-secret' is required");
+}
+
+static int take_encryption(struct creation *k, struct err *e)
+{
+	const char *other = take_luks_words(k);
+	bool legacy = false;
+
+	k->encryption = option_list_take(&k->list, "encryption", NULL);
+	k->key_secret = option_list_take(&k->list, "encrypt.key-secret", NULL);
+	if (take_bool(k, "encryption", &legacy, NULL, e) < 0 ||
+	    encryption_method(k, legacy, other, e) < 0 || take_iter_time(k, e) < 0)
+		return -1;
+	return k->options.encryption.method == CRYPT_NONE ? 0 : take_passphrase(k, e);
 }
 
 static int take_qcow2(struct creation *k, struct err *e)
@@ -229,7 +280,7 @@ static int take_qcow2(struct creation *k, struct err *e)
 		      e) < 0)
 		return -1;
 	o->compression = (enum compression_type)compression;
-	return refuse_encryption(k, e);
+	return take_encryption(k, e);
 }
 
 static int take_raw(struct creation *k, struct err *e)

@@ -26,7 +26,8 @@ struct creation {
 	bool has_size;
 	const char *compat;	       /* as given; NULL: default */
 	bool has_preallocation, has_data_file_raw;
-	bool has_encryption; /* encryption=off */
+	/* encryption= and encrypt.* as given, for the Formatting line; NULL: not given */
+	const char *encryption, *encrypt_format, *key_secret, *iter_time;
 	bool has_nocow, has_extent_size_hint;
 	uint64_t extent_size_hint;
 };
@@ -42,6 +43,8 @@ void creation_set_size(struct creation *k, uint64_t size);
 /* A raw image called x.qcow2 is rarely what somebody wanted: says so, and which option makes a
  * qcow2 image. For people only: scripts know what they do, and read stderr. */
 void creation_warn_extension(const char *path, const char *option);
+/* Legacy AES is for old readers, not for secrets: says so. */
+void creation_warn_weak(const struct creation *k);
 /* After a failure: if the backing file has no format and that was the fault, prints which one it
  * is and the command as it should have been. path: the new image; NULL when there is none. */
 void creation_hint_backing_format(int argc, const char **argv, const struct cmd_about *about,

@@ -29,13 +29,16 @@ static const struct key_help {
 	{ "data_file", "str", "name of a separate file for the data", NULL, QCOW2 },
 	{ "data_file_raw", "bool (on/off)", "keep the data file valid as a raw image", "off",
 	  QCOW2 },
-	{ "encrypt.cipher-alg", "str", "cipher (encryption is not supported yet)", "aes-256",
-	  QCOW2 },
-	{ "encrypt.cipher-mode", "str", "mode of the cipher", "xts", QCOW2 },
+	{ "encrypt.cipher-alg", "str",
+	  "cipher: aes-128, -192 or -256, the same of serpent and twofish, cast5-128, 3des, des",
+	  "aes-256", QCOW2 },
+	{ "encrypt.cipher-mode", "str", "mode of the cipher: xts or cbc", "xts", QCOW2 },
 	{ "encrypt.format", "str", "kind of encryption: luks or aes", NULL, QCOW2 },
-	{ "encrypt.hash-alg", "str", "hash of the key derivation", "sha256", QCOW2 },
+	{ "encrypt.hash-alg", "str", "hash of the key derivation: sha1, sha224, sha256, sha384, sha512, ripemd160 or md5",
+	  "sha256", QCOW2 },
 	{ "encrypt.iter-time", "num", "milliseconds to spend on key derivation", "2000", QCOW2 },
-	{ "encrypt.ivgen-alg", "str", "how initialisation vectors are made", "plain64", QCOW2 },
+	{ "encrypt.ivgen-alg", "str", "how initialisation vectors are made: plain64, plain or essiv",
+	  "plain64", QCOW2 },
 	{ "encrypt.ivgen-hash-alg", "str", "hash for the essiv generator", "sha256", QCOW2 },
 	{ "encrypt.key-secret", "str", "id of the secret that holds the passphrase", NULL,
 	  QCOW2 },
@@ -63,6 +66,13 @@ void creation_warn_extension(const char *path, const char *option)
 
 	if (dot && strcmp(dot, ".qcow2") == 0 && isatty(STDERR_FILENO))
 		cmd_warn("'%s' will be a raw image; use %s=qcow2 to make a qcow2 image", path, option);
+}
+
+void creation_warn_weak(const struct creation *k)
+{
+	if (k->options.encryption.method == CRYPT_AES)
+		cmd_warn("legacy AES encryption is weak: a short key, from the passphrase as it is, "
+			 "and a wrong one is not noticed; encrypt.format=luks is better");
 }
 
 void hint_backing_format(int argc, const char **argv, const struct cmd_about *about,
@@ -147,12 +157,28 @@ static void print_file_level(const struct creation *k)
 		print_number("extent_size_hint", k->extent_size_hint);
 }
 
+/* As given; the id of a secret, never the secret. */
+static void print_encryption(const struct creation *k)
+{
+	const struct create_encryption *c = &k->options.encryption;
+
+	if (k->encryption)
+		print_switch("encryption", c->method == CRYPT_AES);
+	print_text("encrypt.format", k->encrypt_format);
+	print_text("encrypt.key-secret", k->key_secret);
+	print_text("encrypt.cipher-alg", c->cipher_alg);
+	print_text("encrypt.cipher-mode", c->cipher_mode);
+	print_text("encrypt.ivgen-alg", c->ivgen_alg);
+	print_text("encrypt.ivgen-hash-alg", c->ivgen_hash_alg);
+	print_text("encrypt.hash-alg", c->hash_alg);
+	print_text("encrypt.iter-time", k->iter_time);
+}
+
 static void print_qcow2(const struct creation *k)
 {
 	const struct create_options *o = &k->options;
 
-	if (k->has_encryption)
-		print_switch("encryption", false);
+	print_encryption(k);
 	print_number("cluster_size", UINT64_C(1) << o->cluster_bits);
 	print_switch("extended_l2", o->extended_l2);
 	print_preallocation(k);

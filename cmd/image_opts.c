@@ -8,12 +8,15 @@
 #include "cmd/diagnostics.h"
 #include "cmd/json_options.h"
 #include "cmd/option_list.h"
+#include "cmd/secrets.h"
 #include "cmd/sizes.h"
 
 /* A chain of explicit backing files is bounded like any other. */
 #define NESTING_MAX 200
 
-static int node_parse(struct spec *s, struct option_list *l, unsigned depth, struct err *e);
+enum node_role { NODE_IMAGE, NODE_BACKING, NODE_DATA_FILE };
+static int node_parse(struct spec *s, struct option_list *l, enum node_role role, unsigned depth,
+		      struct err *e);
 
 static int copy_text(char **to, const char *from, struct err *e)
 {
@@ -92,7 +95,8 @@ static int take_driver(struct spec *s, struct option_list *l, struct err *e)
 	return 0;
 }
 
-static int take_path(struct spec *s, struct option_list *l, struct err *e)
+/* behind: a backing file need not be named, for the image in front of it does. */
+static int take_path(struct spec *s, struct option_list *l, bool behind, struct err *e)
 {
 	const char *node = option_list_take(l, "file", NULL);
 	const char *path = option_list_take(l, "file.filename", NULL);
@@ -107,6 +111,8 @@ static int take_path(struct spec *s, struct option_list *l, struct err *e)
 		return err_set(e, ERR_INVALID, "both 'filename' and 'file.filename' are given");
 	if (!path)
 		path = short_path;
+	if (!path && behind)
+		return 0;
 	if (!path || !*path)
 		return err_set(e, ERR_INVALID, "A file must be named with file.filename=");
 	return copy_text(&s->path, path, e);
@@ -139,13 +145,15 @@ static int take_encryption(struct spec *s, struct option_list *l, struct err *e)
 	if (format && strcmp(format, "luks") != 0 && strcmp(format, "aes") != 0)
 		return err_set(e, ERR_INVALID,
 			       "Parameter 'encrypt.format' does not accept value '%s'", format);
-	return copy_text(&s->key_secret, secret, e);
+	s->has_encryption = format != NULL;
+	s->is_luks = format && strcmp(format, "luks") == 0;
+	return secret ? secrets_use(secret, &s->secret, e) : 0;
 }
 
 /* Takes the keys that begin with "PREFIX." out of `l` and parses them as a node of its own.
  * *node stays NULL when there are none. */
 static int take_node(struct spec **node, struct option_list *l, const char *prefix,
-		     unsigned depth, struct err *e)
+		     enum node_role role, unsigned depth, struct err *e)
 {
 	struct option_list inner = { 0 };
 	size_t prefix_len = strlen(prefix);
@@ -165,7 +173,7 @@ static int take_node(struct spec **node, struct option_list *l, const char *pref
 	if (!inner.nr)
 		goto out;
 	*node = calloc(1, sizeof **node);
-	ret = *node ? node_parse(*node, &inner, depth + 1, e) : err_nomem(e);
+	ret = *node ? node_parse(*node, &inner, role, depth + 1, e) : err_nomem(e);
 	if (ret == 0)
 		ret = copy_text(&(*node)->name, (*node)->path, e);
 	if (ret < 0)
@@ -191,21 +199,22 @@ static int take_backing(struct spec *s, struct option_list *l, unsigned depth, s
 	if (value && !is_null)
 		cmd_warn("an empty \"backing\" is deprecated; its JSON spelling is null");
 	s->no_backing = value != NULL;
-	if (take_node(&s->backing, l, "backing", depth, e) < 0 ||
-	    take_node(&s->data_file, l, "data-file", depth, e) < 0)
+	if (take_node(&s->backing, l, "backing", NODE_BACKING, depth, e) < 0 ||
+	    take_node(&s->data_file, l, "data-file", NODE_DATA_FILE, depth, e) < 0)
 		return -1;
 	if (s->no_backing && s->backing)
 		return err_set(e, ERR_INVALID, "\"backing\" is both empty and a node");
 	return 0;
 }
 
-static int node_parse(struct spec *s, struct option_list *l, unsigned depth, struct err *e)
+static int node_parse(struct spec *s, struct option_list *l, enum node_role role, unsigned depth,
+		      struct err *e)
 {
 	const char *unused;
 
 	if (depth > NESTING_MAX)
 		return err_set(e, ERR_INVALID, "more than %d layers", NESTING_MAX);
-	if (take_driver(s, l, e) < 0 || take_path(s, l, e) < 0 || take_locking(s, l, e) < 0 ||
+	if (take_driver(s, l, e) < 0 || take_path(s, l, role == NODE_BACKING, e) < 0 || take_locking(s, l, e) < 0 ||
 	    take_bool(l, "file.force-share", &s->force_share, e) < 0 ||
 	    take_bool(l, "force-share", &s->force_share, e) < 0 ||
 	    take_bool(l, "read-only", &s->read_only, e) < 0 ||
@@ -245,7 +254,7 @@ int image_opts_parse(struct spec *s, const char *text, struct err *e)
 	int ret = -1;
 
 	if (option_list_parse(&l, text, e) == 0 && bare_first_word(&l, e) == 0 &&
-	    node_parse(s, &l, 0, e) == 0 && copy_text(&s->name, text, e) == 0)
+	    node_parse(s, &l, NODE_IMAGE, 0, e) == 0 && copy_text(&s->name, text, e) == 0)
 		ret = 0;
 	option_list_fini(&l);
 	return ret;
@@ -257,7 +266,7 @@ int image_opts_parse_json(struct spec *s, const char *text, enum image_format fo
 	struct option_list l = { 0 };
 	int ret = -1;
 
-	if (json_options_parse(&l, text + strlen("json:"), e) < 0 || node_parse(s, &l, 0, e) < 0 ||
+	if (json_options_parse(&l, text + strlen("json:"), e) < 0 || node_parse(s, &l, NODE_IMAGE, 0, e) < 0 ||
 	    copy_text(&s->name, text, e) < 0)
 		goto out;
 	if (format != FORMAT_PROBE && s->format != FORMAT_PROBE && format != s->format) {
@@ -280,8 +289,11 @@ static json_t *node_json(const struct spec *s)
 	if (s->format != FORMAT_PROBE)
 		json_object_set_new(node, "driver", json_string(format_name(s->format)));
 	json_object_set_new(file, "driver", json_string("file"));
-	json_object_set_new(file, "filename", json_string(s->path));
-	json_object_set_new(node, "file", file);
+	if (s->path) {
+		json_object_set_new(file, "filename", json_string(s->path));
+		json_object_set(node, "file", file);
+	}
+	json_decref(file);
 	if (s->window_off)
 		json_object_set_new(node, "offset", json_integer((json_int_t)s->window_off));
 	if (s->has_window_len)

@@ -76,7 +76,7 @@ static int print_human(void *arg, const struct map_row *r, struct err *e)
 	if (r->has_offset)
 		spool_hex(s, r->offset, COLUMN);
 	else
-		spool_text(s, "compressed      ");
+		spool_text(s, r->encrypted ? "encrypted       " : "compressed      ");
 	print_file_name(p, r->file);
 	spool_text(s, "\n");
 	return 0;

@@ -7,6 +7,7 @@
 #include "cmd/diagnostics.h"
 #include "cmd/flags.h"
 #include "cmd/image_opts.h"
+#include "cmd/secrets.h"
 #include "image/policy.h"
 
 int operand_format(const char *word, enum image_format *format, struct err *e)
@@ -57,6 +58,7 @@ int operand_spec(struct spec *s, const char *operand, const char *format, struct
 		return err_ctx(e, "Could not open '%s'", operand);
 	if (cmd_flags.force_share)
 		s->force_share = true;
+	s->chain_secret = secrets_passphrase();
 	for (struct spec *layer = s; layer; layer = layer->backing)
 		layer->direct_only = cache_is_strict();
 	return 0;

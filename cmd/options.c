@@ -14,10 +14,13 @@
 
 static int want_help, want_version;
 static const char **object_list;
+static const char *passphrase_file;
 
 struct poptOption cmd_common_options[] = {
 	{ "object", 0, POPT_ARG_ARGV, &object_list, 0,
 	  "define a secret: secret,id=ID,file=PATH", "DEF" },
+	{ "passphrase-file", 0, POPT_ARG_STRING, &passphrase_file, 0,
+	  "encrypted images open with what is in this file", "FILE" },
 	{ "verbose", 'v', POPT_ARG_NONE, &cmd_flags.verbose, 0, "say more on stderr", NULL },
 	{ "help", 'h', POPT_ARG_NONE, &want_help, 0, "show this help", NULL },
 	{ "version", 0, POPT_ARG_NONE, &want_version, 0, "show the version", NULL },
@@ -293,6 +296,19 @@ static bool is_operand(struct cmd *c, int rc)
 	return true;
 }
 
+static void take_secrets(const struct cmd_about *about)
+{
+	struct err e = ERR_INIT;
+	int ret = passphrase_file ? secrets_add_passphrase(passphrase_file, &e) : 0;
+
+	for (const char **o = object_list; ret == 0 && o && *o; o++)
+		ret = secrets_add(*o, &e);
+	if (ret == 0)
+		return;
+	cmd_error_of(&e);
+	exit(about->usage_status ? about->usage_status : 1);
+}
+
 struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
 		     struct poptOption *options)
 {
@@ -317,12 +333,7 @@ struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
 	if (cmd_flags.format && cmd_flags.image_opts)
 		cmd_usage(&c, "--image-opts and --format exclude each other");
 
-	struct err e = ERR_INIT;
-	for (const char **o = object_list; o && *o; o++)
-		if (secrets_add(*o, &e) < 0) {
-			cmd_error_of(&e);
-			exit(about->usage_status ? about->usage_status : 1);
-		}
+	take_secrets(about);
 	return c;
 }
 

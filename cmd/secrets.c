@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "base/vec.h"
+#include "cmd/base64.h"
 #include "cmd/diagnostics.h"
 #include "cmd/json_options.h"
 #include "cmd/option_list.h"
@@ -16,6 +18,7 @@
 static struct {
 	struct secret *items;
 	size_t nr, room;
+	struct secret passphrase; /* of --passphrase-file; bytes NULL: none */
 } secrets;
 
 static bool id_is_valid(const char *id)
@@ -30,9 +33,7 @@ static bool id_is_valid(const char *id)
 
 static void wipe(struct secret *s)
 {
-	if (s->bytes)
-		explicit_bzero(s->bytes, s->n);
-	free(s->bytes);
+	secret_free(s->bytes);
 	free(s->id);
 }
 
@@ -41,20 +42,19 @@ static int read_secret_file(struct secret *s, const char *path, struct err *e)
 	FILE *f = fopen(path, "re");
 
 	if (!f)
-		return err_os(e, errno, "secret '%s': cannot open '%s'", s->id, path);
+		return err_os(e, errno, "cannot open '%s'", path);
 	setvbuf(f, NULL, _IONBF, 0); /* no copy that nobody wipes */
-	s->bytes = malloc(SECRET_FILE_MAX + 1);
+	s->bytes = secret_new(SECRET_FILE_MAX + 1);
 	if (s->bytes)
 		s->n = fread(s->bytes, 1, SECRET_FILE_MAX + 1, f);
 	if (!s->bytes)
 		err_nomem(e);
 	else if (ferror(f))
-		err_os(e, errno, "secret '%s': cannot read '%s'", s->id, path);
+		err_os(e, errno, "cannot read '%s'", path);
 	else if (s->n > SECRET_FILE_MAX)
-		err_set(e, ERR_INVALID, "secret '%s': '%s' is larger than 1 MiB", s->id, path);
+		err_set(e, ERR_INVALID, "'%s' is larger than 1 MiB", path);
 	else if (s->n && s->bytes[s->n - 1] == '\n')
-		cmd_note("secret '%s': '%s' ends in a newline, which is part of the secret",
-			 s->id, path);
+		cmd_note("'%s' ends in a newline, which is part of the secret", path);
 	fclose(f);
 	return err_is(e) ? -1 : 0;
 }
@@ -65,9 +65,9 @@ static int load_content(struct secret *s, const char *data, const char *path, st
 		return err_set(e, ERR_INVALID,
 			       "secret '%s': exactly one of data= and file= is needed", s->id);
 	if (path)
-		return read_secret_file(s, path, e);
+		return read_secret_file(s, path, e) < 0 ? err_ctx(e, "secret '%s'", s->id) : 0;
 	s->n = strlen(data);
-	s->bytes = malloc(s->n + 1);
+	s->bytes = secret_new(s->n + 1);
 	if (!s->bytes)
 		return err_nomem(e);
 	memcpy(s->bytes, data, s->n + 1);
@@ -171,8 +171,34 @@ const struct secret *secrets_find(const char *id)
 	return NULL;
 }
 
+int secrets_use(const char *id, struct bytes *bytes, struct err *e)
+{
+	struct secret *s = (struct secret *)secrets_find(id);
+
+	if (!s)
+		return err_set(e, ERR_NOTFOUND, "No secret with id '%s'", id);
+	if (s->base64 && !base64_decode(s->bytes, &s->n))
+		return err_set(e, ERR_INVALID, "secret '%s': it is not valid base64", id);
+	s->base64 = false;
+	*bytes = (struct bytes){ s->bytes, s->n };
+	return 0;
+}
+
+int secrets_add_passphrase(const char *path, struct err *e)
+{
+	return read_secret_file(&secrets.passphrase, path, e) < 0
+		       ? err_ctx(e, "--passphrase-file")
+		       : 0;
+}
+
+struct bytes secrets_passphrase(void)
+{
+	return (struct bytes){ secrets.passphrase.bytes, secrets.passphrase.n };
+}
+
 void secrets_free(void)
 {
+	wipe(&secrets.passphrase);
 	for (size_t i = 0; i < secrets.nr; i++)
 		wipe(&secrets.items[i]);
 	free(secrets.items);

@@ -64,14 +64,13 @@ static int sizes_find(struct image *img, uint32_t nr, struct snapshot_size **siz
 
 static int list(const struct spec *s, struct err *e)
 {
-	struct disk_options how = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE |
-					     DISK_ALLOW_ENCRYPTED,
+	struct disk_options how = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE,
 				    .listener = &cmd_listener };
 	const struct snapshot_entry *all = NULL;
 	struct snapshot_size *sizes = NULL;
 	struct emit out;
 	uint32_t nr = 0;
-	struct disk *d = disk_open(s, &how, e);
+	struct disk *d = disk_open_metadata(s, &how, e);
 	struct image *img = d ? disk_image(d, 0) : NULL;
 	int ret = d ? 0 : -1;
 

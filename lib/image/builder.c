@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "base/secret.h"
+#include "image/create_crypt.h"
 
 struct builder *builder_new(struct file *f, const struct create_options *o, struct err *e)
 {
@@ -17,6 +19,8 @@ static int mode_init(struct builder *b, bool fixed, struct err *e)
 	b->mapped =
 		b->options.preallocation != PREALLOCATION_OFF || b->options.data_file_raw;
 	b->fixed = fixed || b->mapped;
+	b->luks_len = create_luks_len(&b->options);
+	b->layout.luks_clusters = geom_clusters(&b->geom, b->luks_len);
 	if (b->fixed)
 		return layout_plan(&b->geom, b->mapped, &b->layout, e) < 0 ||
 				       gather_init(&b->tables, b->file, e) < 0
@@ -27,7 +31,23 @@ static int mode_init(struct builder *b, bool fixed, struct err *e)
 		return err_nomem(e);
 	if (host_space_init(&b->space, b->file, &b->geom, e) < 0)
 		return -1;
-	return host_space_take(&b->space, 1, &first, &nr, e); /* the header's cluster */
+	if (host_space_take(&b->space, 1, &first, &nr, e) < 0) /* the header's cluster */
+		return -1;
+	if (!b->luks_len)
+		return 0;
+	if (host_space_take_all(&b->space, b->layout.luks_clusters, &first, e) < 0)
+		return -1;
+	b->layout.luks_off = first << b->geom.cluster_bits;
+	return 0;
+}
+
+static int cipher_init(struct builder *b, struct err *e)
+{
+	const struct create_encryption *how = &b->options.encryption;
+
+	if (how->method == CRYPT_NONE)
+		return 0;
+	return create_cipher(how, b->file, b->layout.luks_off, &b->cipher, e);
 }
 
 /* Reserves or fills the clusters of the guest, as the preallocation mode says. */
@@ -40,6 +60,8 @@ static int payload_init(struct builder *b, struct err *e)
 
 	if (!b->mapped || !len)
 		return 0;
+	if (b->cipher.sectors && b->geom.version < 3)
+		return builder_write_zeros(b, 0, off, b->geom.disk_size, e);
 	if (b->options.preallocation == PREALLOCATION_FALLOC)
 		return file_allocate(f, off, len, e);
 	if (b->options.preallocation == PREALLOCATION_FULL)
@@ -69,7 +91,7 @@ struct builder *builder_make(struct file *f, const struct create_options *o, boo
 	}
 	if (mode_init(b, fixed, e) < 0 ||
 	    create_data_file(f, o, &b->data_file, &b->data_file_made, e) < 0 ||
-	    payload_init(b, e) < 0)
+	    cipher_init(b, e) < 0 || payload_init(b, e) < 0)
 		goto out;
 	builder_l2_init(b);
 	return b;
@@ -89,6 +111,7 @@ void builder_free(struct builder *b)
 		gather_fini(&b->tables);
 	else
 		host_space_fini(&b->space);
+	secret_free(b->cipher.sectors);
 	free(b->l1);
 	free(b->l2);
 	free(b);
@@ -118,13 +141,17 @@ void builder_l2_init(struct builder *b)
 	uint64_t first = b->l2_idx << g->l2_bits, clusters = geom_clusters(g, g->disk_size);
 	uint64_t nr = first < clusters ? MIN(clusters - first, geom_l2_entries(g)) : 0;
 	uint64_t place = mapped_place(b, first << g->cluster_bits) | ENTRY_COPIED;
+	/* What was never written would decrypt to noise: it has a place, and reads as zeros. */
+	bool marks = b->cipher.sectors && g->version >= 3;
 
 	b->l2_used = false;
 	memset(b->l2, 0, geom_cluster_size(g));
 	if (!b->mapped)
 		return;
 	for (uint64_t i = 0; i < nr; i++, place += geom_cluster_size(g))
-		be64_put(b->l2 + (i << g->l2_entry_bits), place);
+		l2_entry_store(g, b->l2, (uint32_t)i,
+			       place | (marks && !g->subclusters ? ENTRY_ZERO : 0),
+			       marks ? L2_ALL_ZERO : 0);
 }
 
 /* The guest has moved past the table: it is final. */
@@ -227,12 +254,34 @@ int builder_assign(struct builder *b, uint64_t guest, uint64_t len, uint64_t *ho
 	return 0;
 }
 
-int builder_write(struct builder *b, uint64_t host, const void *buf, size_t n,
+int builder_write(struct builder *b, uint64_t guest, uint64_t host, void *buf, size_t n,
 		  struct err *e)
 {
+	if (b->cipher.sectors)
+		image_cipher_encrypt(&b->cipher, guest, host, buf, n);
 	if (!b->data_file)
 		return file_write_at(b->file, host, buf, n, e);
 	return file_write_at(b->data_file, host, buf, n, e) < 0 ? err_ctx(e, "data file") : 0;
+}
+
+bool builder_encrypts(const struct builder *b)
+{
+	return b->cipher.sectors;
+}
+
+int builder_write_zeros(struct builder *b, uint64_t guest, uint64_t host, uint64_t len,
+			struct err *e)
+{
+	uint8_t piece[16384];
+	size_t n;
+
+	for (; len; len -= n, guest += n, host += n) {
+		n = (size_t)MIN(len, sizeof piece);
+		memset(piece, 0, n);
+		if (builder_write(b, guest, host, piece, n, e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 int builder_put_packed(struct builder *b, uint64_t guest, const void *packed, uint32_t n,
@@ -240,10 +289,11 @@ int builder_put_packed(struct builder *b, uint64_t guest, const void *packed, ui
 {
 	uint64_t host;
 
-	if (b->fixed || b->data_file)
+	if (b->fixed || b->data_file || b->cipher.sectors)
 		return err_set(
 			e, ERR_INVALID,
-			"compressed clusters go neither with preallocation nor with a data file");
+			"compressed clusters go neither with preallocation nor with a data file "
+			"nor with encryption");
 	if (l2_move_to(b, geom_l1_index(&b->geom, guest), e) < 0 ||
 	    host_space_pack(&b->space, packed, n, &host, e) < 0)
 		return -1;
@@ -277,7 +327,8 @@ int builder_put_zero(struct builder *b, uint64_t guest, uint64_t len, struct err
 		/* Version 2 has no zero clusters: a place that is never written reads as
 		 * zeros. */
 		if (g->version < 3) {
-			if (builder_assign(b, guest, n, &host, &n, e) < 0)
+			if (builder_assign(b, guest, n, &host, &n, e) < 0 ||
+			    (b->cipher.sectors && builder_write_zeros(b, guest, host, n, e) < 0))
 				return -1;
 		} else {
 			if (l2_move_to(b, geom_l1_index(g, guest), e) < 0)

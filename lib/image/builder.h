@@ -28,9 +28,12 @@ uint64_t builder_unit(const struct builder *b);
  * (1..len) lie contiguously there; ask again for the rest. */
 int builder_assign(struct builder *b, uint64_t guest, uint64_t len, uint64_t *host,
 		   uint64_t *run, struct err *e) MUST_CHECK;
-/* Writes payload at an assigned place. Any thread. */
-int builder_write(struct builder *b, uint64_t host, const void *buf, size_t n,
+/* Writes payload at the place that was assigned to `guest`. Any thread. In an encrypted image all of
+ * a unit must be written, zeros too, in whole sectors; buf holds anything afterwards. */
+int builder_write(struct builder *b, uint64_t guest, uint64_t host, void *buf, size_t n,
 		  struct err *e) MUST_CHECK;
+/* Whether the image is encrypted: compressed clusters cannot be stored then. */
+bool builder_encrypts(const struct builder *b);
 /* Stores one compressed cluster of n bytes (1..cluster size - 1). */
 int builder_put_packed(struct builder *b, uint64_t guest, const void *packed, uint32_t n,
 		       struct err *e) MUST_CHECK;

@@ -70,7 +70,9 @@ static int fixed_finish(struct builder *b, struct header *h, struct err *e)
 		return -1;
 	/* An empty image ends with the last used byte of its L1 table, as others write it.
 	 */
-	if (!b->mapped && l->l1_nr)
+	if (!b->mapped && l->luks_off)
+		end = l->luks_off + b->luks_len;
+	else if (!b->mapped && l->l1_nr)
 		end = l->l1_off + 8 * l->l1_nr;
 	h->l1_table_off = l->l1_off;
 	h->refcount_table_off = l->refcount_table_off;
@@ -133,6 +135,7 @@ static int all_finish(struct builder *b, enum builder_durability how, struct err
 
 	create_header(&b->options, &h);
 	h.l1_size = (uint32_t)b->l1_nr;
+	h.crypto = (struct crypto_ext){ b->layout.luks_off, b->luks_len };
 	if (b->fixed ? fixed_finish(b, &h, e) < 0 : append_finish(b, &h, e) < 0)
 		return -1;
 	/* Everything that the header leads to is on the medium before the header is. */

@@ -40,6 +40,9 @@ void host_space_fini(struct host_space *s);
 /* Takes between 1 and want clusters that adjoin; *nr tells how many. */
 int host_space_take(struct host_space *s, uint64_t want, uint64_t *first, uint64_t *nr,
 		    struct err *e);
+/* Takes nr clusters in a row, however many ranges of refcount blocks they touch. Before anything was
+ * packed. */
+int host_space_take_all(struct host_space *s, uint64_t nr, uint64_t *first, struct err *e);
 /* Stores n packed bytes in the lane (1..cluster size - 1) and counts the clusters they touch. */
 int host_space_pack(struct host_space *s, const void *p, uint32_t n, uint64_t *host,
 		    struct err *e);
@@ -62,6 +65,9 @@ struct builder {
 	struct host_space space; /* append mode */
 	struct gather tables;	 /* fixed mode: metadata, in file order */
 
+	struct image_cipher cipher;
+	uint64_t luks_off, luks_len; /* bytes; luks_len 0: no LUKS header */
+
 	uint64_t l1_nr;
 	uint64_t *l1;	/* append mode: host offsets of L2 tables, 0 = none */
 	uint8_t *l2;	/* the table under construction */
@@ -77,6 +83,9 @@ struct builder *builder_make(struct file *f, const struct create_options *o, boo
  * in its place when it is final. */
 void builder_l2_init(struct builder *b);
 int builder_l2_close(struct builder *b, struct err *e);
+/* Writes zeros, as a guest sees them, at assigned places of an encrypted image. */
+int builder_write_zeros(struct builder *b, uint64_t guest, uint64_t host, uint64_t len,
+			struct err *e);
 /* The header fields that follow from the options alone. */
 void create_header(const struct create_options *o, struct header *h);
 /* Opens, locks and empties the external data file of a new image, if it is to have one; *made:

@@ -11,6 +11,7 @@
 /* What was opened so far, to notice a chain that bites its tail. */
 struct chain {
 	const struct disk_options *options;
+	struct bytes secret; /* of layers that have none of their own */
 	struct disk *top;
 	unsigned layers;
 };
@@ -61,26 +62,37 @@ static int data_file_check(const struct chain *c, const struct file *data, struc
 	return 0;
 }
 
+/* Who says how an image is encrypted expects it to be so. */
+static int format_check(const struct image *img, const struct spec *s, struct err *e)
+{
+	static const char *const names[] = { "none", "aes", "luks" };
+	uint32_t method = img->header.crypt_method, said = s->is_luks ? CRYPT_LUKS : CRYPT_AES;
+
+	if (!s->has_encryption || method == said)
+		return 0;
+	return err_set(e, ERR_INVALID, "encrypt.format is %s, and the image's encryption is %s",
+		       names[said], names[method]);
+}
+
 static int image_layer_open(struct disk *d, struct file *f, const struct spec *s,
 			    const struct chain *c, struct err *e)
 {
 	const struct disk_options *o = c->options;
 	unsigned flags = o->flags & DISK_NO_DATA_FILE ? IMAGE_NO_DATA_FILE : 0;
 
-	if (o->flags & DISK_ALLOW_ENCRYPTED)
-		flags |= IMAGE_ALLOW_ENCRYPTED;
 	if (is_written(c, d->depth))
 		flags |= IMAGE_WRITE;
 	d->ops = &disk_image_ops;
 	d->image = image_open(f, s, flags, o->listener, e);
-	if (!d->image)
+	if (!d->image || format_check(d->image, s, e) < 0)
 		return -1;
 	d->file = d->image->file;
 	d->size = d->image->geom.disk_size;
 	d->map = image_map(d->image);
 	if (image_guest_file(d->image))
 		d->holes = hole_map_over(image_guest_file(d->image));
-	if (!d->holes.file ||
+	/* A hole of the file is zeros in the file; decrypted it would be noise. */
+	if (!d->holes.file || image_is_encrypted(d->image) ||
 	    ((d->flags & DISK_HOLES_IF_SPARSE) && !looks_preallocated(d->image)))
 		d->flags &= ~(unsigned)DISK_HOLES;
 	if (d->image->data_file && data_file_check(c, d->image->data_file, e) < 0)
@@ -168,6 +180,8 @@ static struct disk *layer_open(struct chain *c, const struct spec *s, struct err
 	d->depth = c->layers;
 	d->flags = c->options->flags;
 	d->probed = s->format == FORMAT_PROBE;
+	d->secret = s->secret.p ? s->secret : c->secret;
+	d->listener = c->options->listener;
 	f = write_check(c, s, e) < 0 ? NULL : file_open(s->path, layer_file_flags(c, s), e);
 	if (!f || loop_check(c, f, e) < 0 || spec_find_format(s, f, &d->format, e) < 0)
 		goto out;
@@ -218,22 +232,40 @@ static int backing_spec(const struct disk *d, const struct spec *s, const struct
 	return 0;
 }
 
+/* What was said of a backing file beside its name, which is in the header. */
+static void backing_spec_add(struct spec *s, const struct spec *given)
+{
+	if (!given || !s->path)
+		return;
+	if (given->format != FORMAT_PROBE)
+		s->format = given->format;
+	s->force_share |= given->force_share;
+	s->secret = given->secret;
+	s->has_encryption = given->has_encryption;
+	s->is_luks = given->is_luks;
+	s->no_backing = given->no_backing;
+}
+
 /* Opens what stands behind `d`, layer by layer. */
 static int chain_follow(struct chain *c, const struct spec *first, struct err *e)
 {
 	struct disk *d = c->top;
-	const struct spec *s = first;
+	const struct spec *s = first, *said = first;
 	struct spec found = { 0 }, behind = { 0 };
 	int ret = 0;
 
 	for (;;) {
-		bool has = s->backing && !(c->options->flags & DISK_NO_BACKING);
-		const struct spec *next = s->backing;
+		const struct spec *given = said ? said->backing : NULL, *next = given;
+		bool has = given && given->path && !(c->options->flags & DISK_NO_BACKING);
 		char shown[256];
 
 		if (!has) {
 			next = &behind;
 			ret = backing_spec(d, s, c, &behind, &has, e);
+			backing_spec_add(&behind, given);
+			if (ret == 0 && !behind.path && given && !given->path)
+				ret = err_set(e, ERR_INVALID,
+					      "options are given for it, and the image has none");
 		}
 		if (ret < 0) {
 			err_ctx(e, "backing file (layer %u)", d->depth + 1);
@@ -256,16 +288,18 @@ static int chain_follow(struct chain *c, const struct spec *first, struct err *e
 			next = &found;
 		}
 		s = next;
+		said = given;
 	}
 	spec_fini(&found);
 	spec_fini(&behind);
 	return ret;
 }
 
-struct disk *disk_open(const struct spec *s, const struct disk_options *o, struct err *e)
+struct disk *disk_open_metadata(const struct spec *s, const struct disk_options *o,
+				struct err *e)
 {
 	static const struct disk_options defaults;
-	struct chain c = { .options = o ? o : &defaults };
+	struct chain c = { .options = o ? o : &defaults, .secret = s->chain_secret };
 	char shown[256];
 
 	c.top = layer_open(&c, s, e);

@@ -5,6 +5,7 @@
 
 #include "base/align.h"
 #include "image/builder_internal.h"
+#include "image/create_crypt.h"
 #include "image/layout.h"
 #include "image/policy.h"
 
@@ -80,10 +81,10 @@ int create_check(const struct create_options *o, struct err *e)
 			"the image size is too large for cluster_size=%llu; larger clusters "
 			"allow larger disks",
 			(unsigned long long)geom_cluster_size(&g));
-	return names_check(o, e) < 0 ? -1 : header_check(o, e);
+	return names_check(o, e) < 0 || create_encryption_check(o, e) < 0 ? -1 : header_check(o, e);
 }
 
-int create_measure(const struct create_options *o, uint64_t data_len, uint64_t luks_len,
+int create_measure(const struct create_options *o, uint64_t data_len,
 		   struct create_measure *m, struct err *e)
 {
 	struct geom g = create_geom(o);
@@ -97,7 +98,7 @@ int create_measure(const struct create_options *o, uint64_t data_len, uint64_t l
 	l2_bytes = align_up(guest / cs, per_table) << g.l2_entry_bits;
 	meta = cs + l2_bytes + align_up(l2_bytes / cs, cs / 8) * 8;
 	refcounts_needed(&g, (meta + guest) / cs, &blocks, &table);
-	meta += (blocks + table) * cs + align_up(luks_len, cs);
+	meta += (blocks + table) * cs + align_up(create_luks_len(o), cs);
 	m->fully_allocated = meta + guest;
 	m->required = meta + (o->preallocation >= PREALLOCATION_FALLOC || o->backing_name
 				      ? guest
@@ -114,6 +115,8 @@ void create_header(const struct create_options *o, struct header *h)
 		.refcount_order = o->refcount_order,
 		.compression_type = (uint8_t)o->compression,
 		.has_data_file_name = o->data_file != NULL,
+		.crypt_method = o->encryption.method,
+		.has_crypto_ext = o->encryption.method == CRYPT_LUKS,
 	};
 	if (o->backing_name)
 		h->backing_name = (struct bytes){ (const uint8_t *)o->backing_name,

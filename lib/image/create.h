@@ -9,6 +9,15 @@
 enum preallocation { PREALLOCATION_OFF, PREALLOCATION_METADATA, PREALLOCATION_FALLOC,
 		     PREALLOCATION_FULL };
 
+/* How a new image is encrypted. All zeros: it is not. */
+struct create_encryption {
+	enum crypt_method method;
+	struct bytes passphrase;
+	/* LUKS only, as creation keys spell them; NULL, 0: the default */
+	const char *cipher_alg, *cipher_mode, *ivgen_alg, *ivgen_hash_alg, *hash_alg;
+	uint64_t iter_ms;
+};
+
 /* What a new image is to be: the creation keys of cli.md 10, checked by cmd/ and again by
  * create_check(). Strings are borrowed. */
 struct create_options {
@@ -23,6 +32,7 @@ struct create_options {
 	const char *data_file;	   /* as stored in the header; NULL: none */
 	bool data_file_raw, keep_data_file;
 	bool nocow;		   /* ask the file system for no copy-on-write */
+	struct create_encryption encryption;
 	uint32_t extent_size_hint; /* ask it to take space in pieces of this many bytes; 0: don't */
 };
 
@@ -42,9 +52,9 @@ int create_check(const struct create_options *o, struct err *e) MUST_CHECK;
 int create_image(struct file *f, const struct create_options *o, struct err *e) MUST_CHECK;
 
 /* The size formula (18): file sizes in bytes of an image with these options that stores
- * `data_len` bytes of data clusters. luks_len: bytes of a LUKS header, 0 for none. */
+ * `data_len` bytes of data clusters. */
 struct create_measure {
 	uint64_t required, fully_allocated;
 };
-int create_measure(const struct create_options *o, uint64_t data_len, uint64_t luks_len,
+int create_measure(const struct create_options *o, uint64_t data_len,
 		   struct create_measure *m, struct err *e) MUST_CHECK;

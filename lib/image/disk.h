@@ -20,7 +20,6 @@ enum disk_flag {
 	 * after preallocation of metadata. */
 	DISK_HOLES_IF_SPARSE = 1 << 4,
 	DISK_NO_DATA_FILE = 1 << 2, /* metadata only: do not open an external data file (reads fail) */
-	DISK_ALLOW_ENCRYPTED = 1 << 3, /* metadata only: encrypted images are fine */
 	DISK_LENGTH_ONLY = 1 << 5, /* no bytes of raw layers are wanted: they may be in use */
 	DISK_WRITE = 1 << 6,	   /* the top layer will be changed: see image/writer.h */
 };
@@ -38,9 +37,13 @@ struct disk_options {
 
 /* Opens the image that `s` names, and its chain as policy allows (names found in images are
  * data: never json: or any proto:, relative to the directory of the image that holds them,
- * at most CHAIN_DEPTH_MAX layers, no loops). Locks each file for reading. On failure the
- * text begins "Could not open 'NAME': ". */
+ * at most CHAIN_DEPTH_MAX layers, no loops). Locks each file for reading. Encrypted layers are
+ * unlocked with the secrets that the specs hold. On failure the text begins
+ * "Could not open 'NAME': ". */
 struct disk *disk_open(const struct spec *s, const struct disk_options *o, struct err *e);
+/* The same for who reads and writes no guest bytes: no secret is needed. */
+struct disk *disk_open_metadata(const struct spec *s, const struct disk_options *o,
+				struct err *e);
 /* NULL is fine. Nothing was written, so nothing can fail. */
 void disk_close(struct disk *d);
 

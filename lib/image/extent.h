@@ -17,6 +17,7 @@ struct extent {
 	uint16_t depth;	    /* 0 = the top layer, 1 = its backing file, ...; ABSENT: see below */
 	enum extent_kind kind;
 	bool has_host;	    /* DATA; ZERO with a host cluster kept behind it */
+	bool encrypted;	    /* what is at `host` is not what a guest reads */
 	bool reads_zero;    /* ZERO, ABSENT, and DATA that lies in a hole of its file */
 	bool cut_off;	    /* DATA in an image whose file ends before it: can't be read */
 };

@@ -57,6 +57,7 @@ static int image_next(struct disk *d, uint64_t guest, uint64_t max_len, struct e
 		.host = run.host,
 		.kind = extent_kind_of(run.kind),
 		.has_host = run.kind == CLUSTER_DATA || run.kind == CLUSTER_ZERO_HOST,
+		.encrypted = image_is_encrypted(d->image),
 		.reads_zero = run.kind != CLUSTER_DATA && run.kind != CLUSTER_PACKED,
 	};
 	if (x->kind == EXTENT_DATA && image_guest_file(d->image))

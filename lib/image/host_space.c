@@ -174,6 +174,28 @@ static int blocks_finish(struct host_space *s, uint64_t blocks, uint64_t end, st
 	return 0;
 }
 
+int host_space_take_all(struct host_space *s, uint64_t nr, uint64_t *first, struct err *e)
+{
+	uint64_t counts = block_counts(s), blocks = 0, known, end;
+
+	/* Blocks of the ranges that end on the way go in front of it, which may end one more. */
+	do {
+		known = blocks;
+		blocks = (s->cursor + nr + known) / counts - s->block_idx;
+	} while (blocks != known);
+	*first = s->cursor + blocks;
+	end = *first + nr;
+	if (blocks_finish(s, blocks, end, e) < 0)
+		return -1;
+	if (blocks)
+		memset(s->block, 0, geom_cluster_size(s->geom));
+	known = MAX(s->cursor, s->block_idx * counts);
+	if (end > known)
+		count_ones(s, known, end - known);
+	s->cursor = end;
+	return 0;
+}
+
 int host_space_finish(struct host_space *s, uint64_t tail, struct host_tail *t,
 		      struct err *e)
 {

@@ -18,7 +18,6 @@ enum image_flag {
 	IMAGE_NO_DATA_FILE = 1 << 0, /* do not open the external data file */
 	IMAGE_CHECK = 1 << 1,	     /* for the checker: tolerate what a reader must refuse, such
 				      * as snapshot tables that do not parse */
-	IMAGE_ALLOW_ENCRYPTED = 1 << 2, /* metadata only: an encrypted image is fine */
 	IMAGE_NO_LOCK = 1 << 3,
 	IMAGE_WRITE = 1 << 4,	/* the file is open for writing, and will be changed in place */
 };
@@ -27,6 +26,17 @@ enum image_flag {
 struct image *image_open(struct file *f, const struct spec *s, unsigned flags,
 			 const struct listener *l, struct err *e);
 void image_close(struct image *img);
+/* Gives an encrypted image its key: without, its metadata can be read, and guest bytes cannot.
+ * ERR_INVALID when the passphrase is not the one (which nobody can tell with legacy AES), or is
+ * missing: pass.p NULL. */
+int image_unlock(struct image *img, struct bytes pass, struct err *e) MUST_CHECK;
+struct luks_header;
+struct luks_key;
+/* The header of a LUKS image, decoded. */
+int image_luks_load(struct image *img, struct luks_header *h, struct err *e) MUST_CHECK;
+/* Its master key, for secret_free(). *slot, if not NULL: which key slot opened. */
+struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, struct bytes pass,
+				unsigned *slot, struct err *e);
 
 const struct header *image_header(const struct image *img);
 const struct geom *image_geom(const struct image *img);

@@ -1,7 +1,10 @@
 #pragma once
+#include <stdatomic.h>
+
 #include "format/header.h"
 #include "image/disk.h"
 #include "image/image.h"
+#include "image/image_cipher.h"
 #include "meta/map.h"
 #include "meta/table_cache.h"
 
@@ -13,6 +16,8 @@ struct image {
 	struct table_cache *tables;
 	char *backing_name, *backing_format, *data_file_name; /* terminated copies, or NULL */
 	unsigned flags;
+	struct image_cipher cipher; /* what unlocking it gave */
+	atomic_bool told_packed; /* that it has compressed clusters, which are not encrypted */
 
 	uint8_t *snapshot_bytes; /* the snapshot table; entries point into it */
 	struct snapshot_entry *snapshots;
@@ -26,6 +31,11 @@ struct image {
 static inline struct file *image_guest_file(const struct image *img)
 {
 	return img->geom.data_file ? img->data_file : img->file;
+}
+
+static inline bool image_is_encrypted(const struct image *img)
+{
+	return img->header.crypt_method != CRYPT_NONE;
 }
 
 /* The map of the active disk. */
@@ -48,6 +58,8 @@ struct disk {
 	uint64_t size;
 	unsigned depth, flags;
 	bool probed;	      /* the format was found by looking */
+	struct bytes secret;  /* what opens it if it is encrypted; borrowed, p NULL: nobody said */
+	const struct listener *listener;
 	struct disk *backing; /* owned */
 	struct file *file;    /* raw: owned; qcow2: belongs to the image */
 	struct image *image;  /* qcow2: owned */

@@ -39,13 +39,14 @@ int layout_plan(const struct geom *g, bool mapped, struct layout *l, struct err 
 	unsigned bits = g->cluster_bits;
 	uint64_t l1_clusters, at;
 
-	*l = (struct layout){ .l1_nr = geom_l1_entries(g, g->disk_size) };
+	*l = (struct layout){ .l1_nr = geom_l1_entries(g, g->disk_size),
+			      .luks_clusters = l->luks_clusters };
 	l1_clusters = geom_clusters(g, l->l1_nr * 8);
 	if (mapped) {
 		l->l2_nr = l->l1_nr;
 		l->data_clusters = g->data_file ? 0 : geom_clusters(g, g->disk_size);
 	}
-	refcounts_needed(g, 1 + l1_clusters + l->l2_nr + l->data_clusters,
+	refcounts_needed(g, 1 + l1_clusters + l->luks_clusters + l->l2_nr + l->data_clusters,
 			 &l->refcount_block_nr, &l->refcount_table_clusters);
 	if (l->refcount_table_clusters << bits > REFCOUNT_TABLE_BYTES_MAX)
 		return err_set(
@@ -61,6 +62,8 @@ int layout_plan(const struct geom *g, bool mapped, struct layout *l, struct err 
 	at += l->refcount_block_nr;
 	l->l1_off = l->l1_nr ? at << bits : 0;
 	at += l1_clusters;
+	l->luks_off = l->luks_clusters ? at << bits : 0;
+	at += l->luks_clusters;
 	l->l2_off = at << bits;
 	at += l->l2_nr;
 	l->data_off = at << bits;

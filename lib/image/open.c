@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "image/policy.h"
 
@@ -90,11 +91,6 @@ static int use_check(const struct image *img, struct err *e)
 {
 	if (img->flags & IMAGE_CHECK)
 		return 0;
-	if (img->header.crypt_method != CRYPT_NONE && !(img->flags & IMAGE_ALLOW_ENCRYPTED))
-		return err_set(
-			e, ERR_UNSUPPORTED,
-			"the image is encrypted, and encrypted images can't be read yet "
-			"(encrypt.key-secret is not used)");
 	return header_snapshots_check(&img->header, e);
 }
 
@@ -128,6 +124,7 @@ void image_close(struct image *img)
 	if (!img)
 		return;
 	table_cache_free(img->tables);
+	secret_free(img->cipher.sectors);
 	if (img->data_file)
 		file_drop(img->data_file);
 	file_drop(img->file);

@@ -7,7 +7,7 @@
 #include "base/align.h"
 #include "image/reader.h"
 
-int disk_read_host(struct disk *d, uint64_t host, void *buf, size_t n, struct err *e)
+static int host_read(struct disk *d, uint64_t host, void *buf, size_t n, struct err *e)
 {
 	struct file *f = image_guest_file(d->image);
 	size_t inside, got;
@@ -27,6 +27,51 @@ int disk_read_host(struct disk *d, uint64_t host, void *buf, size_t n, struct er
 	return 0;
 }
 
+/* Part of a sector: it is decrypted as a whole. */
+static int part_read(struct disk *d, uint64_t guest, uint64_t host, void *buf, size_t n,
+		     struct err *e)
+{
+	uint64_t in = host % SECTOR_SIZE;
+	uint8_t sector[SECTOR_SIZE];
+
+	if (host_read(d, host - in, sector, sizeof sector, e) < 0)
+		return -1;
+	image_cipher_decrypt(&d->image->cipher, guest - in, host - in, sector, sizeof sector);
+	memcpy(buf, sector + in, n);
+	return 0;
+}
+
+static int sealed_read(struct disk *d, uint64_t guest, uint64_t host, uint8_t *buf, size_t n,
+		       struct err *e)
+{
+	size_t done;
+
+	if (!d->image->cipher.sectors)
+		return err_set(e, ERR_INVALID, "the image is encrypted and was not unlocked");
+	for (; n; n -= done, guest += done, host += done, buf += done) {
+		size_t in = host % SECTOR_SIZE;
+
+		if (in || n < SECTOR_SIZE) {
+			done = MIN(SECTOR_SIZE - in, n);
+			if (part_read(d, guest, host, buf, done, e) < 0)
+				return -1;
+			continue;
+		}
+		done = n / SECTOR_SIZE * SECTOR_SIZE;
+		if (host_read(d, host, buf, done, e) < 0)
+			return -1;
+		image_cipher_decrypt(&d->image->cipher, guest, host, buf, done);
+	}
+	return 0;
+}
+
+int disk_read_host(struct disk *d, uint64_t guest, uint64_t host, void *buf, size_t n,
+		   struct err *e)
+{
+	return image_is_encrypted(d->image) ? sealed_read(d, guest, host, buf, n, e)
+					    : host_read(d, host, buf, n, e);
+}
+
 int disk_read_image(struct disk *d, struct disk_reader *r, uint64_t guest, void *buf,
 		      size_t n, size_t *done, bool *absent, struct err *e)
 {
@@ -38,7 +83,7 @@ int disk_read_image(struct disk *d, struct disk_reader *r, uint64_t guest, void 
 	*done = len = (size_t)run.len;
 	*absent = run.kind == CLUSTER_ABSENT;
 	if (run.kind == CLUSTER_DATA)
-		return disk_read_host(d, run.host, buf, len, e);
+		return disk_read_host(d, guest, run.host, buf, len, e);
 	if (run.kind == CLUSTER_ZERO || run.kind == CLUSTER_ZERO_HOST)
 		memset(buf, 0, len);
 	if (run.kind == CLUSTER_PACKED)

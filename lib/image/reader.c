@@ -70,6 +70,11 @@ static int packed_load(struct disk_reader *r, struct disk *d, const struct map_r
 	size_t cluster_size = geom_cluster_size(&img->geom), got;
 	struct codec *c = codec_for(r, img->header.compression_type, e);
 
+	/* Some writers store them so (7.6); whoever reads should know. */
+	if (image_is_encrypted(img) && !atomic_exchange(&img->told_packed, true))
+		warn_to(d->listener,
+			"'%s' is encrypted, but has compressed clusters, and these are not",
+			d->name);
 	if (!c || room_for(&r->packed, &r->packed_room, run->host_len, e) < 0)
 		return -1;
 	if (file_read_padded(img->file, run->host, r->packed, run->host_len, &got, e) < 0)
@@ -169,7 +174,7 @@ int disk_read_extent(struct disk_reader *r, const struct extent *x, void *buf, s
 		return disk_read(r, x->guest, buf, x->len, e);
 	while (d->depth < x->depth)
 		d = d->backing;
-	if (d->image ? disk_read_host(d, x->host, buf, x->len, e) < 0
+	if (d->image ? disk_read_host(d, x->guest, x->host, buf, x->len, e) < 0
 		     : disk_read_raw(d, x->guest, buf, x->len, e) < 0)
 		return d->depth ? err_ctx(e, "'%s'", d->name) : -1;
 	return 0;

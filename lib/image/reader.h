@@ -8,8 +8,10 @@ int reader_unpack(struct disk_reader *r, struct disk *d, uint64_t guest,
 		  const struct map_run *run, void *buf, size_t n, size_t *done, struct err *e);
 /* What was unpacked last is not to be trusted any more: its place may hold something else. */
 void reader_forget(struct disk_reader *r);
-/* Reads from the file that holds the guest clusters of an image layer. */
-int disk_read_host(struct disk *d, uint64_t host, void *buf, size_t n, struct err *e);
+/* Reads from the file that holds the guest clusters of an image layer: what is at `host`, for the
+ * guest at `guest`, and decrypted. */
+int disk_read_host(struct disk *d, uint64_t guest, uint64_t host, void *buf, size_t n,
+		   struct err *e);
 
 /* Reads from `guest` on what this layer itself holds: fills *done bytes (1..n). *absent: the
  * layer says nothing about them, and buf was not touched. Any thread. */

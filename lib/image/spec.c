@@ -10,7 +10,6 @@ void spec_fini(struct spec *s)
 {
 	free(s->name);
 	free(s->path);
-	free(s->key_secret);
 	if (s->backing)
 		spec_fini(s->backing);
 	free(s->backing);

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "io/file.h"
 
 enum image_format { FORMAT_PROBE, FORMAT_RAW, FORMAT_QCOW2 };
@@ -11,7 +12,8 @@ enum image_format { FORMAT_PROBE, FORMAT_RAW, FORMAT_QCOW2 };
  * owned by the spec. Zero-initialise; spec_fini() accepts that state. */
 struct spec {
 	char *name;	       /* as typed: for messages */
-	char *path;	       /* the protocol file; required */
+	char *path;	       /* the protocol file; NULL in `backing`: the one that the header
+				* of the image in front names */
 	enum image_format format;
 	bool force_share;      /* -U, force-share=on */
 	bool read_only;
@@ -23,7 +25,11 @@ struct spec {
 	bool no_backing;       /* backing= : open without the chain */
 	struct spec *backing;  /* explicit override, or NULL: what the header says */
 	struct spec *data_file; /* explicit override */
-	char *key_secret;      /* encrypt.key-secret, or NULL */
+	/* What opens it if it is encrypted, and what opens it and the layers behind it where they have
+	 * none of their own. Borrowed; p is NULL: none. */
+	struct bytes secret, chain_secret;
+	bool has_encryption;   /* encrypt.format says that it is encrypted ... */
+	bool is_luks;	       /* ... with LUKS, or else legacy AES */
 };
 
 void spec_fini(struct spec *s);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/align.h"
 
@@ -56,9 +57,10 @@ struct image_writer *image_writer_new(struct disk *d, const struct listener *l,
 	w->data_file_raw = w->img->header.autoclear_features & AUTOCLEAR_DATA_FILE_RAW;
 	w->reader = disk_reader_new(d, e);
 	w->cluster = w->reader ? aligned_alloc(512, geom_cluster_size(writer_geom(w))) : NULL;
-	if (w->reader && !w->cluster)
+	w->sealed = aligned_alloc(512, SEALED_ROOM);
+	if (w->reader && (!w->cluster || !w->sealed))
 		err_nomem(e);
-	if (w->cluster && (w->txn = txn_of_image(w->img, e)) && make_safe(w, watch, e) == 0)
+	if (w->cluster && w->sealed && (w->txn = txn_of_image(w->img, e)) && make_safe(w, watch, e) == 0)
 		return w;
 	image_writer_free(w);
 	return NULL;
@@ -72,6 +74,7 @@ void image_writer_free(struct image_writer *w)
 	txn_free(w->txn);
 	disk_reader_free(w->reader);
 	free(w->cluster);
+	free(w->sealed);
 	free(w);
 }
 
@@ -160,10 +163,21 @@ int writer_take(struct image_writer *w, uint64_t guest, uint64_t want, uint64_t 
 	return 0;
 }
 
-int writer_write_host(struct image_writer *w, uint64_t host, const void *buf, size_t n,
-		      struct err *e)
+int writer_write_host(struct image_writer *w, uint64_t guest, uint64_t host, const void *buf,
+		      size_t n, struct err *e)
 {
-	return file_write_at(image_guest_file(w->img), host, buf, n, e);
+	const uint8_t *p = buf;
+	size_t piece;
+
+	if (!image_is_encrypted(w->img))
+		return file_write_at(image_guest_file(w->img), host, buf, n, e);
+	for (; n; n -= piece, p += piece, guest += piece, host += piece) {
+		piece = MIN(n, SEALED_ROOM);
+		memcpy(w->sealed, p, piece);
+		if (image_writer_put(w, guest, host, w->sealed, piece, e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* What n whole clusters at `guest` have in common: all of them can be written where they are, one
@@ -241,10 +255,21 @@ int image_assign(struct image_writer *w, uint64_t guest, uint64_t nr, uint64_t *
 	return assign_whole(w, guest, nr, host, done, e);
 }
 
-int image_writer_put(struct image_writer *w, uint64_t host, const void *buf, size_t n,
+int image_writer_put(struct image_writer *w, uint64_t guest, uint64_t host, void *buf, size_t n,
 		     struct err *e)
 {
-	return writer_write_host(w, host, buf, n, e);
+	if (image_is_encrypted(w->img)) {
+		if (!w->img->cipher.sectors)
+			return err_set(e, ERR_INVALID,
+				       "the image is encrypted and was not unlocked");
+		image_cipher_encrypt(&w->img->cipher, guest, host, buf, n);
+	}
+	return file_write_at(image_guest_file(w->img), host, buf, n, e);
+}
+
+bool image_writer_encrypts(const struct image_writer *w)
+{
+	return image_is_encrypted(w->img);
 }
 
 static int write_step(struct image_writer *w, uint64_t guest, const uint8_t *buf, uint64_t n,
@@ -260,7 +285,7 @@ static int write_step(struct image_writer *w, uint64_t guest, const uint8_t *buf
 	if (!in && n >= size)
 		return assign_whole(w, guest, n / size, &host, done, e) < 0
 			       ? -1
-			       : writer_write_host(w, host, buf, *done, e);
+			       : writer_write_host(w, guest, host, buf, *done, e);
 	*done = MIN(n, size - in);
 	return writer_write_part(w, guest - in, in, in + *done, buf, e);
 }

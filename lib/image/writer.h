@@ -34,15 +34,18 @@ int image_write(struct image_writer *w, uint64_t guest, const void *buf, size_t 
 		struct err *e) MUST_CHECK;
 /* The same in two parts, for whole clusters: places for some of the nr (> 0) clusters at `guest`,
  * contiguous from *host on. The caller writes all *done bytes there with image_writer_put(), which
- * any thread may do, before the next image_writer_relax() or _finish(). */
+ * any thread may do, before the next image_writer_relax() or _finish(). Where the image is encrypted,
+ * buf holds anything afterwards. */
 int image_assign(struct image_writer *w, uint64_t guest, uint64_t nr, uint64_t *host,
 		 uint64_t *done, struct err *e) MUST_CHECK;
-int image_writer_put(struct image_writer *w, uint64_t host, const void *buf, size_t n,
+int image_writer_put(struct image_writer *w, uint64_t guest, uint64_t host, void *buf, size_t n,
 		     struct err *e) MUST_CHECK;
 /* The cluster at `guest` (a whole one, but that the last one of the disk may be shorter) becomes the
  * n packed bytes (1..cluster size - 1) of a packer for image_writer_compression(). */
 int image_write_packed(struct image_writer *w, uint64_t guest, const void *packed, uint32_t n,
 		       struct err *e) MUST_CHECK;
+/* Whether it refuses packed clusters because the image is encrypted. */
+bool image_writer_encrypts(const struct image_writer *w);
 enum compression_type image_writer_compression(const struct image_writer *w);
 /* Makes guest bytes read as zeros, by marks in the tables where that is possible (11.2). unmap:
  * host clusters behind them are given up. */

@@ -79,6 +79,14 @@ static uint64_t bitmap_after(const struct geom *g, const struct l2_entry *x, boo
 	return (allocated | bits) | (zeros & ~(bits << 32));
 }
 
+/* What is written: an encrypted sector only as a whole. */
+static struct span part_of(const struct image_writer *w, uint64_t from, uint64_t to)
+{
+	if (!image_is_encrypted(w->img))
+		return (struct span){ from, to };
+	return (struct span){ align_down(from, SECTOR_SIZE), align_up(to, SECTOR_SIZE) };
+}
+
 int writer_write_part(struct image_writer *w, uint64_t guest, uint64_t from, uint64_t to,
 		      const uint8_t *buf, struct err *e)
 {
@@ -89,7 +97,7 @@ int writer_write_part(struct image_writer *w, uint64_t guest, uint64_t from, uin
 
 	if (writer_entry(w, guest, &x, e) < 0 || writer_in_place(w, &x, &in_place, e) < 0)
 		return -1;
-	struct span s = span_of(g, &x, in_place, (struct span){ from, to });
+	struct span s = span_of(g, &x, in_place, part_of(w, from, to));
 
 	if (old_read(w, guest, s.from, from, e) < 0 || old_read(w, guest, to, s.to, e) < 0)
 		return -1;
@@ -97,12 +105,12 @@ int writer_write_part(struct image_writer *w, uint64_t guest, uint64_t from, uin
 	if (!in_place && writer_take(w, guest, 1, &host, &nr, e) < 0)
 		return -1;
 	if (s.from == from && s.to == to) {
-		if (writer_write_host(w, host + from, buf, to - from, e) < 0)
+		if (writer_write_host(w, guest + from, host + from, buf, to - from, e) < 0)
 			return -1;
 	} else {
 		memcpy(w->cluster + from, buf, to - from);
-		if (writer_write_host(w, host + s.from, w->cluster + s.from, s.to - s.from,
-				      e) < 0)
+		if (writer_write_host(w, guest + s.from, host + s.from, w->cluster + s.from,
+				      s.to - s.from, e) < 0)
 			return -1;
 	}
 	if (!in_place && writer_release(w, &x, e) < 0)

@@ -11,6 +11,8 @@ struct image_writer {
 	struct txn *txn;
 	struct disk_reader *reader;
 	uint8_t *cluster;	/* room for one */
+	uint8_t *sealed;	/* encrypted images: room for SEALED_ROOM bytes */
+#define SEALED_ROOM ((size_t)1 << 16)
 	bool held;		/* assigned data is not written yet: nothing is committed */
 	bool expect_backing;	/* the image is about to get a backing file */
 	bool data_file_raw;	/* the data file must read as the guest does */
@@ -56,8 +58,10 @@ int writer_release(struct image_writer *w, const struct l2_entry *x, struct err 
 /* Host place for `want` clusters from `guest` on that have none that may be written to. */
 int writer_take(struct image_writer *w, uint64_t guest, uint64_t want, uint64_t *host,
 		uint64_t *nr, struct err *e);
-int writer_write_host(struct image_writer *w, uint64_t host, const void *buf, size_t n,
-		      struct err *e);
+/* What a guest is to read at `guest` goes to `host`: encrypted, where the image is; then in whole
+ * sectors. */
+int writer_write_host(struct image_writer *w, uint64_t guest, uint64_t host, const void *buf,
+		      size_t n, struct err *e);
 /* Writes bytes from .. to-1 of the cluster at `guest`, not all of it (writer_cow.c). */
 int writer_write_part(struct image_writer *w, uint64_t guest, uint64_t from, uint64_t to,
 		      const uint8_t *buf, struct err *e);

@@ -61,10 +61,12 @@ int image_write_packed(struct image_writer *w, uint64_t guest, const void *packe
 	if (writer_geom(w)->data_file)
 		return err_set(e, ERR_INVALID,
 			       "compressed clusters do not go with an external data file");
+	if (image_is_encrypted(w->img))
+		return err_set(e, ERR_INVALID, "compressed clusters do not go with encryption");
 	if (writer_begin(w, guest, geom_cluster_size(writer_geom(w)), e) < 0 ||
 	    writer_l2(w, guest, e) < 0 ||
 	    writer_entry(w, guest, &x, e) < 0 || lane_place(w, n, &host, e) < 0 ||
-	    writer_write_host(w, host, packed, n, e) < 0 || writer_release(w, &x, e) < 0)
+	    file_write_at(w->img->file, host, packed, n, e) < 0 || writer_release(w, &x, e) < 0)
 		return -1;
 	return writer_entry_set(w, guest, l2_entry_packed(writer_geom(w), host, n), 0, e);
 }

@@ -25,10 +25,10 @@ static void open_fini(struct open *o)
 static int open_disk(struct open *o, const struct spec *s, const struct bitmap_change *c,
 		     unsigned flags, struct err *e)
 {
-	struct disk_options how = { .flags = flags | DISK_NO_BACKING | DISK_ALLOW_ENCRYPTED,
+	struct disk_options how = { .flags = flags | DISK_NO_BACKING,
 				    .listener = c->listener };
 
-	o->disk = disk_open(s, &how, e);
+	o->disk = disk_open_metadata(s, &how, e);
 	if (!o->disk)
 		return -1;
 	return disk_image(o->disk, 0) ? 0

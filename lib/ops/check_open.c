@@ -8,7 +8,7 @@
 static int open_with(const struct spec *s, unsigned write_flags, const struct listener *l,
 		     struct image **img, struct err *e)
 {
-	unsigned flags = IMAGE_CHECK | IMAGE_ALLOW_ENCRYPTED | (write_flags ? IMAGE_WRITE : 0);
+	unsigned flags = IMAGE_CHECK | (write_flags ? IMAGE_WRITE : 0);
 	const char *name = s->name ? s->name : s->path;
 	enum image_format format;
 	char shown[256];

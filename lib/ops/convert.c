@@ -77,7 +77,8 @@ static int options_check(const struct copy *c, struct err *e)
 	create.size = c->total;
 	if (o->format != FORMAT_QCOW2)
 		return target_raw_check(o->create.preallocation, e);
-	if (o->compress && (create.preallocation != PREALLOCATION_OFF || create.data_file))
+	if (o->compress && (create.preallocation != PREALLOCATION_OFF || create.data_file ||
+			    create.encryption.method != CRYPT_NONE))
 		return err_set(
 			e, ERR_INVALID,
 			"compressed clusters go neither with preallocation nor with a data file");
@@ -149,6 +150,9 @@ static int into_begin(struct copy *c, struct disk *target, struct err *e)
 	    (o->bitmaps && convert_bitmaps_fit(o, target, e) < 0))
 		return -1;
 	c->writer = image_writer_new(target, o->listener, o->watch, e);
+	if (c->writer && o->compress && image_writer_encrypts(c->writer))
+		return err_set(e, ERR_UNSUPPORTED,
+			       "Compression and encryption not supported at the same time");
 	return c->writer ? 0 : -1;
 }
 
@@ -185,6 +189,7 @@ static int into_fill(struct copy *c, struct err *e)
 	if (!o->target_spec && !spec_path(&s, o->target, FORMAT_QCOW2))
 		return err_nomem(e);
 	s.locking = o->locking;
+	s.chain_secret = o->target_secret;
 	target = disk_open(o->target_spec ? o->target_spec : &s, &how, e);
 	if (target)
 		ret = into_run(c, target, e);

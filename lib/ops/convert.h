@@ -20,6 +20,7 @@ struct convert_options {
 				       * file: one source, and all of it */
 	bool no_create;		/* -n: write into what is there */
 	const struct spec *target_spec; /* -n, qcow2: how it is opened; NULL: by its path */
+	struct bytes target_secret; /* -n, without target_spec: what opens it if it is encrypted */
 	bool target_is_zero;	/* -n: it reads as zeros already */
 	unsigned target_flags;	/* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH */
 	enum file_locking locking; /* of the target */

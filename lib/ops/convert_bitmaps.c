@@ -135,7 +135,7 @@ static int store(const struct convert_options *o, struct disk *target, struct er
 
 int convert_bitmaps(const struct convert_options *o, struct err *e)
 {
-	struct disk_options how = { .flags = DISK_WRITE | DISK_NO_BACKING | DISK_ALLOW_ENCRYPTED,
+	struct disk_options how = { .flags = DISK_WRITE | DISK_NO_BACKING,
 				    .listener = o->listener, .write_flags = o->target_flags };
 	struct spec s = { 0 };
 	struct disk *target = NULL;
@@ -144,7 +144,7 @@ int convert_bitmaps(const struct convert_options *o, struct err *e)
 	if (!o->target_spec && !spec_path(&s, o->target, FORMAT_QCOW2))
 		return err_nomem(e);
 	s.locking = o->locking;
-	target = disk_open(o->target_spec ? o->target_spec : &s, &how, e);
+	target = disk_open_metadata(o->target_spec ? o->target_spec : &s, &how, e);
 	if (target)
 		ret = store(o, target, e);
 	if (target && ret < 0)

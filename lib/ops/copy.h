@@ -132,7 +132,7 @@ void copy_end(struct copy *c);
 int copy_failed_at(const char *name, struct err *e);
 
 /* Writes those steps of slot->in[at .. at+len) that hold data, at `host` of the target. */
-typedef int copy_write_fn(struct copy *c, uint64_t host, const void *buf, size_t n,
+typedef int copy_write_fn(struct copy *c, uint64_t guest, uint64_t host, void *buf, size_t n,
 			  struct err *e);
 int copy_write_steps(struct copy *c, const struct copy_slot *s, size_t at, size_t len,
 		     uint64_t host, copy_write_fn *write, struct err *e);

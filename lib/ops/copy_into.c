@@ -20,7 +20,7 @@ static int data_place(struct copy *c, struct copy_slot *s, size_t at, size_t len
 		return -1;
 	*done = (size_t)bytes;
 	if (!later)
-		return image_writer_put(c->writer, host, s->in + at, *done, e);
+		return image_writer_put(c->writer, s->guest + at, host, s->in + at, *done, e);
 	s->places[s->place_nr++] = (struct copy_place){ at, *done, host };
 	return 0;
 }
@@ -95,8 +95,8 @@ int copy_into_settle(struct copy *c, struct copy_slot *s, struct err *e)
 int copy_into_finish(struct copy *c, struct copy_slot *s, struct err *e)
 {
 	for (size_t i = 0; i < s->place_nr; i++)
-		if (image_writer_put(c->writer, s->places[i].host, s->in + s->places[i].at,
-				     s->places[i].len, e) < 0)
+		if (image_writer_put(c->writer, s->guest + s->places[i].at, s->places[i].host,
+				     s->in + s->places[i].at, s->places[i].len, e) < 0)
 			return -1;
 	atomic_fetch_sub(&c->unwritten, 1);
 	return 0;

@@ -2,10 +2,10 @@
 #include "base/align.h"
 #include "ops/copy.h"
 
-static int payload_write(struct copy *c, uint64_t host, const void *buf, size_t n,
+static int payload_write(struct copy *c, uint64_t guest, uint64_t host, void *buf, size_t n,
 			 struct err *e)
 {
-	return builder_write(c->builder, host, buf, n, e);
+	return builder_write(c->builder, guest, host, buf, n, e);
 }
 
 enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s, size_t at)
@@ -95,9 +95,14 @@ int copy_qcow2_settle(struct copy *c, struct copy_slot *s, struct err *e)
 
 int copy_qcow2_finish(struct copy *c, struct copy_slot *s, struct err *e)
 {
-	for (size_t i = 0; i < s->place_nr; i++)
-		if (copy_write_steps(c, s, s->places[i].at, s->places[i].len,
-				     s->places[i].host, payload_write, e) < 0)
+	for (size_t i = 0; i < s->place_nr; i++) {
+		const struct copy_place *p = &s->places[i];
+
+		/* Zeros that are left out would not decrypt to zeros. */
+		if (builder_encrypts(c->builder)
+			    ? payload_write(c, s->guest + p->at, p->host, s->in + p->at, p->len, e) < 0
+			    : copy_write_steps(c, s, p->at, p->len, p->host, payload_write, e) < 0)
 			return -1;
+	}
 	return 0;
 }

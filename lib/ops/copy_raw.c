@@ -2,8 +2,10 @@
 #include "base/align.h"
 #include "ops/copy.h"
 
-static int raw_write(struct copy *c, uint64_t host, const void *buf, size_t n, struct err *e)
+static int raw_write(struct copy *c, uint64_t guest, uint64_t host, void *buf, size_t n,
+		     struct err *e)
 {
+	(void)guest;
 	return target_write(c->target, host, buf, n, e);
 }
 

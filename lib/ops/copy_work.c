@@ -161,7 +161,7 @@ int copy_write_steps(struct copy *c, const struct copy_slot *s, size_t at, size_
 		while (at + run < end && s->step_state[(at + run) / c->step] == COPY_DATA)
 			run += c->step;
 		run = MIN(run, end - at);
-		if (run && write(c, host + (at - start), s->in + at, run, e) < 0)
+		if (run && write(c, s->guest + at, host + (at - start), s->in + at, run, e) < 0)
 			return -1;
 		at += run ? run : c->step;
 	}

@@ -49,7 +49,7 @@ static int backing_words_check(const struct new_image *n, enum image_format *for
 static int backing_open(struct new_image *n, const char *path, enum image_format format,
 			struct err *e)
 {
-	struct disk_options o = { .flags = DISK_NO_DATA_FILE | DISK_ALLOW_ENCRYPTED,
+	struct disk_options o = { .flags = DISK_NO_DATA_FILE,
 				  .listener = n->listener };
 	struct spec s = { 0 };
 	struct disk *d = NULL;
@@ -60,7 +60,7 @@ static int backing_open(struct new_image *n, const char *path, enum image_format
 		goto out;
 	}
 	s.force_share = true;
-	d = disk_open(&s, &o, e);
+	d = disk_open_metadata(&s, &o, e);
 	if (!d)
 		goto out;
 	for (unsigned depth = 0; depth < disk_layers(d); depth++)
@@ -109,8 +109,7 @@ int new_image_prepare(struct new_image *n, struct err *e)
 enum image_format new_image_probe_backing(const char *path, const char *name)
 {
 	struct err ignored = ERR_INIT;
-	struct disk_options o = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE |
-					   DISK_ALLOW_ENCRYPTED };
+	struct disk_options o = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE };
 	enum image_format format = FORMAT_PROBE;
 	struct spec s = { 0 };
 	struct disk *d = NULL;
@@ -118,7 +117,7 @@ enum image_format new_image_probe_backing(const char *path, const char *name)
 
 	if (policy_resolve(path, name, &full, &ignored) == 0 && spec_path(&s, full, FORMAT_PROBE)) {
 		s.force_share = true;
-		d = disk_open(&s, &o, &ignored);
+		d = disk_open_metadata(&s, &o, &ignored);
 	}
 	if (d)
 		format = disk_format(d);

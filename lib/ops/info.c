@@ -135,13 +135,13 @@ int info_load(struct info *info, const struct spec *s, bool chain, const struct 
 	      struct err *e)
 {
 	struct disk_options o = {
-		.flags = DISK_NO_DATA_FILE | DISK_ALLOW_ENCRYPTED | DISK_LENGTH_ONLY |
+		.flags = DISK_NO_DATA_FILE | DISK_LENGTH_ONLY |
 			 (chain ? 0 : DISK_NO_BACKING),
 		.listener = l,
 	};
 	size_t nr;
 
-	info->disk = disk_open(s, &o, e);
+	info->disk = disk_open_metadata(s, &o, e);
 	if (!info->disk)
 		return -1;
 	nr = disk_layers(info->disk);

@@ -4,17 +4,20 @@
 
 static struct map_row row_of(const struct disk *d, const struct extent *x)
 {
+	bool has_offset = x->has_host && !x->encrypted;
+
 	return (struct map_row){
 		.start = x->guest,
 		.length = x->len,
-		.offset = x->has_host ? x->host : 0,
+		.offset = has_offset ? x->host : 0,
 		.file = disk_layer_file(d, x->depth),
 		.depth = x->depth,
 		.present = x->kind != EXTENT_ABSENT,
 		.zero = x->reads_zero,
 		.data = x->kind == EXTENT_DATA || x->kind == EXTENT_PACKED,
 		.packed = x->kind == EXTENT_PACKED,
-		.has_offset = x->has_host,
+		.has_offset = has_offset,
+		.encrypted = x->encrypted && x->kind == EXTENT_DATA,
 	};
 }
 
@@ -22,7 +25,7 @@ static bool rows_join(const struct map_row *a, const struct map_row *b)
 {
 	return a->depth == b->depth && a->present == b->present && a->zero == b->zero &&
 	       a->data == b->data && a->packed == b->packed &&
-	       a->has_offset == b->has_offset &&
+	       a->has_offset == b->has_offset && a->encrypted == b->encrypted &&
 	       (!a->has_offset || a->offset + a->length == b->offset);
 }
 

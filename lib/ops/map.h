@@ -18,6 +18,7 @@ struct map_row {
 	bool data;	 /* backed by data clusters, or by data of a raw file */
 	bool packed;	 /* compressed */
 	bool has_offset; /* readable at a plain offset */
+	bool encrypted;	 /* data that is stored encrypted */
 };
 
 /* Returns -1 with `e` set to stop. */

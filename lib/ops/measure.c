@@ -80,12 +80,12 @@ static int count_bitmaps(struct disk *d, struct image *img, uint64_t cluster_siz
 	return 0;
 }
 
-static int measure_qcow2(const struct create_options *o, uint64_t luks_len,
-			 uint64_t data_len, struct measure *m, struct err *e)
+static int measure_qcow2(const struct create_options *o, uint64_t data_len, struct measure *m,
+			 struct err *e)
 {
 	struct create_measure file;
 
-	if (create_measure(o, data_len, luks_len, &file, e) < 0)
+	if (create_measure(o, data_len, &file, e) < 0)
 		return -1;
 	m->required = file.required;
 	m->fully_allocated = file.fully_allocated;
@@ -107,7 +107,7 @@ int measure_new(const struct measure_target *t, struct measure *m, struct err *e
 	/* The formula takes a backing file for something that will be copied in part; a new
 	 * overlay holds nothing at all. */
 	o.backing_name = o.backing_format = NULL;
-	return measure_qcow2(&o, t->luks_len, 0, m, e);
+	return measure_qcow2(&o, 0, m, e);
 }
 
 int measure_copy(struct disk *d, const struct measure_target *t, const struct watch *w,
@@ -123,11 +123,11 @@ int measure_copy(struct disk *d, const struct measure_target *t, const struct wa
 		return 0;
 	/* First without any data: a target that cannot be is refused before the source is
 	 * walked. */
-	if (measure_qcow2(&o, t->luks_len, 0, m, e) < 0)
+	if (measure_qcow2(&o, 0, m, e) < 0)
 		return -1;
 	if (!o.backing_name && count_data(d, cluster_size, w, &data_len, e) < 0)
 		return -1;
-	if (measure_qcow2(&o, t->luks_len, data_len, m, e) < 0)
+	if (measure_qcow2(&o, data_len, m, e) < 0)
 		return -1;
 
 	/* Version 2 has no room to say that bitmaps are valid. */

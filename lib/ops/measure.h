@@ -19,7 +19,6 @@ struct measure {
 struct measure_target {
 	enum image_format format;     /* FORMAT_RAW or FORMAT_QCOW2 */
 	struct create_options create; /* for qcow2; `size` is the size of the disk in any case */
-	uint64_t luks_len;	      /* bytes of an encryption header, 0 for none */
 };
 
 /* An empty image. */

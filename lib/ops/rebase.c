@@ -61,7 +61,8 @@ static int image_take(struct job *j, struct err *e)
 	how.flags = o->header_only ? DISK_NO_BACKING | DISK_NO_DATA_FILE : DISK_HOLES;
 	if (!o->dry_run)
 		how.flags |= DISK_WRITE;
-	j->disk = disk_open(j->spec, &how, e);
+	j->disk = o->header_only ? disk_open_metadata(j->spec, &how, e)
+				 : disk_open(j->spec, &how, e);
 	if (!j->disk)
 		return -1;
 	if (disk_format(j->disk) != FORMAT_QCOW2)
@@ -69,6 +70,9 @@ static int image_take(struct job *j, struct err *e)
 			       "Could not change the backing file: a raw image can't have one");
 	struct image *img = disk_image(j->disk, 0);
 
+	if (o->compress && !o->header_only && image_header(img)->crypt_method != CRYPT_NONE)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "Compression and encryption not supported at the same time");
 	if (o->compress && !o->header_only && image_geom(img)->data_file)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "Compression is not possible with an external data file");
@@ -110,6 +114,8 @@ static int backing_take(struct job *j, struct err *e)
 	if (!spec_path(&s, j->path, j->known))
 		return err_nomem(e);
 	s.force_share = o->force_share;
+	/* Nobody can say what opens the new backing file if it is encrypted; often it is this. */
+	s.chain_secret = j->spec->chain_secret.p ? j->spec->chain_secret : j->spec->secret;
 	s.direct = o->backing_direct;
 	s.direct_only = j->spec->direct_only;
 	j->other = disk_open(&s, &how, e);

@@ -34,12 +34,11 @@ static bool is_data_file(struct image *img, const char *path)
 /* The layer at s alone, and nobody is asked whether it is in use; NULL if it cannot be had. */
 static struct disk *layer_peek(struct spec *s)
 {
-	struct disk_options o = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE |
-					   DISK_ALLOW_ENCRYPTED };
+	struct disk_options o = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE };
 	struct err ignored = ERR_INIT;
 
 	s->locking = LOCKING_OFF;
-	return disk_open(s, &o, &ignored);
+	return disk_open_metadata(s, &o, &ignored);
 }
 
 /* Makes `s` the spec of what stands behind the layer at s. False: nothing that could be opened. */

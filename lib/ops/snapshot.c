@@ -29,7 +29,7 @@ static int open_init(struct open *o, const struct snapshot_change *c, struct err
 	struct disk_options how = { .flags = DISK_WRITE | DISK_NO_BACKING,
 				    .write_flags = c->write_flags, .listener = c->listener };
 
-	o->disk = disk_open(c->spec, &how, e);
+	o->disk = disk_open_metadata(c->spec, &how, e);
 	if (!o->disk)
 		return -1;
 	if (!disk_image(o->disk, 0))

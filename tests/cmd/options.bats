@@ -291,8 +291,11 @@ secret_create() {
 }
 
 @test "secrets are never shown" {
-	run -1 qcow2-create -f qcow2 --object secret,id=a,data=topsecret \
-		-o encrypt.format=luks,encrypt.key-secret=a s.qcow2 1M
+	run -0 qcow2-create -f qcow2 --object secret,id=a,data=topsecret \
+		-o encrypt.format=luks,encrypt.key-secret=a,encrypt.iter-time=1 s.qcow2 1M
+	[[ $output != *topsecret* ]]
+	run -1 qcow2-map --object secret,id=a,data=topsecret1 \
+		--image-opts file.filename=s.qcow2,encrypt.key-secret=a
 	[[ $output != *topsecret* ]]
 	run -1 qcow2-create -f qcow2 --object secret,id=a,data=topsecret,format=topformat s.qcow2 1M
 	[[ $output != *topsecret* ]]

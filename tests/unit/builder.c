@@ -34,7 +34,7 @@ static bool put(struct site *s, uint64_t guest, uint64_t len, uint8_t value)
 		uint8_t *bytes = malloc(run);
 
 		memset(bytes, value, run);
-		int ret = builder_write(s->builder, host, bytes, run, &s->e);
+		int ret = builder_write(s->builder, guest, host, bytes, run, &s->e);
 
 		free(bytes);
 		if (ret < 0)

@@ -30,7 +30,7 @@ static bool put(struct builder *b, uint64_t guest, uint64_t len, struct err *e)
 		uint8_t *data = malloc(run);
 
 		memset(data, 0xaa, run);
-		int ret = builder_write(b, host, data, run, e);
+		int ret = builder_write(b, guest, host, data, run, e);
 
 		free(data);
 		if (ret < 0)

@@ -108,7 +108,7 @@ static bool put(struct builder *b, uint64_t guest, uint64_t len, uint8_t value, 
 		if (builder_assign(b, guest, len, &host, &run, e) < 0)
 			return false;
 		for (uint64_t i = 0; i < run; i++)
-			if (builder_write(b, host + i, &byte, 1, e) < 0)
+			if (builder_write(b, guest + i, host + i, &byte, 1, e) < 0)
 				return false;
 	}
 	return true;

@@ -146,7 +146,7 @@ static bool assign_and_write(struct builder *b, const struct model *m, uint64_t 
 		uint64_t host, run;
 
 		if (builder_assign(b, at, len, &host, &run, e) < 0 ||
-		    builder_write(b, host, m->bytes + at, run, e) < 0)
+		    builder_write(b, at, host, m->bytes + at, run, e) < 0)
 			return false;
 		at += run;
 		len -= run;

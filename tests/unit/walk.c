@@ -26,7 +26,7 @@ static struct file *image_make(void)
 
 	for (uint64_t i = 0; i < TABLES; i++) {
 		CHECK(builder_assign(b, i * 32768, 512, &host, &run, &e) == 0);
-		CHECK(builder_write(b, host, first_cluster, 512, &e) == 0);
+		CHECK(builder_write(b, i * 32768, host, first_cluster, 512, &e) == 0);
 	}
 	CHECK(builder_finish(b, false, &e) == 0);
 	builder_free(b);

@@ -1,0 +1,92 @@
+/* The keys of a disk's encrypted layers. Apart from what opens files: a command that looks at
+ * metadata needs no key, and starts without the ciphers. */
+#include <string.h>
+
+#include "base/secret.h"
+#include "base/text.h"
+#include "crypt/luks.h"
+#include "image/internal.h"
+
+static int area_read(void *arg, uint64_t off, void *buf, size_t n, struct err *e)
+{
+	struct image *img = arg;
+
+	return file_read_at(img->file, img->header.crypto.header_off + off, buf, n, e);
+}
+
+int image_luks_load(struct image *img, struct luks_header *h, struct err *e)
+{
+	uint8_t bytes[LUKS_HEADER_BYTES];
+	struct rd r = rd_over(bytes, sizeof bytes);
+
+	if (area_read(img, 0, bytes, sizeof bytes, e) < 0 ||
+	    luks_header_decode(&r, img->header.crypto.header_len, h, e) < 0)
+		return err_ctx(e, "LUKS header");
+	return 0;
+}
+
+struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, struct bytes pass,
+				unsigned *slot, struct err *e)
+{
+	const struct luks_source source = { area_read, img };
+	struct luks_key *key = luks_unlock(h, &source, pass, slot, e);
+
+	if (!key && e->code == ERR_INVALID && pass.n && pass.p[pass.n - 1] == '\n')
+		err_hint(e, "The passphrase ends in a newline, which is part of it: a file that "
+			    "holds one should not end its line.");
+	return key;
+}
+
+static int luks_open(struct image *img, struct bytes pass, struct err *e)
+{
+	struct luks_header h;
+	struct luks_key *key;
+
+	if (image_luks_load(img, &h, e) < 0)
+		return -1;
+	key = image_luks_key(img, &h, pass, NULL, e);
+	if (key)
+		img->cipher.sectors = luks_sector_cipher(&h, key, e);
+	secret_free(key);
+	return img->cipher.sectors ? 0 : -1;
+}
+
+int image_unlock(struct image *img, struct bytes pass, struct err *e)
+{
+	if (!pass.p)
+		return err_set(e, ERR_INVALID,
+			       "the image is encrypted: encrypt.key-secret must say which secret "
+			       "opens it, or --passphrase-file where it is");
+	if (img->header.crypt_method == CRYPT_LUKS)
+		return luks_open(img, pass, e);
+	img->cipher.by_guest = true;
+	img->cipher.sectors = sector_cipher_legacy(pass.p, pass.n, e);
+	return img->cipher.sectors ? 0 : -1;
+}
+
+static int layer_unlock(struct disk *d, struct err *e)
+{
+	char shown[256];
+
+	if (!d->image || !image_is_encrypted(d->image) || image_unlock(d->image, d->secret, e) == 0)
+		return 0;
+	if (!d->depth)
+		return -1;
+	return err_ctx(e, "backing file '%s' (layer %u)",
+		       text_escape(d->name, strlen(d->name), shown, sizeof shown), d->depth);
+}
+
+struct disk *disk_open(const struct spec *s, const struct disk_options *o, struct err *e)
+{
+	const char *name = s->name ? s->name : s->path;
+	struct disk *top = disk_open_metadata(s, o, e), *d = top;
+	char shown[256];
+
+	while (d && layer_unlock(d, e) == 0)
+		d = d->backing;
+	if (!d)
+		return top;
+	disk_close(top);
+	err_ctx(e, "Could not open '%s'", text_escape(name, strlen(name), shown, sizeof shown));
+	return NULL;
+}
