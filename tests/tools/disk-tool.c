@@ -6,7 +6,7 @@
  *	disk-tool mixed FILE FMT OLD NEW each sector of the disk is that of OLD or that of NEW (raw);
  *		behind their ends they read as zeros. mixed-bytes: each byte
  *
- * Numbers are decimal, or hexadecimal with 0x. Exit status 0 or 1. */
+ * A first word key=PASSPHRASE opens encrypted images. Numbers are decimal, or hexadecimal with 0x. Exit status 0 or 1. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +30,7 @@ static void warn(void *arg, const char *text)
 }
 
 static const struct listener listener = { .warn = warn };
+static struct bytes key;
 
 static struct disk *disk_of(const char *path, const char *format, unsigned flags, struct err *e)
 {
@@ -39,6 +40,7 @@ static struct disk *disk_of(const char *path, const char *format, unsigned flags
 	struct disk *d = NULL;
 
 	if (format_by_name(format, &f) && spec_path(&s, path, f)) {
+		s.chain_secret = key;
 		d = disk_open(&s, &o, e);
 		spec_fini(&s);
 	}
@@ -164,6 +166,11 @@ static int mixed(char **args, size_t unit)
 
 int main(int argc, char **argv)
 {
+	if (argc >= 2 && !strncmp(argv[1], "key=", 4)) {
+		key = (struct bytes){ (const uint8_t *)argv[1] + 4, strlen(argv[1] + 4) };
+		argc--;
+		argv++;
+	}
 	if (argc >= 3 && !strcmp(argv[1], "change"))
 		return change(argv + 2);
 	if (argc == 6 && !strcmp(argv[1], "mixed"))
