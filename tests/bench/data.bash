@@ -3,7 +3,8 @@
 # file that is there is complete. Needs: mke2fs, openssl, qemu-img, qemu-io.
 #
 #	disk.raw         ext4 with DATA_MIB of real files from DATA_TREE, else holes
-#	disk.qcow2       the same as qcow2; disk-zlib.qcow2, disk-zstd.qcow2 compressed
+#	disk.qcow2       the same as qcow2; disk-zlib.qcow2, disk-zstd.qcow2 compressed,
+#	                 disk-luks.qcow2 encrypted
 #	mapped.qcow2     MAPPED_SIZE with preallocation=metadata
 #	mapped-4k.qcow2  MAPPED_4K_SIZE with 4k clusters, preallocation=metadata
 #	scattered.qcow2  64 GiB with SCATTERED_NR clusters written in random order
@@ -18,6 +19,7 @@ data_make() {	# FILE: makes it unless it is there
 	case $1 in
 	disk.raw)        data_disk "$DATA_DIR/tmp.$$/$1" ;;
 	disk.qcow2)      data_converted "$DATA_DIR/tmp.$$/$1" ;;
+	disk-luks.qcow2) data_luks "$DATA_DIR/tmp.$$/$1" ;;
 	disk-zlib.qcow2) data_converted "$DATA_DIR/tmp.$$/$1" -c -o compression_type=zlib ;;
 	disk-zstd.qcow2) data_converted "$DATA_DIR/tmp.$$/$1" -c -o compression_type=zstd ;;
 	mapped.qcow2)    data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_SIZE" 64k ;;
@@ -67,6 +69,17 @@ data_converted() {
 
 	shift
 	qemu-img convert -f raw -O qcow2 "$@" "$DATA_DIR/disk.raw" "$target"
+}
+
+# qemu-img measures how long its key derivation takes, and fails where a short time is too short.
+data_luks() {
+	local try
+
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		data_converted "$1" --object secret,id=s,data=x \
+			-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 && return
+	done
+	return 1
 }
 
 data_mapped() {
