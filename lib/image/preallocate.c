@@ -28,12 +28,29 @@ static int entries_set(struct resize *z, uint64_t guest, uint64_t nr, uint64_t r
 	return 0;
 }
 
-static int host_prepare(struct resize *z, uint64_t host, uint64_t len, enum preallocation how,
-			struct err *e)
+/* Zeros as the guest of an encrypted image sees them. */
+static int zeros_write(struct resize *z, uint64_t guest, uint64_t host, uint64_t len,
+		       struct err *e)
+{
+	static const uint8_t zeros[65536];
+	size_t n;
+
+	for (; len; len -= n, guest += n, host += n) {
+		n = (size_t)MIN(len, sizeof zeros);
+		if (writer_write_host(z->w, guest, host, zeros, n, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int host_prepare(struct resize *z, uint64_t guest, uint64_t host, uint64_t len,
+			enum preallocation how, struct err *e)
 {
 	struct file *f = z->img->file;
 
 	z->host_end = MAX(z->host_end, host + len);
+	if (image_is_encrypted(z->img) && z->img->geom.version < 3)
+		return zeros_write(z, guest, host, len, e);
 	if (how == PREALLOCATION_FULL)
 		return file_zero(f, host, len, FILE_ZERO_WRITE, e);
 	if (!file_is_regular(f))
@@ -46,15 +63,19 @@ static int clusters_map(struct resize *z, uint64_t guest, uint64_t nr, enum prea
 			uint64_t bitmap, struct err *e)
 {
 	const struct geom *g = &z->img->geom;
-	uint64_t host, n;
+	/* What was never written would decrypt to noise: it has a place, and reads as zeros. */
+	bool marks = image_is_encrypted(z->img) && g->version >= 3;
+	uint64_t zero = marks && !g->subclusters ? ENTRY_ZERO : 0, host, n;
 
+	if (marks && g->subclusters)
+		bitmap = L2_ALL_ZERO;
 	for (; nr; nr -= n, guest += n << g->cluster_bits) {
 		if (writer_take(z->w, guest, nr, &host, &n, e) < 0)
 			return -1;
-		if (!g->data_file && host_prepare(z, host, n << g->cluster_bits, how, e) < 0)
+		if (!g->data_file && host_prepare(z, guest, host, n << g->cluster_bits, how, e) < 0)
 			return -1;
-		if (entries_set(z, guest, n, host | ENTRY_COPIED, geom_cluster_size(g), bitmap,
-				e) < 0)
+		if (entries_set(z, guest, n, host | ENTRY_COPIED | zero, geom_cluster_size(g),
+				bitmap, e) < 0)
 			return -1;
 	}
 	return 0;
