@@ -99,7 +99,7 @@ setup() {
 		qemu-img compare "${secret[@]}" --image-opts "$(opts t.qcow2)" driver=raw,file.filename=zeros.raw
 		qemu-io "${secret[@]}" --image-opts "$(opts t.qcow2)" -c 'write -P 7 70000 1000' \
 			-c 'read -P 0 0 70000' -c 'read -P 7 70000 1000' -c 'read -P 0 71000 900k' >io.txt
-		[ -z "$(grep -i fail io.txt)" ]
+		run -1 grep -i fail io.txt
 		qcow2-dd --passphrase-file pass if=t.qcow2 of=t.raw bs=1M
 		[ "$(tr -d '\0' <t.raw | wc -c)" -eq 1000 ]
 		qcow2-check -q t.qcow2
