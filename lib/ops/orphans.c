@@ -10,6 +10,9 @@
 
 /* What is read of each leaked cluster before the rest of it is. */
 #define PREFIX ((size_t)4096)
+/* Clusters up to this size are read many at once. */
+#define SMALL  ((size_t)16 << 10)
+#define BUFFER ((size_t)256 << 10)
 /* Below this many of 100 entries that agree with the counts it is an old state of a table. */
 #define TABLE_SCORE_MIN 50
 
@@ -167,7 +170,7 @@ struct search {
 	struct check *check;
 	struct orphans *out;
 	struct hole_map holes;
-	uint8_t *table; /* a cluster */
+	uint8_t *buf; /* BUFFER bytes, or a cluster if that is more */
 	uint64_t *scratch;
 	uint8_t *tables; /* bit per cluster: an L1 entry of the active disk leads there */
 };
@@ -186,36 +189,87 @@ static int orphan_keep(struct search *s, const struct orphan *o, struct err *e)
 	return 0;
 }
 
-/* A cluster that can't be read is none of ours: data, or lost anyway. */
-static int cluster_look(struct search *s, uint64_t cluster, struct err *e)
+static int table_look(struct search *s, uint64_t host, const uint8_t *table, struct err *e)
+{
+	struct orphan o;
+
+	return orphan_judge(s->check, host, table, s->scratch, &o) ? orphan_keep(s, &o, e) : 0;
+}
+
+/* A cluster of which the beginning is enough, nearly always: leaks are many, tables few. What can't
+ * be read is none of ours: data, or lost anyway. */
+static int large_look(struct search *s, uint64_t host, struct err *e)
 {
 	struct check *c = s->check;
-	size_t size = geom_cluster_size(c->geom), n = MIN(size, PREFIX);
-	uint64_t host = cluster << c->geom->cluster_bits, len;
+	size_t size = geom_cluster_size(c->geom);
 	struct err ignored = ERR_INIT;
-	struct orphan o;
+	uint8_t *rest = s->buf + PREFIX;
+
+	if (file_read_padded(c->file, host, s->buf, PREFIX, NULL, &ignored) < 0 ||
+	    !orphan_may_be_table(c, s->buf, PREFIX) ||
+	    file_read_padded(c->file, host + PREFIX, rest, size - PREFIX, NULL, &ignored) < 0 ||
+	    bytes_are_zero(s->buf, size))
+		return 0;
+	return table_look(s, host, s->buf, e);
+}
+
+/* Leaked clusters that adjoin, small enough to be read together. */
+static int small_look(struct search *s, uint64_t first, size_t nr, struct err *e)
+{
+	struct check *c = s->check;
+	size_t size = geom_cluster_size(c->geom);
+	uint64_t host = first << c->geom->cluster_bits;
+	struct err ignored = ERR_INIT;
+
+	if (file_read_padded(c->file, host, s->buf, nr * size, NULL, &ignored) < 0 && nr > 1) {
+		for (size_t i = 0; i < nr; i++)
+			if (small_look(s, first + i, 1, e) < 0)
+				return -1;
+		return 0;
+	}
+	for (size_t i = 0; i < nr && !err_is(&ignored); i++) {
+		const uint8_t *p = s->buf + i * size;
+
+		if (!bytes_are_zero(p, size) && orphan_may_be_table(c, p, MIN(size, PREFIX)) &&
+		    table_look(s, host + i * size, p, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Leaked clusters first .. first+nr-1 that no hole takes: how many of nr there are. */
+static int run_look(struct search *s, uint64_t first, uint64_t *nr, struct err *e)
+{
+	const struct geom *g = s->check->geom;
+	uint64_t size = geom_cluster_size(g), host = first << g->cluster_bits, len;
 	bool is_data;
 
-	hole_map_next(&s->holes, host, size, &is_data, &len);
-	if (!is_data && len == size)
-		return 0;
-	if (file_read_padded(c->file, host, s->table, n, NULL, &ignored) < 0 ||
-	    !orphan_may_be_table(c, s->table, n))
-		return 0;
-	if (size > n &&
-	    file_read_padded(c->file, host + n, s->table + n, size - n, NULL, &ignored) < 0)
-		return 0;
-	return orphan_judge(c, host, s->table, s->scratch, &o) ? orphan_keep(s, &o, e) : 0;
+	if (host < file_size(s->check->file)) {
+		hole_map_next(&s->holes, host, *nr << g->cluster_bits, &is_data, &len);
+		*nr = is_data ? div_up(len, size) : MAX(len / size, 1);
+		if (!is_data && len >= size)
+			return 0;
+	}
+	if (size <= SMALL) {
+		*nr = MIN(*nr, BUFFER / size);
+		return small_look(s, first, (size_t)*nr, e);
+	}
+	*nr = 1;
+	return large_look(s, host, e);
 }
 
 static int leaks_look(struct search *s, struct err *e)
 {
 	struct check *c = s->check;
+	uint64_t i = orphan_next_leak(c, 0), nr;
 
-	for (uint64_t i = orphan_next_leak(c, 0); i < c->clusters && !s->out->more;
-	     i = orphan_next_leak(c, i + 1))
-		if (watch_stopped(c->options->watch, e) < 0 || cluster_look(s, i, e) < 0)
+	while (i < c->clusters && !s->out->more) {
+		for (nr = 1; nr < 256 && orphan_next_leak(c, i + nr) == i + nr;)
+			nr++;
+		if (watch_stopped(c->options->watch, e) < 0 || run_look(s, i, &nr, e) < 0)
 			return -1;
+		i = orphan_next_leak(c, i + nr);
+	}
 	return 0;
 }
 
@@ -307,16 +361,15 @@ static int orphan_order(const void *a, const void *b)
 int orphans_find(struct check *c, struct orphans *o, struct err *e)
 {
 	struct search s = { .check = c, .out = o, .holes = hole_map_over(c->file) };
-	size_t size = geom_cluster_size(c->geom);
 	int ret = -1;
 
 	orphans_fini(o);
 	if (!c->result->kinds[PROBLEM_LEAKED_CLUSTER])
 		return 0;
-	s.table = malloc(size);
+	s.buf = malloc(MAX(BUFFER, geom_cluster_size(c->geom)));
 	s.scratch = malloc(geom_l2_entries(c->geom) * sizeof *s.scratch);
 	s.tables = calloc(c->clusters / 8 + 1, 1);
-	if (!s.table || !s.scratch || !s.tables) {
+	if (!s.buf || !s.scratch || !s.tables) {
 		err_nomem(e);
 		goto out;
 	}
@@ -327,7 +380,7 @@ int orphans_find(struct check *c, struct orphans *o, struct err *e)
 	if (orphans_place(c, o, e) == 0 && suspects_find(c, o, e) == 0)
 		ret = 0;
 out:
-	free(s.table);
+	free(s.buf);
 	free(s.scratch);
 	free(s.tables);
 	return ret;
