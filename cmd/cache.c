@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image/target.h" /* FILE_DIRECT and the others */
+
 bool cache_is_strict(void)
 {
 	const char *word = getenv("QCOW2_TOOLS_STRICT");
@@ -33,4 +35,10 @@ int cache_from_text(const char *what, const char *word, struct cache_mode *m, st
 		       "Invalid %s option: %s (one of none, writeback, writethrough, "
 		       "directsync, unsafe)",
 		       what, word);
+}
+
+unsigned cache_write_flags(const struct cache_mode *m)
+{
+	return (m->direct ? FILE_DIRECT : 0) | (cache_is_strict() ? FILE_DIRECT_ONLY : 0) |
+	       (m->sync_writes ? FILE_SYNC_WRITES : 0) | (m->no_flush ? FILE_NO_FLUSH : 0);
 }

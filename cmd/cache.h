@@ -16,3 +16,5 @@ bool cache_is_strict(void);
 /* `what` is "cache" or "source cache": messages begin "Invalid WHAT option: WORD". A NULL
  * word gives writeback. */
 int cache_from_text(const char *what, const char *word, struct cache_mode *m, struct err *e);
+/* Flags of file_open() for a file that is written in this mode. */
+unsigned cache_write_flags(const struct cache_mode *m);

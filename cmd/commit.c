@@ -28,10 +28,7 @@ static int choices_take(const struct choices *ch, struct commit_options *o, bool
 	    (ch->rate && size_from_text("rate limit", ch->rate, &o->rate, e) < 0))
 		return -1;
 	*direct = cache.direct;
-	o->write_flags = (cache.direct ? FILE_DIRECT : 0) |
-			 (cache.direct && cache_is_strict() ? FILE_DIRECT_ONLY : 0) |
-			 (cache.sync_writes ? FILE_SYNC_WRITES : 0) |
-			 (cache.no_flush ? FILE_NO_FLUSH : 0);
+	o->write_flags = cache_write_flags(&cache);
 	o->base = ch->base;
 	o->drop = ch->drop;
 	o->listener = &cmd_listener;

@@ -10,6 +10,36 @@
 #include "cmd/secrets.h"
 #include "cmd/sizes.h"
 
+int version_from_text(const char *text, unsigned *version, struct err *e)
+{
+	static const char *const words[] = { "v2", "0.10", "v3", "1.1" };
+
+	for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*version = i < 2 ? 2 : 3;
+			return 0;
+		}
+	return err_set(e, ERR_INVALID, "Parameter 'version' does not accept value '%s'", text);
+}
+
+int refcount_order_from_text(const char *text, unsigned *order, struct err *e)
+{
+	char *end;
+
+	errno = 0;
+	uintmax_t bits = strtoumax(text, &end, 0);
+	if (*text < '0' || *text > '9' || *end || errno)
+		return err_set(e, ERR_INVALID,
+			       "Parameter 'refcount_bits' expects a number, not '%s'", text);
+	if (!is_power_of_two(bits) || bits > 64)
+		return err_set(e, ERR_INVALID,
+			       "Refcount width must be a power of two and may not exceed 64 "
+			       "bits, unlike '%s'",
+			       text);
+	*order = log2_exact(bits);
+	return 0;
+}
+
 void creation_init(struct creation *k, enum image_format format)
 {
 	*k = (struct creation){ .format = format, .options = CREATE_OPTIONS_DEFAULT };
@@ -112,13 +142,12 @@ static int take_file_level(struct creation *k, struct err *e)
 
 static int take_compat(struct creation *k, struct err *e)
 {
-	static const char *const words[] = { "v2", "0.10", "v3", "1.1", NULL };
-	unsigned index = 3;
+	unsigned version = 3;
 
 	k->compat = option_list_take(&k->list, "compat", NULL);
-	if (take_word(k, "compat", "version", words, &index, e) < 0)
+	if (k->compat && version_from_text(k->compat, &version, e) < 0)
 		return -1;
-	k->options.version = index < 2 ? 2 : 3;
+	k->options.version = version;
 	return 0;
 }
 
@@ -143,22 +172,8 @@ static int take_cluster_size(struct creation *k, struct err *e)
 static int take_refcount_bits(struct creation *k, struct err *e)
 {
 	const char *text = option_list_take(&k->list, "refcount_bits", NULL);
-	char *end;
 
-	if (!text)
-		return 0;
-	errno = 0;
-	uintmax_t bits = strtoumax(text, &end, 0);
-	if (*text < '0' || *text > '9' || *end || errno)
-		return err_set(e, ERR_INVALID,
-			       "Parameter 'refcount_bits' expects a number, not '%s'", text);
-	if (!is_power_of_two(bits) || bits > 64)
-		return err_set(e, ERR_INVALID,
-			       "Refcount width must be a power of two and may not exceed 64 "
-			       "bits, unlike '%s'",
-			       text);
-	k->options.refcount_order = log2_exact(bits);
-	return 0;
+	return text ? refcount_order_from_text(text, &k->options.refcount_order, e) : 0;
 }
 
 static int take_names(struct creation *k, struct err *e)

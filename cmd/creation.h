@@ -32,6 +32,10 @@ struct creation {
 	uint64_t extent_size_hint;
 };
 
+/* The values of compat and refcount_bits. */
+int version_from_text(const char *text, unsigned *version, struct err *e);
+int refcount_order_from_text(const char *text, unsigned *order, struct err *e);
+
 void creation_init(struct creation *k, enum image_format format);
 void creation_fini(struct creation *k);
 int creation_add_lists(struct creation *k, const char *const *lists, struct err *e);

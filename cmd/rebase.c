@@ -30,10 +30,7 @@ static int caches_take(const struct choices *c, struct rebase_options *o, struct
 	    cache_from_text("source cache", c->backing_cache, &backing, e) < 0)
 		return -1;
 	o->backing_direct = backing.direct;
-	o->write_flags = (image.direct ? FILE_DIRECT : 0) |
-			 (cache_is_strict() ? FILE_DIRECT_ONLY : 0) |
-			 (image.sync_writes ? FILE_SYNC_WRITES : 0) |
-			 (image.no_flush ? FILE_NO_FLUSH : 0);
+	o->write_flags = cache_write_flags(&image);
 	return 0;
 }
 

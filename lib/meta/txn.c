@@ -122,6 +122,11 @@ int txn_promise(struct txn *x, uint64_t bits, struct err *e)
 	return -1;
 }
 
+struct refcounts *txn_refcounts(struct txn *x)
+{
+	return &x->refcounts;
+}
+
 void txn_header(struct txn *x, unsigned fields)
 {
 	x->header_fields |= fields;

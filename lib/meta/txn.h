@@ -16,6 +16,7 @@
  * once; clusters are taken and counted at once. The file learns of them with txn_commit(). What
  * is released can be taken again after the commit that made it free. One thread. */
 struct txn;
+struct refcounts;
 
 /* What a txn works on. Everything belongs to the image and outlives the txn. */
 struct txn_image {
@@ -78,6 +79,9 @@ int txn_release(struct txn *x, uint64_t host, uint64_t len, uint64_t times,
 		struct err *e) MUST_CHECK;
 /* The refcount of the cluster at `host`, with what was taken but without what was released. */
 int txn_refcount(struct txn *x, uint64_t host, uint64_t *count, struct err *e) MUST_CHECK;
+
+/* The refcounts as they are known here, for who replaces all of them; not to be changed. */
+struct refcounts *txn_refcounts(struct txn *x);
 
 /* Fields of the header (enum header_fields) were changed in memory: they reach the file with the
  * next commit, behind all tables. */

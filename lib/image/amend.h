@@ -1,0 +1,22 @@
+#pragma once
+#include <stdbool.h>
+
+#include "base/watch.h"
+#include "image/writer.h"
+
+/* Changes of what an image is, not of what its disk reads as. Each is durable when it returns 0, and
+ * the writer is good for nothing but image_writer_free() afterwards. A crash leaves the image as it
+ * was or as it is to be; space may be leaked. */
+
+/* Lazy refcounts (version 3): the compatible bit. */
+int image_amend_lazy(struct image_writer *w, bool lazy, struct err *e) MUST_CHECK;
+/* The name of the external data file, stored as it is; "": none is stored. ERR_INVALID for an image
+ * without one. */
+int image_amend_data_file(struct image_writer *w, const char *name, struct err *e) MUST_CHECK;
+/* The data file is not promised to be a raw image by itself any more. */
+int image_amend_not_raw(struct image_writer *w, struct err *e) MUST_CHECK;
+
+/* Refcounts of 1 << order bits (0..6; version 3): a whole new structure, and the header switched to
+ * it. ERR_INVALID, and nothing was changed, when a count would not fit. */
+int image_amend_refcount_order(struct image_writer *w, unsigned order, const struct watch *watch,
+			       struct err *e) MUST_CHECK;
