@@ -1,5 +1,5 @@
 /* qcow2-amend: changes what an image is. */
-#include "cmd/amend_keys.h"
+#include "cmd/amend_options.h"
 #include "cmd/common.h"
 
 static const struct cmd_about about = {
@@ -37,7 +37,7 @@ static int image_amend(const char *name, const char *cache, struct option_list *
 	struct spec s = { 0 };
 	int ret = -1;
 
-	if (cache_take(cache, &o.write_flags, e) == 0 && amend_keys_take(l, &o, e) == 0 &&
+	if (cache_take(cache, &o.write_flags, e) == 0 && amend_options_take(l, &o, e) == 0 &&
 	    operand_spec(&s, name, cmd_flags.format, e) == 0)
 		ret = amend(&s, &o, e);
 	signals_watch_end(ret == 0);
@@ -70,7 +70,7 @@ int main(int argc, const char **argv)
 	if (!lists)
 		cmd_usage(&c, "Must specify options (-o)");
 	if (lists_parse(&l, lists, &e) == 0 && l.help) {
-		amend_keys_print_help();
+		amend_options_print_help();
 		ret = 0;
 	} else if (!err_is(&e)) {
 		const char *name = cmd_arg(&c, "FILE");

@@ -1,4 +1,4 @@
-#include "cmd/amend_keys.h"
+#include "cmd/amend_options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static const char *const creation_only[] = {
 	"extent_size_hint",
 };
 
-void amend_keys_print_help(void)
+void amend_options_print_help(void)
 {
 	puts("Amend options for 'qcow2':");
 	for (size_t i = 0; i < sizeof amendable / sizeof *amendable; i++) {
@@ -84,7 +84,7 @@ static int refuse_unused(const struct option_list *l, struct err *e)
 	return -1;
 }
 
-int amend_keys_take(struct option_list *l, struct amend_options *o, struct err *e)
+int amend_options_take(struct option_list *l, struct amend_options *o, struct err *e)
 {
 	o->backing_file = option_list_take(l, "backing_file", NULL);
 	o->backing_format = option_list_take(l, "backing_fmt", NULL);

@@ -7,6 +7,6 @@
 
 /* Fills `o` with what the list asks for; strings belong to the list. Every key is one that can be
  * amended, and its value one that it may have. */
-int amend_keys_take(struct option_list *l, struct amend_options *o, struct err *e);
+int amend_options_take(struct option_list *l, struct amend_options *o, struct err *e);
 /* The table of `-o help`, on stdout. */
-void amend_keys_print_help(void);
+void amend_options_print_help(void);
