@@ -37,6 +37,19 @@ static void wipe(struct secret *s)
 	free(s->id);
 }
 
+/* Gives back the room that was made for a secret of any length: locked memory is scarce. */
+static int fit(struct secret *s, struct err *e)
+{
+	uint8_t *exact = secret_new(s->n + 1);
+
+	if (!exact)
+		return err_nomem(e);
+	memcpy(exact, s->bytes, s->n);
+	secret_free(s->bytes);
+	s->bytes = exact;
+	return 0;
+}
+
 static int read_secret_file(struct secret *s, const char *path, struct err *e)
 {
 	FILE *f = fopen(path, "re");
@@ -56,7 +69,7 @@ static int read_secret_file(struct secret *s, const char *path, struct err *e)
 	else if (s->n && s->bytes[s->n - 1] == '\n')
 		cmd_note("'%s' ends in a newline, which is part of the secret", path);
 	fclose(f);
-	return err_is(e) ? -1 : 0;
+	return err_is(e) ? -1 : fit(s, e);
 }
 
 static int load_content(struct secret *s, const char *data, const char *path, struct err *e)
@@ -159,6 +172,9 @@ int secrets_add(const char *text, struct err *e)
 	ret = 0;
 out:
 	wipe(&s);
+	for (size_t i = 0; i < l.nr; i++) /* one of them may be the secret itself */
+		if (l.items[i].value)
+			secret_wipe(l.items[i].value, strlen(l.items[i].value));
 	option_list_fini(&l);
 	return ret;
 }
