@@ -1,20 +1,48 @@
 /* qcow2-check: whether an image contradicts itself. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/check_report.h"
 #include "cmd/common.h"
+#include "ops/repair.h"
 
 static const struct cmd_about about = {
 	.name = "check",
 	.operands = "FILE",
-	.purpose = "Check the metadata of a qcow2 image for errors and lost space.",
+	.purpose = "Check the metadata of a qcow2 image for errors and lost space, and repair it.",
 	.examples = "  qcow2-check disk.qcow2\n"
+		    "  qcow2-check -r all disk.qcow2\n"
 		    "  qcow2-check --output=json --details disk.qcow2\n",
 };
 
 #define LINES_DEFAULT 1000                  /* of one kind */
 #define DETAILS_DEFAULT (UINT64_C(1) << 17) /* in all: about 30 MiB at most */
+
+#define REPAIR_NEVER_SHARES \
+	"--repair writes to the image: it can't go with -U (force-share=on)"
+
+struct request {
+	const char *repair; /* the word of --repair, or NULL */
+	bool deep;
+};
+
+static int report_print(const char *name, const struct check_result *r, const struct spec *s,
+			struct check_report *rep)
+{
+	struct err e = ERR_INIT;
+
+	if (rep->no_memory) {
+		err_nomem(&e);
+		cmd_error_of(&e);
+		return STATUS_FAILED;
+	}
+	check_report_rest(rep);
+	impact_find_partitions(&rep->impact, s);
+	if (cmd_flags.json)
+		check_report_json(name, r, rep);
+	else
+		check_report_human(r, rep);
+	return check_status_of(r);
+}
 
 static int image_check_print(struct image *img, const char *name, const struct spec *s,
 			     bool deep, struct check_report *rep)
@@ -30,22 +58,64 @@ static int image_check_print(struct image *img, const char *name, const struct s
 	int ret = check_image(img, &o, &r, &e);
 
 	signals_watch_end(ret == 0);
-	if (ret == 0 && rep->no_memory)
-		ret = err_nomem(&e);
 	if (ret < 0) {
 		cmd_error_of(&e);
 		return STATUS_FAILED;
 	}
-	check_report_rest(rep);
-	impact_find_partitions(&rep->impact, s);
-	if (cmd_flags.json)
-		check_report_json(name, &r, rep);
-	else
-		check_report_human(&r, rep);
-	return check_status_of(&r);
+	return report_print(name, &r, s, rep);
 }
 
-static int check_file(const char *name, const struct cache_mode *cache, bool deep,
+static void on_say(void *arg, const char *text)
+{
+	(void)arg;
+	cmd_complain("%s", text);
+}
+
+static int image_repair_print(struct image *img, const char *name, const struct spec *s, bool all,
+			      struct check_report *rep)
+{
+	struct repair_options o = { .all = all,
+				    .found = check_report_found,
+				    .again = check_report_again,
+				    .fixed = check_report_fixed,
+				    .say = on_say,
+				    .arg = rep,
+				    .watch = cmd_watch(2) };
+	struct repair_result r;
+	struct err e = ERR_INIT;
+	int ret = repair_image(img, &o, &r, &e);
+
+	signals_watch_end(ret == 0);
+	if (ret < 0) {
+		cmd_error_of(&e);
+		return STATUS_FAILED;
+	}
+	rep->corruptions_fixed = r.corruptions_fixed;
+	rep->leaks_fixed = r.leaks_fixed;
+	return report_print(name, &r.check, s, rep);
+}
+
+static unsigned write_flags(const struct spec *s, const struct cache_mode *cache)
+{
+	return (cache->sync_writes ? FILE_SYNC_WRITES : 0) |
+	       (cache->no_flush || s->no_flush ? FILE_NO_FLUSH : 0);
+}
+
+/* What repair and check open alike, for writing or not. */
+static int file_open_for(const struct spec *s, const char *repair, const struct cache_mode *cache,
+			 struct image **img, struct err *e)
+{
+	if (!repair)
+		return check_open(s, &cmd_listener, img, e);
+	if (s->force_share)
+		return err_set(e, ERR_INVALID, REPAIR_NEVER_SHARES);
+	if (s->read_only)
+		return err_set(e, ERR_INVALID, "--repair writes to the image: it can't go with "
+					       "read-only=on");
+	return repair_open(s, write_flags(s, cache), &cmd_listener, img, e);
+}
+
+static int check_file(const char *name, const struct cache_mode *cache, const struct request *q,
 		      struct check_report *rep)
 {
 	struct err e = ERR_INIT;
@@ -55,7 +125,7 @@ static int check_file(const char *name, const struct cache_mode *cache, bool dee
 
 	if (ret == 0) {
 		s.direct = s.direct || cache->direct;
-		ret = check_open(&s, &cmd_listener, &img, &e);
+		ret = file_open_for(&s, q->repair, cache, &img, &e);
 	}
 	if (ret < 0) {
 		cmd_error_of(&e);
@@ -63,24 +133,21 @@ static int check_file(const char *name, const struct cache_mode *cache, bool dee
 		cmd_error("'%s': raw images have no metadata that could be checked", name);
 		status = STATUS_NO_CHECK;
 	} else {
-		status = image_check_print(img, name, &s, deep, rep);
+		status = q->repair ? image_repair_print(img, name, &s,
+							strcmp(q->repair, "all") == 0, rep)
+				   : image_check_print(img, name, &s, q->deep, rep);
 	}
 	image_close(img);
 	spec_fini(&s);
 	return status;
 }
 
-static _Noreturn void refuse_repair(const struct cmd *c, const char *word)
+static void repair_word_check(const struct cmd *c, const char *word)
 {
 	if (strcmp(word, "leaks") != 0 && strcmp(word, "all") != 0)
 		cmd_usage(c, "--repair must be leaks or all, not '%s'", word);
 	if (cmd_flags.force_share)
-		cmd_usage(
-		    c,
-		    "--repair writes to the image: it can't go with -U (force-share=on)");
-	cmd_error("--repair is not supported by this version; without it the image is checked and "
-		  "left as it is");
-	exit(STATUS_FAILED);
+		cmd_usage(c, REPAIR_NEVER_SHARES);
 }
 
 int main(int argc, const char **argv)
@@ -90,9 +157,9 @@ int main(int argc, const char **argv)
 	struct poptOption options[] = {
 		OPTION_FORMAT,
 		{ "repair", 'r', POPT_ARG_STRING, &repair, 0,
-		  "repair what can be repaired (not in this version)", "leaks|all" },
+		  "free leaked clusters, or repair all that can be repaired", "leaks|all" },
 		{ "cache", 'T', POPT_ARG_STRING, &cache_word, 0,
-		  "cache mode for reading (default: writeback)", "MODE" },
+		  "cache mode (default: writeback)", "MODE" },
 		OPTION_OUTPUT,
 		{ "details", 0, POPT_ARG_NONE, &details, 0,
 		  "with --output=json: list every finding", NULL },
@@ -114,7 +181,7 @@ int main(int argc, const char **argv)
 
 	cmd_no_more_args(&c);
 	if (repair)
-		refuse_repair(&c, repair);
+		repair_word_check(&c, repair);
 	if (details && !cmd_flags.json)
 		cmd_usage(&c, "--details needs --output=json");
 	rep.details_max = details ? DETAILS_DEFAULT : 0;
@@ -125,7 +192,8 @@ int main(int argc, const char **argv)
 		cmd_error_of(&e);
 		return cmd_finish_status(&c, STATUS_FAILED);
 	}
-	int status = check_file(name, &cache, deep, &rep);
+	const struct request q = { .repair = repair, .deep = deep };
+	int status = check_file(name, &cache, &q, &rep);
 
 	check_report_fini(&rep);
 	return cmd_finish_status(&c, status);

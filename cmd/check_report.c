@@ -21,6 +21,14 @@ enum check_status check_status_of(const struct check_result *r)
 				: STATUS_CLEAN;
 }
 
+static void findings_free(struct finding *list, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		free((char *)list[i].owner_id);
+		free((char *)list[i].text);
+	}
+}
+
 static char *copy_text(struct check_report *r, const char *text)
 {
 	char *copy = text ? strdup(text) : NULL;
@@ -29,24 +37,33 @@ static char *copy_text(struct check_report *r, const char *text)
 	return copy;
 }
 
-static void keep_detail(struct check_report *r, const struct finding *f)
+/* Whether one more fits into the lists. */
+static bool has_room(struct check_report *r, const struct finding *f)
 {
 	if (!r->details_max)
-		return;
-	if (r->detail_nr >= r->details_max ||
-	    (r->limited && r->lines[f->kind] > r->lines_max)) {
-		r->omitted++;
-		return;
-	}
-	if (!vec_grow(&r->details, r->detail_nr, &r->detail_room)) {
-		r->no_memory = true;
-		return;
-	}
-	struct finding *kept = &r->details[r->detail_nr++];
+		return false;
+	if (r->detail_nr + r->repair_nr < r->details_max &&
+	    !(r->limited && r->lines[f->kind] > r->lines_max))
+		return true;
+	r->omitted++;
+	return false;
+}
 
+static void keep(struct check_report *r, struct finding *kept, const struct finding *f)
+{
 	*kept = *f;
 	kept->owner_id = copy_text(r, f->owner_id);
 	kept->text = copy_text(r, f->text);
+}
+
+static void keep_detail(struct check_report *r, const struct finding *f)
+{
+	if (!has_room(r, f))
+		return;
+	if (vec_grow(&r->details, r->detail_nr, &r->detail_room))
+		keep(r, &r->details[r->detail_nr++], f);
+	else
+		r->no_memory = true;
 }
 
 void check_report_found(void *arg, const struct finding *f)
@@ -57,6 +74,36 @@ void check_report_found(void *arg, const struct finding *f)
 	if (r->lines[f->kind]++ < r->lines_max)
 		cmd_complain("%s", finding_text(f, line));
 	keep_detail(r, f);
+}
+
+void check_report_fixed(void *arg, const struct finding *f, const char *how)
+{
+	struct check_report *r = arg;
+	char line[FINDING_TEXT_MAX];
+
+	if (!how)
+		how = problem_table[f->kind].step;
+	if (r->lines[f->kind]++ < r->lines_max)
+		cmd_complain("%s", finding_text_repairing(f, how, line));
+	if (!has_room(r, f))
+		return;
+	if (vec_grow(&r->repairs, r->repair_nr, &r->repair_room) &&
+	    vec_grow(&r->repair_how, r->repair_nr, &r->how_room)) {
+		r->repair_how[r->repair_nr] = how;
+		keep(r, &r->repairs[r->repair_nr++], f);
+	} else {
+		r->no_memory = true;
+	}
+}
+
+void check_report_again(void *arg)
+{
+	struct check_report *r = arg;
+
+	check_report_rest(r);
+	memset(r->lines, 0, sizeof r->lines);
+	findings_free(r->details, r->detail_nr);
+	r->detail_nr = 0;
 }
 
 void check_report_rest(const struct check_report *r)
@@ -70,11 +117,11 @@ void check_report_rest(const struct check_report *r)
 
 void check_report_fini(struct check_report *r)
 {
-	for (size_t i = 0; i < r->detail_nr; i++) {
-		free((char *)r->details[i].owner_id);
-		free((char *)r->details[i].text);
-	}
+	findings_free(r->details, r->detail_nr);
+	findings_free(r->repairs, r->repair_nr);
 	free(r->details);
+	free(r->repairs);
+	free(r->repair_how);
 	impact_fini(&r->impact);
 	orphans_fini(&r->orphans);
 }
@@ -104,6 +151,17 @@ static double percent(uint64_t part, uint64_t whole)
 	return whole ? (double)part * 100 / (double)whole : 0;
 }
 
+static void print_repaired(const struct check_report *rep)
+{
+	if (!rep->corruptions_fixed && !rep->leaks_fixed)
+		return;
+	printf("The following inconsistencies were found and repaired:\n\n"
+	       "    %" PRIu64 " leaked clusters\n"
+	       "    %" PRIu64 " corruptions\n\n"
+	       "Double checking the fixed image now...\n",
+	       rep->leaks_fixed, rep->corruptions_fixed);
+}
+
 void check_report_human(const struct check_result *r, const struct check_report *rep)
 {
 	static const char *const words[] = {
@@ -116,6 +174,7 @@ void check_report_human(const struct check_result *r, const struct check_report 
 
 	if (cmd_flags.quiet)
 		return;
+	print_repaired(rep);
 	print_verdict(r, rep->orphans.suspects);
 	check_orphans_human(&rep->orphans);
 	check_impact_human(&rep->impact);
@@ -165,7 +224,7 @@ static void emit_owner(struct emit *out, const struct finding *f)
 		emit_integer(out, "owner-index", NULL, f->owner_idx);
 }
 
-static void emit_defect(struct emit *out, const struct finding *f)
+static void emit_defect(struct emit *out, const struct finding *f, const char *how)
 {
 	static const char *const classes[] = {
 		[PROBLEM_LEAK] = "leak",
@@ -195,6 +254,8 @@ static void emit_defect(struct emit *out, const struct finding *f)
 	}
 	if (f->text)
 		emit_string(out, "message", NULL, f->text);
+	if (how)
+		emit_string(out, "step", NULL, how);
 	emit_end(out);
 }
 
@@ -211,6 +272,8 @@ void check_report_json(const char *name, const struct check_result *r,
 	emit_nonzero(&out, "corruptions", r->corruptions);
 	emit_nonzero(&out, "leaks", r->leaks);
 	emit_nonzero(&out, "unpacked-clusters", r->unpacked_clusters);
+	emit_nonzero(&out, "corruptions-fixed", rep->corruptions_fixed);
+	emit_nonzero(&out, "leaks-fixed", rep->leaks_fixed);
 	emit_nonzero(&out, "total-clusters", r->total_clusters);
 	emit_nonzero(&out, "allocated-clusters", r->allocated_clusters);
 	emit_nonzero(&out, "fragmented-clusters", r->fragmented_clusters);
@@ -220,10 +283,16 @@ void check_report_json(const char *name, const struct check_result *r,
 		emit_nonzero(&out, "notes", r->notes);
 		emit_begin_list(&out, "defects", NULL);
 		for (size_t i = 0; i < rep->detail_nr; i++)
-			emit_defect(&out, &rep->details[i]);
+			emit_defect(&out, &rep->details[i], NULL);
 		emit_end(&out);
 		check_impact_json(&out, &rep->impact);
 		check_orphans_json(&out, &rep->orphans);
+	}
+	if (rep->repair_nr) {
+		emit_begin_list(&out, "repairs", NULL);
+		for (size_t i = 0; i < rep->repair_nr; i++)
+			emit_defect(&out, &rep->repairs[i], rep->repair_how[i]);
+		emit_end(&out);
 	}
 	emit_end(&out);
 }

@@ -27,12 +27,22 @@ struct check_report {
 	bool no_memory;
 	struct impact impact;
 	struct orphans orphans;
+
+	/* what a repair did */
+	struct finding *repairs;
+	const char **repair_how; /* how, of each; NULL: as its kind says */
+	size_t repair_nr, repair_room, how_room;
+	uint64_t corruptions_fixed, leaks_fixed;
 };
 
 void check_report_fini(struct check_report *r);
 
 /* Takes a finding; `arg` is the report. */
 void check_report_found(void *arg, const struct finding *f);
+/* The same for what is repaired. */
+void check_report_fixed(void *arg, const struct finding *f, const char *how);
+/* What comes now is told anew: the image was repaired. */
+void check_report_again(void *arg);
 /* How many findings were not shown. */
 void check_report_rest(const struct check_report *r);
 

@@ -80,8 +80,9 @@ static int check_begin(struct check *c, struct err *e)
 	    counts_init(&c->stored, c->clusters, e) < 0)
 		return -1;
 	c->metadata = calloc(c->clusters / 8 + 1, 1);
+	c->refcounts = calloc(c->clusters / 8 + 1, 1);
 	c->blocks = calloc(blocks, sizeof *c->blocks);
-	if (!c->metadata || !c->blocks)
+	if (!c->metadata || !c->refcounts || !c->blocks)
 		return err_nomem(e);
 	c->scan = l2_scan_init(c->geom);
 	c->walk = walk_new(&src, &ops, c, c->options->watch, e);
@@ -99,6 +100,7 @@ void check_end(struct check *c)
 	free(c->block);
 	free(c->metadata);
 	free(c->crossed);
+	free(c->refcounts);
 	free(c->claims);
 	free(c->foreign);
 	impact_marks_free(c->marks);

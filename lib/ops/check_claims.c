@@ -70,12 +70,19 @@ enum walk_what check_claimed_by(struct check *c, uint64_t cluster)
 	return WALK_L2_TABLE;
 }
 
+static bool is_refcounts(enum walk_what what)
+{
+	return what == WALK_REFCOUNT_TABLE || what == WALK_REFCOUNT_BLOCK;
+}
+
 /* Claims don't overlap: a cluster belongs to the first structure that came for it. */
 static int claim_add(struct check *c, uint64_t cluster, enum walk_what what, struct err *e)
 {
 	struct check_claim *last = c->claim_nr ? &c->claims[c->claim_nr - 1] : NULL;
 
 	bit_set(c->metadata, cluster);
+	if (is_refcounts(what))
+		bit_set(c->refcounts, cluster);
 	if (last && last->what == what && last->first + last->nr == cluster) {
 		last->nr++;
 		return 0;
@@ -87,8 +94,9 @@ static int claim_add(struct check *c, uint64_t cluster, enum walk_what what, str
 	return 0;
 }
 
-int check_cross(struct check *c, uint64_t cluster, struct err *e)
+int check_cross(struct check *c, uint64_t cluster, enum walk_what what, struct err *e)
 {
+	c->refcounts_crossed += is_refcounts(what) || bit_at(c->refcounts, cluster);
 	if (!c->crossed)
 		c->crossed = calloc(c->clusters / 8 + 1, 1);
 	if (!c->crossed)
@@ -119,7 +127,7 @@ int check_on_area(void *arg, const struct walk_area *a, struct err *e)
 				return -1;
 			continue;
 		}
-		if (check_cross(c, i, e) < 0)
+		if (check_cross(c, i, a->what, e) < 0)
 			return -1;
 		if (!met) {
 			struct finding f = { .kind = PROBLEM_METADATA_OVERLAP,

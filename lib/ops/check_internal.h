@@ -32,6 +32,8 @@ struct check {
 
 	uint8_t *metadata; /* bit per cluster: some metadata structure uses it */
 	uint8_t *crossed;  /* bit per cluster: a finding about two uses was made; or NULL */
+	uint8_t *refcounts; /* bit per cluster: the refcount table or a block uses it */
+	uint64_t refcounts_crossed; /* findings about two uses, one of them refcounts */
 	struct check_claim *claims;
 	size_t claim_nr, claim_room;
 	bool claims_sorted;
@@ -98,8 +100,9 @@ static inline void bit_set(uint8_t *bits, uint64_t i)
 bool check_any_metadata(const struct check *c, uint64_t first, uint64_t nr);
 /* What uses a cluster whose metadata bit is set. */
 enum walk_what check_claimed_by(struct check *c, uint64_t cluster);
-/* Remembers that this cluster has two uses that don't go together. */
-int check_cross(struct check *c, uint64_t cluster, struct err *e);
+/* Remembers that this cluster, which a metadata structure has already, is used for `what` too, and
+ * that they don't go together. */
+int check_cross(struct check *c, uint64_t cluster, enum walk_what what, struct err *e);
 bool check_is_crossed(const struct check *c, uint64_t cluster);
 const char *check_what_text(enum walk_what what);
 

@@ -47,7 +47,7 @@ static int l2_claim(struct check *c, const struct walk_l1_part *p, uint32_t i,
 
 	f.text = check_what_text(other);
 	check_found(c, &f);
-	return check_cross(c, cluster, e);
+	return check_cross(c, cluster, WALK_L2_TABLE, e);
 }
 
 /* COPIED says: this table has one owner. Only the active disk's flags mean anything (5.5).

@@ -64,7 +64,7 @@ static int cross_judge(struct table *t, uint32_t idx, uint64_t first, uint64_t n
 
 		f.text = check_what_text(check_claimed_by(c, i));
 		check_found(c, &f);
-		if (check_cross(c, i, e) < 0)
+		if (check_cross(c, i, WALK_GUEST_DATA, e) < 0)
 			return -1;
 	}
 	return 0;

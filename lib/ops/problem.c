@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 
@@ -305,5 +306,20 @@ char *finding_text(const struct finding *f, char buf[FINDING_TEXT_MAX])
 		line_add(&l, ", guest 0x%" PRIx64 "+0x%" PRIx64, f->guest, f->guest_len);
 	if (f->text)
 		line_add(&l, ": %s", f->text);
+	return buf;
+}
+
+char *finding_text_repairing(const struct finding *f, const char *how,
+			     char buf[FINDING_TEXT_MAX])
+{
+	struct line l = { .buf = buf };
+	char text[FINDING_TEXT_MAX];
+
+	finding_text(f, text);
+	buf[0] = '\0';
+	/* The word in front, "ERROR" or "Leaked", gives way. */
+	line_add(&l, "Repairing%s", text + strcspn(text, " "));
+	if (how && !(f->has_counts && f->has_host))
+		line_add(&l, ": %s", how);
 	return buf;
 }

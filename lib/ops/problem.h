@@ -142,3 +142,6 @@ struct finding {
 /* The line for stderr, without its newline. Returns buf. */
 #define FINDING_TEXT_MAX 512
 char *finding_text(const struct finding *f, char buf[FINDING_TEXT_MAX]);
+/* The line that says that it is repaired, and how (NULL: nothing more is said). */
+char *finding_text_repairing(const struct finding *f, const char *how,
+			     char buf[FINDING_TEXT_MAX]);

@@ -258,15 +258,18 @@ many_leaks() {
 	refused "leaks or all" -r some t.qcow2
 }
 
-@test "-r is recognised, never with -U, and does not write yet" {
+@test "-r goes neither with -U nor with what may only be read, and a raw image has no repair" {
 	damaged_leaked_cluster t.qcow2
 	sha256sum t.qcow2 >sum
 	for word in leaks all; do
-		refused "--repair is not supported by this version" -r $word t.qcow2
-		[ "${#stderr_lines[@]}" -eq 1 ]
 		refused "force-share=on" -r $word -U t.qcow2
+		refused "force-share=on" -r $word --image-opts \
+			driver=qcow2,file.filename=t.qcow2,force-share=on
 	done
 	sha256sum --quiet -c sum
+	truncate -s 1M t.raw
+	run --separate-stderr qcow2-check -r all -f raw t.raw
+	[ "$status" -eq 63 ]
 }
 
 @test "option spellings lead to the same result" {

@@ -1,0 +1,275 @@
+#include "ops/repair_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+#include "meta/header_store.h"
+
+/* More rounds than stages: a repair that does not come to rest is stopped, and what is left is
+ * said. */
+#define ROUNDS_MAX 16
+
+/* --- what the stages use --- */
+
+int repair_flush(struct repair *r, struct err *e)
+{
+	if (r->unflushed && file_flush(r->file, e) < 0)
+		return -1;
+	r->unflushed = false;
+	return 0;
+}
+
+static int bytes_write(struct repair *r, uint64_t off, const void *bytes, size_t n,
+		       struct err *e)
+{
+	r->unflushed = true;
+	r->writes++;
+	r->result->changed = true;
+	return file_write_at(r->file, off, bytes, n, e);
+}
+
+static int header_write(struct repair *r, unsigned fields, struct err *e)
+{
+	header_patch(r->header_bytes, &r->header, fields);
+	if (bytes_write(r, 0, r->header_bytes, SECTOR_SIZE, e) < 0)
+		return -1;
+	return repair_flush(r, e);
+}
+
+/* What a writer does first: autoclear bits that it does not know go (2.5). */
+int repair_begin_write(struct repair *r, struct err *e)
+{
+	r->writes++;
+	r->result->changed = true;
+	if (r->began)
+		return 0;
+	r->began = true;
+	if (!(r->header.autoclear_features & ~AUTOCLEAR_KNOWN))
+		return 0;
+	r->header.autoclear_features &= AUTOCLEAR_KNOWN;
+	return header_write(r, HEADER_FEATURES, e);
+}
+
+int repair_write(struct repair *r, uint64_t off, const void *bytes, size_t n, struct err *e)
+{
+	if (repair_begin_write(r, e) < 0)
+		return -1;
+	return bytes_write(r, off, bytes, n, e);
+}
+
+int repair_header(struct repair *r, unsigned fields, struct err *e)
+{
+	if (repair_begin_write(r, e) < 0 || repair_flush(r, e) < 0)
+		return -1;
+	return header_write(r, fields, e);
+}
+
+static int header_load(struct repair *r, struct err *e)
+{
+	if (header_decode(r->header_bytes, geom_cluster_size(&r->geom), &r->header, e) < 0)
+		return -1;
+	r->geom = header_geom(&r->header);
+	return 0;
+}
+
+int repair_header_replace(struct repair *r, const struct header *h, struct err *e)
+{
+	uint64_t size = geom_cluster_size(&r->geom);
+	uint8_t *wanted = malloc(size);
+	struct header known = *h;
+	int ret = -1;
+
+	if (!wanted)
+		return err_nomem(e);
+	known.autoclear_features &= AUTOCLEAR_KNOWN;
+	if (header_encode(wanted, &known, e) == 0 && repair_begin_write(r, e) == 0 &&
+	    repair_flush(r, e) == 0)
+		ret = header_store(r->file, r->header_bytes, wanted, size, e);
+	free(wanted);
+	return ret == 0 ? header_load(r, e) : -1;
+}
+
+void repair_fixed_many(struct repair *r, enum problem_kind kind, uint64_t nr)
+{
+	r->result->fixed[kind] += nr;
+	if (problem_table[kind].class == PROBLEM_LEAK)
+		r->result->leaks_fixed += nr;
+	else
+		r->result->corruptions_fixed += nr;
+}
+
+void repair_fixed(struct repair *r, const struct finding *f, const char *how)
+{
+	repair_fixed_many(r, f->kind, 1);
+	if (r->options->fixed)
+		r->options->fixed(r->options->arg, f, how);
+}
+
+void repair_say(struct repair *r, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	if (r->options->say)
+		r->options->say(r->options->arg, text);
+}
+
+struct walk *repair_walk(struct repair *r, const struct walk_ops *ops, void *arg, struct err *e)
+{
+	struct walk_source src = { r->file, &r->header, &r->geom };
+	struct walk *w = walk_new(&src, ops, arg, r->options->watch, e);
+
+	if (w && walk_metadata(w, e) == 0 && walk_trees(w, e) == 0)
+		return w;
+	walk_free(w);
+	return NULL;
+}
+
+void repair_table_put(struct repair_table *t, size_t at, uint64_t value)
+{
+	if (be64_get(t->bytes + at) == value)
+		return;
+	be64_put(t->bytes + at, value);
+	if (t->from >= t->to) {
+		t->from = at;
+		t->to = at + 8;
+	}
+	t->from = MIN(t->from, at);
+	t->to = MAX(t->to, at + 8);
+}
+
+int repair_table_store(struct repair *r, struct repair_table *t, struct err *e)
+{
+	if (t->from >= t->to)
+		return 0;
+	size_t from = align_down(t->from, SECTOR_SIZE), to = align_up(t->to, SECTOR_SIZE);
+
+	t->from = t->to = 0;
+	return repair_write(r, t->host + from, t->bytes + from, to - from, e);
+}
+
+/* --- rounds --- */
+
+static void on_found(void *arg, const struct finding *f)
+{
+	struct repair *r = arg;
+	struct err ignored = ERR_INIT;
+
+	if (repair_outside_note(r, f, &ignored) < 0)
+		r->no_memory = true;
+	if (r->report && r->options->found)
+		r->options->found(r->options->arg, f);
+}
+
+static int pass(struct repair *r, bool report, struct err *e)
+{
+	check_end(&r->check);
+	orphans_fini(&r->orphans);
+	r->outside_nr = 0;
+	r->next = 0;
+	r->report = report;
+	r->check_options = (struct check_options){ .found = on_found,
+						   .arg = r,
+						   .orphans = &r->orphans,
+						   .watch = r->options->watch };
+	r->check = (struct check){
+		.geom = &r->geom,
+		.header = &r->header,
+		.file = r->file,
+		.options = &r->check_options,
+		.result = &r->found,
+	};
+	if (check_run(&r->check, e) < 0)
+		return -1;
+	return r->no_memory ? err_nomem(e) : 0;
+}
+
+typedef int stage_run(struct repair *r, struct err *e);
+
+/* A stage that wrote something ends the round, but the first ones don't get into each other's
+ * way. */
+static const struct {
+	stage_run *run;
+	bool all, goes_on;
+} stages[] = {
+	{ repair_snapshots, true, true }, { repair_bitmaps, true, true },
+	{ repair_entries, true, false },  { repair_doubles, true, false },
+	{ repair_counts, true, false },	  { repair_leaks, false, false },
+	{ repair_copied, false, false },
+};
+
+/* One stage; *more: something was repaired, and it is worth looking again. */
+static int round_run(struct repair *r, bool *more, struct err *e)
+{
+	uint64_t before = r->writes;
+
+	*more = false;
+	for (size_t i = 0; i < sizeof stages / sizeof *stages && !*more; i++) {
+		if (stages[i].all && !r->options->all)
+			continue;
+		if (stages[i].run(r, e) < 0 || repair_flush(r, e) < 0)
+			return -1;
+		*more = r->writes != before && !stages[i].goes_on;
+	}
+	*more = r->writes != before;
+	return 0;
+}
+
+static int rounds(struct repair *r, struct err *e)
+{
+	bool more = true;
+	unsigned round = 0;
+
+	while (more && round < ROUNDS_MAX) {
+		if (pass(r, round == 0, e) < 0 || round_run(r, &more, e) < 0)
+			return -1;
+		round++;
+	}
+	if (more && pass(r, false, e) < 0)
+		return -1;
+	if (repair_bits(r, e) < 0 || repair_flush(r, e) < 0)
+		return -1;
+	if (!r->result->changed)
+		return 0;
+	if (r->options->again)
+		r->options->again(r->options->arg);
+	/* What is left was not told yet: the last pass was silent. */
+	return r->found.corruptions || r->found.leaks || r->found.check_errors ? pass(r, true, e)
+									       : 0;
+}
+
+static int repair_load(struct repair *r, struct image *img, struct err *e)
+{
+	size_t size = geom_cluster_size(image_geom(img));
+
+	r->geom = *image_geom(img);
+	r->header_bytes = malloc(size);
+	if (!r->header_bytes)
+		return err_nomem(e);
+	if (file_read_padded(r->file, 0, r->header_bytes, size, NULL, e) < 0)
+		return -1;
+	return header_load(r, e);
+}
+
+int repair_image(struct image *img, const struct repair_options *o, struct repair_result *result,
+		 struct err *e)
+{
+	struct repair r = { .file = image_file(img), .options = o, .result = result };
+	int ret = -1;
+
+	*result = (struct repair_result){ 0 };
+	if (repair_load(&r, img, e) == 0 && rounds(&r, e) == 0)
+		ret = 0;
+	result->check = r.found;
+	check_end(&r.check);
+	orphans_fini(&r.orphans);
+	free(r.header_bytes);
+	free(r.outside);
+	return ret;
+}

@@ -1,0 +1,175 @@
+/* Entries of L1 and L2 tables that are wrong by themselves. What can be told from a damaged entry is
+ * kept; only what leads nowhere is given up. */
+#include "ops/repair_entries.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+
+static const enum problem_kind l1_kinds[] = {
+	PROBLEM_L1_ENTRY_RESERVED,    PROBLEM_L1_ENTRY_UNALIGNED, PROBLEM_L1_ENTRY_OUT_OF_FILE,
+	PROBLEM_COPIED_NO_L2_TABLE, PROBLEM_L2_TABLE_FOREIGN,
+};
+static const enum problem_kind l2_kinds[] = {
+	PROBLEM_COPIED_COMPRESSED,	 PROBLEM_COPIED_UNALLOCATED,
+	PROBLEM_L2_ENTRY_RESERVED,	 PROBLEM_L2_ENTRY_ZERO_V2,
+	PROBLEM_L2_ENTRY_UNALIGNED,	 PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
+	PROBLEM_L2_ENTRY_OUT_OF_FILE,	 PROBLEM_COMPRESSED_OFFSET,
+	PROBLEM_COMPRESSED_OUT_OF_FILE,	 PROBLEM_COMPRESSED_DATA_FILE,
+	PROBLEM_COMPRESSED_BITMAP,	 PROBLEM_SUBCLUSTER_BOTH,
+	PROBLEM_SUBCLUSTER_NO_CLUSTER,	 PROBLEM_DATA_FILE_OFFSET,
+};
+
+static bool any_of(const struct repair *r, const enum problem_kind *kinds, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (repair_has(r, kinds[i]))
+			return true;
+	return false;
+}
+
+/* --- L1 --- */
+
+struct tables {
+	struct repair *repair;
+	uint8_t *bytes; /* a cluster */
+};
+
+bool repair_is_orphan(struct repair *r, uint64_t host, uint64_t own)
+{
+	struct check *c = &r->check;
+	uint64_t cluster = check_cluster(c, host);
+
+	return cluster > 0 && cluster < c->clusters && !bit_at(c->metadata, cluster) &&
+	       counts_get(&c->expected, cluster) == own &&
+	       (check_count_unknown(c, cluster) || c->stored.low[cluster]);
+}
+
+/* An unaligned pointer whose upper bits lead to a sound L2 table that nobody else has. */
+static bool is_lost_table(struct tables *s, uint64_t host)
+{
+	struct repair *r = s->repair;
+	uint64_t size = geom_cluster_size(&r->geom);
+	struct err ignored = ERR_INIT;
+	uint32_t used = 0;
+
+	if (!repair_is_orphan(r, host, 0) ||
+	    file_read_padded(r->file, host, s->bytes, size, NULL, &ignored) < 0)
+		return false;
+	for (uint32_t i = 0; i < geom_l2_entries(&r->geom); i++) {
+		struct l2_entry x = l2_entry_at(&r->geom, s->bytes, i);
+
+		if (!x.raw)
+			continue;
+		if (l2_entry_unreadable(&r->geom, &x) ||
+		    (!x.packed && (x.raw & L2_RESERVED_MASK)) ||
+		    (!r->geom.data_file && check_cluster(&r->check, x.host) >= r->check.clusters))
+			return false;
+		used++;
+	}
+	return used > 0;
+}
+
+static void l1_told(struct tables *s, const struct walk_l1_part *p, uint32_t i,
+		    enum problem_kind kind, const char *how)
+{
+	const struct geom *g = &s->repair->geom;
+	uint64_t idx = (uint64_t)p->first + i, raw = be64_get(p->bytes + i * UINT64_C(8));
+	struct finding f = { .kind = kind,
+			     .host = raw & ENTRY_OFFSET_MASK,
+			     .has_host = raw & ENTRY_OFFSET_MASK,
+			     .place = p->place + i * UINT64_C(8),
+			     .has_place = true,
+			     .value = raw,
+			     .has_value = true,
+			     .idx = idx,
+			     .guest = idx << geom_l2_span_bits(g),
+			     .guest_len = UINT64_C(1) << geom_l2_span_bits(g) };
+
+	finding_set_owner(&s->repair->check, &f, p->owner);
+	repair_fixed(s->repair, &f, how);
+}
+
+/* What becomes of an entry. */
+static uint64_t l1_repaired(struct tables *s, const struct walk_l1_part *p, uint32_t i)
+{
+	const struct check *c = &s->repair->check;
+	uint64_t raw = be64_get(p->bytes + i * UINT64_C(8)), host = raw & ENTRY_OFFSET_MASK;
+	uint64_t aligned = align_down(host, geom_cluster_size(c->geom));
+
+	if (raw & L1_RESERVED_MASK) {
+		l1_told(s, p, i, PROBLEM_L1_ENTRY_RESERVED, NULL);
+		raw &= ~L1_RESERVED_MASK;
+	}
+	if (host && geom_in_cluster(c->geom, host)) {
+		bool found = is_lost_table(s, aligned);
+
+		l1_told(s, p, i, PROBLEM_L1_ENTRY_UNALIGNED,
+			found ? "the low bits are cleared" : "the entry is dropped");
+		return found ? aligned | (raw & ENTRY_COPIED) : 0;
+	}
+	if (host && check_cluster(c, host) >= c->clusters) {
+		l1_told(s, p, i, PROBLEM_L1_ENTRY_OUT_OF_FILE, NULL);
+		return 0;
+	}
+	if (host && check_found_foreign(c, host)) {
+		l1_told(s, p, i, PROBLEM_L2_TABLE_FOREIGN, NULL);
+		return 0;
+	}
+	if (!host && (raw & ENTRY_COPIED) && p->owner.kind == WALK_ACTIVE) {
+		l1_told(s, p, i, PROBLEM_COPIED_NO_L2_TABLE, NULL);
+		return 0;
+	}
+	return raw;
+}
+
+static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
+{
+	struct tables *s = arg;
+	uint8_t bytes[8];
+
+	for (uint32_t i = 0; i < p->nr; i++) {
+		uint64_t raw = be64_get(p->bytes + i * UINT64_C(8));
+		uint64_t want = raw ? l1_repaired(s, p, i) : 0;
+
+		if (want == raw)
+			continue;
+		be64_put(bytes, want);
+		if (repair_write(s->repair, p->place + i * UINT64_C(8), bytes, sizeof bytes, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
+{
+	struct tables *s = arg;
+	struct repair *r = s->repair;
+
+	if (check_found_foreign(&r->check, t->host))
+		return 0;
+	memcpy(s->bytes, t->bytes, geom_cluster_size(&r->geom));
+	return repair_l2_table(r, t, s->bytes, e);
+}
+
+int repair_entries(struct repair *r, struct err *e)
+{
+	struct walk_ops ops = { 0 };
+	struct tables s = { .repair = r };
+	struct walk *w;
+
+	if (any_of(r, l1_kinds, sizeof l1_kinds / sizeof *l1_kinds))
+		ops.l1_part = on_l1_part;
+	if (any_of(r, l2_kinds, sizeof l2_kinds / sizeof *l2_kinds))
+		ops.l2_table = on_l2_table;
+	if (!ops.l1_part && !ops.l2_table)
+		return 0;
+	s.bytes = malloc(geom_cluster_size(&r->geom));
+	if (!s.bytes)
+		return err_nomem(e);
+	w = repair_walk(r, &ops, &s, e);
+	walk_free(w);
+	free(s.bytes);
+	return w ? 0 : -1;
+}

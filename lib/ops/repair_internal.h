@@ -1,0 +1,105 @@
+#pragma once
+#include "ops/check_internal.h"
+#include "ops/orphans.h"
+#include "ops/repair.h"
+
+/* A repair goes in rounds: a pass of the check, then the first stage that has something to do, then
+ * the next round. See "How a repair flows" in lib/README. */
+
+/* Host bytes outside the file that something leads to: nothing new may be put there. */
+struct repair_outside {
+	uint64_t host, len;
+};
+
+struct repair {
+	struct file *file;
+	uint8_t *header_bytes; /* the first cluster, as the file has it */
+	struct header header;
+	struct geom geom;
+	const struct repair_options *options;
+	struct repair_result *result;
+
+	struct check check; /* of this round, and what it found */
+	struct check_result found;
+	struct check_options check_options;
+	bool report;	    /* this pass is told to the user */
+
+	bool began;	   /* autoclear bits that we don't keep up are gone */
+	bool unflushed;
+	uint64_t writes;
+	struct orphans orphans; /* leaked clusters that may be data, as of this round */
+	bool no_memory, told_narrow;
+
+	struct repair_outside *outside;
+	size_t outside_nr, outside_room;
+	uint64_t next; /* where new clusters go; 0: not known in this round */
+};
+
+/* --- repair.c --- */
+/* Every write goes through repair_write(), but those of whole new structures, which begin with
+ * repair_begin_write(). */
+int repair_begin_write(struct repair *r, struct err *e) MUST_CHECK;
+int repair_write(struct repair *r, uint64_t off, const void *bytes, size_t n,
+		 struct err *e) MUST_CHECK;
+int repair_flush(struct repair *r, struct err *e) MUST_CHECK;
+/* Fields of r->header were changed: they reach the file, in its first sector, durably. All else is
+ * durable before. */
+int repair_header(struct repair *r, unsigned fields, struct err *e) MUST_CHECK;
+/* The same for a header whose extensions are others. */
+int repair_header_replace(struct repair *r, const struct header *h, struct err *e) MUST_CHECK;
+/* Counts what is repaired, and tells it. */
+void repair_fixed(struct repair *r, const struct finding *f, const char *how);
+/* The same for many of a kind that are not told one by one. */
+void repair_fixed_many(struct repair *r, enum problem_kind kind, uint64_t nr);
+void repair_say(struct repair *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A walk over the image as it is now, for a stage; the caller frees it. Refcounts are left out
+ * unless `ops` asks for them. */
+struct walk *repair_walk(struct repair *r, const struct walk_ops *ops, void *arg, struct err *e);
+
+static inline bool repair_has(const struct repair *r, enum problem_kind kind)
+{
+	return r->found.kinds[kind] != 0;
+}
+
+/* --- repair_place.c --- */
+/* New clusters, contiguous, where nothing is and nothing leads. */
+int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e) MUST_CHECK;
+int repair_outside_note(struct repair *r, const struct finding *f, struct err *e) MUST_CHECK;
+
+/* --- repair_leaks.c --- */
+/* Whether leaked clusters may be freed in this round at all, and whether this one may. The only
+ * place that decides it. */
+bool repair_may_free(const struct repair *r);
+bool repair_may_free_cluster(const struct repair *r, uint64_t cluster);
+/* What the count of a cluster is to become. */
+uint64_t repair_target(struct repair *r, uint64_t cluster);
+
+/* Whether nothing but COPIED flags is wrong. */
+bool repair_only_copied(const struct repair *r);
+/* Raises counts in the blocks that are there. */
+int repair_raise(struct repair *r, struct err *e) MUST_CHECK;
+
+/* --- repair_counts.c --- */
+/* Whether the refcount structure cannot be trusted. */
+bool repair_refcounts_lost(const struct repair *r);
+/* Takes back what the refcount structure itself was counted for. */
+int repair_forget_refcounts(struct repair *r, struct err *e) MUST_CHECK;
+
+/* The stages. Each does what the findings of the round ask for, and nothing if they don't. */
+int repair_snapshots(struct repair *r, struct err *e) MUST_CHECK;
+int repair_bitmaps(struct repair *r, struct err *e) MUST_CHECK;
+int repair_entries(struct repair *r, struct err *e) MUST_CHECK;
+int repair_doubles(struct repair *r, struct err *e) MUST_CHECK;
+int repair_counts(struct repair *r, struct err *e) MUST_CHECK;
+int repair_leaks(struct repair *r, struct err *e) MUST_CHECK;
+int repair_copied(struct repair *r, struct err *e) MUST_CHECK;
+int repair_bits(struct repair *r, struct err *e) MUST_CHECK;
+
+/* A table in memory, its changes written together. */
+struct repair_table {
+	uint64_t host;
+	uint8_t *bytes;
+	size_t from, to; /* bytes that were changed; from >= to: none */
+};
+void repair_table_put(struct repair_table *t, size_t at, uint64_t value);
+int repair_table_store(struct repair *r, struct repair_table *t, struct err *e) MUST_CHECK;

@@ -1,0 +1,259 @@
+/* One L2 table: what becomes of entries that are wrong by themselves (14.2). */
+#include "ops/repair_entries.h"
+
+#include <stdlib.h>
+
+#include "base/align.h"
+
+/* The entry at hand. */
+struct entry {
+	struct repair *repair;
+	const struct walk_l2_table *at;
+	uint32_t idx;
+	uint64_t guest;
+	uint64_t raw, bitmap; /* as they are to be */
+	struct l2_entry x;    /* as they were */
+};
+
+static void told(const struct entry *n, enum problem_kind kind, const char *how)
+{
+	const struct check *c = &n->repair->check;
+	struct finding f = { .kind = kind,
+			     .host = n->x.host,
+			     .has_host = n->x.host,
+			     .place = n->at->host + ((uint64_t)n->idx << c->geom->l2_entry_bits),
+			     .has_place = true,
+			     .value = n->x.raw,
+			     .has_value = true,
+			     .idx = n->idx,
+			     .guest = n->guest,
+			     .guest_len = geom_cluster_size(c->geom) };
+
+	finding_set_owner(c, &f, n->at->owner);
+	repair_fixed(n->repair, &f, how);
+}
+
+/* What cannot be had reads as zeros from now on, and never as what a backing file had there before;
+ * version 2 has no way to say that, but without a backing file there is no need to. */
+static void drop(struct entry *n)
+{
+	const struct geom *g = &n->repair->geom;
+
+	n->raw = g->version >= 3 && !g->subclusters ? ENTRY_ZERO : 0;
+	if (!g->subclusters)
+		return;
+	n->bitmap = n->x.packed ? L2_ALL_ZERO
+				: (n->bitmap & L2_ALL_ZERO) | (n->bitmap << SUBCLUSTERS);
+}
+
+/* The same where nothing is lost: there were no data behind it. */
+static void forget_host(struct entry *n)
+{
+	const struct geom *g = &n->repair->geom;
+
+	n->raw = n->x.zero && g->version >= 3 ? ENTRY_ZERO : 0;
+}
+
+/* --- compressed --- */
+
+/* The stream of an entry that begins in the file and ends behind it may well be shorter than it
+ * says. */
+static bool packed_cut(struct entry *n)
+{
+	const struct check *c = &n->repair->check;
+	uint64_t end = c->clusters << c->geom->cluster_bits;
+	unsigned offset_bits = 70u - c->geom->cluster_bits;
+
+	if (n->x.host >= end)
+		return false;
+	uint64_t first = n->x.host / SECTOR_SIZE, last = (end - 1) / SECTOR_SIZE;
+	uint64_t extra = MIN(last - first, geom_cluster_size(c->geom) / SECTOR_SIZE);
+
+	n->raw = (n->raw & (ENTRY_COPIED | ENTRY_COMPRESSED)) | extra << offset_bits | n->x.host;
+	return true;
+}
+
+/* With a data file every cluster has its place: an entry that is right but for the flag that says
+ * "compressed" leads there. */
+static void packed_in_data_file(struct entry *n)
+{
+	const struct geom *g = &n->repair->geom;
+	bool raw_file = n->repair->header.autoclear_features & AUTOCLEAR_DATA_FILE_RAW;
+	uint64_t plain = n->x.raw & ~ENTRY_COMPRESSED;
+	bool right = raw_file || plain == (n->guest | ENTRY_COPIED);
+
+	told(n, PROBLEM_COMPRESSED_DATA_FILE,
+	     right ? "the entry leads to its place" : "the entry becomes zeros");
+	if (!right) {
+		drop(n);
+		return;
+	}
+	n->raw = n->guest | ENTRY_COPIED;
+	n->bitmap = g->subclusters ? L2_ALL_ALLOCATED : 0;
+}
+
+static void packed_repair(struct entry *n)
+{
+	const struct check *c = &n->repair->check;
+
+	if (c->geom->data_file) {
+		packed_in_data_file(n);
+		return;
+	}
+	if (n->x.host > HOST_OFFSET_MAX) {
+		told(n, PROBLEM_COMPRESSED_OFFSET, NULL);
+		drop(n);
+		return;
+	}
+	if (!walk_in_file(c->walk, n->x.host, n->x.host_len)) {
+		bool cut = packed_cut(n);
+
+		told(n, PROBLEM_COMPRESSED_OUT_OF_FILE,
+		     cut ? "the length is cut" : "the entry becomes zeros");
+		if (!cut) {
+			drop(n);
+			return;
+		}
+	}
+	if (n->x.copied && n->at->active_times) {
+		told(n, PROBLEM_COPIED_COMPRESSED, NULL);
+		n->raw &= ~ENTRY_COPIED;
+	}
+	if (n->bitmap) {
+		told(n, PROBLEM_COMPRESSED_BITMAP, NULL);
+		n->bitmap = 0;
+	}
+}
+
+/* --- standard --- */
+
+/* In version 2 the flag was never set on purpose: the data behind it stays. */
+static void zero_v2_repair(struct entry *n)
+{
+	told(n, PROBLEM_L2_ENTRY_ZERO_V2, NULL);
+	n->raw &= ~ENTRY_ZERO;
+}
+
+static void bits_repair(struct entry *n, unsigned bad)
+{
+	if (bad & L2_BAD_RESERVED) {
+		told(n, PROBLEM_L2_ENTRY_RESERVED, NULL);
+		n->raw &= ~(L2_RESERVED_MASK |
+			    (n->repair->geom.subclusters ? ENTRY_ZERO : UINT64_C(0)));
+	}
+	if (bad & L2_BAD_ZERO_V2)
+		zero_v2_repair(n);
+	if (bad & L2_BAD_BOTH_BITS) {
+		told(n, PROBLEM_SUBCLUSTER_BOTH, NULL);
+		n->bitmap &= ~(n->bitmap << SUBCLUSTERS);
+	}
+	if (bad & L2_BAD_BITS_NO_HOST) {
+		told(n, PROBLEM_SUBCLUSTER_NO_CLUSTER, NULL);
+		n->bitmap &= ~L2_ALL_ALLOCATED;
+	}
+	if ((bad & L2_BAD_COPIED_NO_HOST) && n->at->active_times) {
+		told(n, PROBLEM_COPIED_UNALLOCATED, NULL);
+		n->raw &= ~ENTRY_COPIED;
+	}
+}
+
+/* Whether guest data is to be found where the entry leads. */
+static bool has_data(const struct entry *n)
+{
+	return n->repair->geom.subclusters ? n->bitmap & L2_ALL_ALLOCATED
+					   : !(n->raw & ENTRY_ZERO);
+}
+
+static void place_repair(struct entry *n)
+{
+	const struct check *c = &n->repair->check;
+	uint64_t aligned = align_down(n->x.host, geom_cluster_size(c->geom));
+	bool outside = check_cluster(c, n->x.host) >= c->clusters;
+
+	if (geom_in_cluster(c->geom, n->x.host)) {
+		/* The check counts for it what it lies across. */
+		bool found = has_data(n) && !outside &&
+			     repair_is_orphan(n->repair, aligned, n->at->times);
+
+		told(n, has_data(n) ? PROBLEM_L2_ENTRY_UNALIGNED : PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
+		     found ? "the low bits are cleared" : "the entry becomes zeros");
+		if (found)
+			n->raw = (n->raw & ~ENTRY_OFFSET_MASK) | aligned;
+		else if (has_data(n))
+			drop(n);
+		else
+			forget_host(n);
+	} else if (outside) {
+		told(n, PROBLEM_L2_ENTRY_OUT_OF_FILE, NULL);
+		if (has_data(n))
+			drop(n);
+		else
+			forget_host(n);
+	}
+}
+
+/* Each cluster belongs where the guest has it (10). */
+static void data_file_place(struct entry *n)
+{
+	if (n->x.host == n->guest)
+		return;
+	told(n, PROBLEM_DATA_FILE_OFFSET, NULL);
+	n->raw = (n->raw & ~ENTRY_OFFSET_MASK) | n->guest | ENTRY_COPIED;
+}
+
+static void entry_repair(struct entry *n)
+{
+	const struct geom *g = &n->repair->geom;
+	unsigned bad = l2_entry_problems(g, &n->x);
+
+	if (n->x.packed) {
+		packed_repair(n);
+		return;
+	}
+	bits_repair(n, bad);
+	if (!n->x.has_host)
+		return;
+	if (g->data_file)
+		data_file_place(n);
+	else
+		place_repair(n);
+}
+
+static bool needs_look(const struct check *c, const struct l2_run *r, uint64_t guest)
+{
+	if (r->kind == L2_RUN_ODD)
+		return true;
+	if (c->geom->data_file)
+		return r->host != guest + ((uint64_t)r->idx << c->geom->cluster_bits);
+	return check_cluster(c, r->host) + r->nr > c->clusters;
+}
+
+int repair_l2_table(struct repair *r, const struct walk_l2_table *t, uint8_t *copy,
+		    struct err *e)
+{
+	const struct check *c = &r->check;
+	const struct geom *g = c->geom;
+	struct repair_table table = { .host = t->host, .bytes = copy };
+	uint64_t guest = (uint64_t)t->l1_idx << geom_l2_span_bits(g);
+	struct l2_run run;
+
+	for (uint32_t from = 0; l2_run_next(&c->scan, t->bytes, from, &run);
+	     from = run.idx + run.nr) {
+		for (uint32_t i = run.idx; needs_look(c, &run, guest) && i < run.idx + run.nr; i++) {
+			struct entry n = { .repair = r,
+					   .at = t,
+					   .idx = i,
+					   .guest = guest + ((uint64_t)i << g->cluster_bits),
+					   .x = l2_entry_at(g, t->bytes, i) };
+			size_t at = (size_t)i << g->l2_entry_bits;
+
+			n.raw = n.x.raw;
+			n.bitmap = n.x.bitmap;
+			entry_repair(&n);
+			repair_table_put(&table, at, n.raw);
+			if (g->subclusters)
+				repair_table_put(&table, at + 8, n.bitmap);
+		}
+	}
+	return repair_table_store(r, &table, e);
+}
