@@ -144,6 +144,14 @@ void repair_table_put(struct repair_table *t, size_t at, uint64_t value)
 	t->to = MAX(t->to, at + 8);
 }
 
+int repair_words_store(struct repair *r, struct repair_table *t, struct err *e)
+{
+	size_t from = t->from, to = t->to;
+
+	t->from = t->to = 0;
+	return from < to ? repair_write(r, t->host + from, t->bytes + from, to - from, e) : 0;
+}
+
 int repair_table_store(struct repair *r, struct repair_table *t, struct err *e)
 {
 	if (t->from >= t->to)

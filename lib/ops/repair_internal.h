@@ -102,4 +102,6 @@ struct repair_table {
 	size_t from, to; /* bytes that were changed; from >= to: none */
 };
 void repair_table_put(struct repair_table *t, size_t at, uint64_t value);
+/* The same, and nothing but what was changed: for a table whose sectors are not all in `bytes`. */
+int repair_words_store(struct repair *r, struct repair_table *t, struct err *e) MUST_CHECK;
 int repair_table_store(struct repair *r, struct repair_table *t, struct err *e) MUST_CHECK;

@@ -1,5 +1,213 @@
+/* The snapshot table, written anew where entries of it are wrong (8.1). What the lengths in an entry
+ * say is held against what is there: a name holds no zero byte. */
 #include "ops/repair_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+#include "format/snapshot_entry.h"
+
+#define FIXED_BYTES 40
+#define NAME_LEN_AT 14
+#define EXTRA_LEN_AT 36
+#define ENTRY_BYTES_MAX (FIXED_BYTES + SNAPSHOT_EXTRA_MAX + 2 * (size_t)UINT16_MAX)
+
+struct snapshot_table {
+	struct repair *repair;
+	uint8_t *bytes; /* the old one, and what follows it */
+	size_t n;
+	struct wr out;
+	uint32_t kept;
+	uint8_t entry[ENTRY_BYTES_MAX];
+};
+
+static void told(struct repair *r, enum problem_kind kind, uint64_t place, uint64_t value)
+{
+	struct finding f = { .kind = kind,
+			     .has_place = place,
+			     .place = place,
+			     .has_value = true,
+			     .value = value };
+
+	repair_fixed(r, &f, NULL);
+}
+
+static bool has_zero(const uint8_t *p, size_t n)
+{
+	return n && memchr(p, 0, n);
+}
+
+/* Whether id and name can stand behind this much extra data. */
+static bool extra_fits(const struct snapshot_table *t, size_t at, size_t extra)
+{
+	const uint8_t *p = t->bytes + at;
+	size_t id = be16_get(p + 12), name = be16_get(p + NAME_LEN_AT);
+
+	return extra <= t->n - at - FIXED_BYTES &&
+	       id + name <= t->n - at - FIXED_BYTES - extra && id + name > 0 &&
+	       !has_zero(p + FIXED_BYTES + extra, id + name);
+}
+
+/* How much extra data there is: what the entry says, unless that is more than may be and less is
+ * there. False: nothing makes sense. */
+static bool extra_find(const struct snapshot_table *t, size_t at, size_t *extra)
+{
+	static const size_t usual[] = { 24, 16, 8, 0 };
+	size_t stored = be32_get(t->bytes + at + EXTRA_LEN_AT);
+
+	*extra = stored;
+	if (stored <= SNAPSHOT_EXTRA_MAX)
+		return stored <= t->n - at - FIXED_BYTES;
+	for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+		if (extra_fits(t, at, usual[i])) {
+			*extra = usual[i];
+			return true;
+		}
+	return extra_fits(t, at, stored);
+}
+
+/* Nothing that was ever a snapshot. */
+static bool is_empty(const uint8_t *p)
+{
+	return !be64_get(p) && !be32_get(p + 8) && !be16_get(p + 12);
+}
+
+/* Puts the entry together from its parts, decodes it, and adds it to the new table. */
+static int entry_add(struct snapshot_table *t, size_t at, size_t extra, size_t id, size_t name,
+		     struct err *e)
+{
+	const uint8_t *p = t->bytes + at;
+	size_t kept = MIN(extra, SNAPSHOT_EXTRA_MAX), n = FIXED_BYTES + kept + id + name;
+	struct snapshot_entry s;
+	struct rd r = rd_over(t->entry, n);
+
+	memcpy(t->entry, p, FIXED_BYTES + kept);
+	memcpy(t->entry + FIXED_BYTES + kept, p + FIXED_BYTES + extra, id + name);
+	be16_put(t->entry + NAME_LEN_AT, (uint16_t)name);
+	be32_put(t->entry + EXTRA_LEN_AT, (uint32_t)kept);
+	if (snapshot_entry_decode(&r, &s, e) < 0)
+		return -1;
+	if (t->repair->geom.version >= 3 && !s.has_disk_size) {
+		s.has_disk_size = true;
+		s.disk_size = t->repair->geom.disk_size;
+	}
+	snapshot_entry_encode(&t->out, &s);
+	t->kept++;
+	return 0;
+}
+
+/* 1: taken, and *at moved behind it; 0: the table ends here. */
+static int entry_take(struct snapshot_table *t, size_t *at, struct err *e)
+{
+	struct repair *r = t->repair;
+	const uint8_t *p = t->bytes + *at;
+	uint64_t place = r->header.snapshots_off + *at;
+	size_t extra, left;
+
+	if (*at > t->n || t->n - *at < FIXED_BYTES || is_empty(p) || !extra_find(t, *at, &extra))
+		return 0;
+	left = t->n - *at - FIXED_BYTES - extra;
+	size_t id = MIN(be16_get(p + 12), left), name = MIN(be16_get(p + NAME_LEN_AT), left - id);
+	const uint8_t *text = p + FIXED_BYTES + extra + id;
+	const uint8_t *zero = name ? memchr(text, 0, name) : NULL;
+
+	if (zero)
+		name = (size_t)(zero - text);
+	if (be32_get(p + EXTRA_LEN_AT) > SNAPSHOT_EXTRA_MAX)
+		told(r, PROBLEM_SNAPSHOT_EXTRA_LARGE, place, be32_get(p + EXTRA_LEN_AT));
+	else if (r->geom.version >= 3 && extra < SNAPSHOT_EXTRA_V3_MIN)
+		told(r, PROBLEM_SNAPSHOT_EXTRA_SHORT, place, extra);
+	*at += FIXED_BYTES + extra + id + name;
+	return entry_add(t, (size_t)(p - t->bytes), extra, id, name, e) < 0 ? -1 : 1;
+}
+
+static int entries_take(struct snapshot_table *t, struct err *e)
+{
+	uint32_t nr = MIN(t->repair->header.nb_snapshots, SNAPSHOTS_MAX);
+	size_t at = 0;
+	int more = 1;
+
+	while (more > 0 && t->kept < nr && !t->out.failed) {
+		at = (size_t)align_up(at, 8);
+		more = entry_take(t, &at, e);
+	}
+	return more < 0 ? -1 : 0;
+}
+
+/* The new table becomes the one that the header names. */
+static int table_store(struct snapshot_table *t, struct err *e)
+{
+	struct repair *r = t->repair;
+	uint64_t size = geom_cluster_size(&r->geom), len = align_up(t->out.pos, size), host = 0;
+
+	if (len && (repair_take(r, len >> r->geom.cluster_bits, &host, e) < 0 ||
+		    repair_write(r, host, t->out.base, (size_t)len, e) < 0))
+		return -1;
+	r->header.nb_snapshots = t->kept;
+	r->header.snapshots_off = host;
+	return repair_header(r, HEADER_SNAPSHOTS, e);
+}
+
+static bool wanted(const struct repair *r)
+{
+	return (repair_has(r, PROBLEM_SNAPSHOT_COUNT) ||
+		repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE) ||
+		repair_has(r, PROBLEM_SNAPSHOT_EXTRA_LARGE) ||
+		repair_has(r, PROBLEM_SNAPSHOT_EXTRA_SHORT)) &&
+	       !repair_has(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED) &&
+	       !repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE);
+}
+
+static int table_repair(struct snapshot_table *t, struct err *e)
+{
+	struct repair *r = t->repair;
+	uint32_t had = r->header.nb_snapshots;
+
+	if (file_read_padded(r->file, r->header.snapshots_off, t->bytes, t->n, NULL, e) < 0 ||
+	    entries_take(t, e) < 0)
+		return -1;
+	/* What makes no sense at its end is none of it if the number is wrong, too; else it may be a
+	 * snapshot, and stays for somebody who looks. */
+	bool cut = had > SNAPSHOTS_MAX || repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE);
+
+	if (t->out.failed || (t->kept < had && !cut))
+		return 0;
+	if (had > SNAPSHOTS_MAX)
+		told(r, PROBLEM_SNAPSHOT_COUNT, 0, had);
+	if (repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE))
+		told(r, PROBLEM_SNAPSHOT_TABLE_SIZE, r->header.snapshots_off, had);
+	if (t->kept < had)
+		repair_say(r, "%" PRIu32 " snapshots are kept of the %" PRIu32
+			      " that the header speaks of",
+			   t->kept, had);
+	return table_store(t, e);
+}
+
 int repair_snapshots(struct repair *r, struct err *e)
 {
-	(void)r; (void)e; return 0;
+	uint64_t size = geom_cluster_size(&r->geom);
+	uint64_t end = align_up(file_size(r->file), size), off = r->header.snapshots_off;
+	struct snapshot_table *t;
+	size_t room = SNAPSHOT_TABLE_BYTES_MAX + size;
+	int ret = -1;
+
+	if (!wanted(r) || off >= end)
+		return 0;
+	t = calloc(1, sizeof *t);
+	if (!t)
+		return err_nomem(e);
+	t->repair = r;
+	t->n = (size_t)MIN(end - off, SNAPSHOT_TABLE_BYTES_MAX);
+	t->bytes = malloc(t->n);
+	t->out = wr_over(calloc(1, room), SNAPSHOT_TABLE_BYTES_MAX);
+	if (!t->bytes || !t->out.base)
+		err_nomem(e);
+	else
+		ret = table_repair(t, e);
+	free(t->out.base);
+	free(t->bytes);
+	free(t);
+	return ret;
 }
