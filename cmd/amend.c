@@ -1,4 +1,5 @@
 /* qcow2-amend: changes what an image is. */
+#include "cmd/amend_keys.h"
 #include "cmd/amend_options.h"
 #include "cmd/common.h"
 
@@ -34,12 +35,17 @@ static int image_amend(const char *name, const char *cache, struct option_list *
 {
 	struct amend_options o = { .force = force, .listener = &cmd_listener,
 				   .watch = cmd_watch(1) };
+	struct key_change keys;
 	struct spec s = { 0 };
+	bool has_keys;
 	int ret = -1;
 
-	if (cache_take(cache, &o.write_flags, e) == 0 && amend_options_take(l, &o, e) == 0 &&
-	    operand_spec(&s, name, cmd_flags.format, e) == 0)
+	if (cache_take(cache, &o.write_flags, e) == 0 &&
+	    amend_keys_take(l, &keys, &has_keys, e) == 0 && amend_options_take(l, &o, e) == 0 &&
+	    operand_spec(&s, name, cmd_flags.format, e) == 0) {
+		o.keys = has_keys ? &keys : NULL;
 		ret = amend(&s, &o, e);
+	}
 	signals_watch_end(ret == 0);
 	spec_fini(&s);
 	return ret;

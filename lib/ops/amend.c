@@ -120,6 +120,20 @@ static int lazy_change(struct image_writer *w, const struct amend_options *o, st
 	return image_amend_lazy(w, o->lazy, e);
 }
 
+static int keys_change(const struct spec *s, const struct amend_options *o, struct err *e)
+{
+	struct key_change c = *o->keys;
+	struct disk *d = metadata_open(s, o, e);
+	int ret = -1;
+
+	c.force = o->force;
+	c.unlock = s->secret.p ? s->secret : s->chain_secret;
+	if (d)
+		ret = amend_keys(d, &c, o->listener, e);
+	disk_close(d);
+	return ret;
+}
+
 static int size_change(const struct spec *s, const struct amend_options *o, struct err *e)
 {
 	struct resize_options r = { .size = o->size };
@@ -161,6 +175,8 @@ static int changes_make(const struct spec *s, const struct amend_options *o, str
 		{ o->has_lazy, lazy_change },
 	};
 
+	if (o->keys && keys_change(s, o, e) < 0)
+		return -1;
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		if (steps[i].wanted && change(s, o, steps[i].make, e) < 0)
 			return -1;

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/watch.h"
 #include "image/spec.h"
+#include "ops/amend_keys.h"
 
 /* Changes what an image is: its version, how wide refcounts are, and so on. */
 
@@ -18,6 +19,7 @@ struct amend_options {
 	bool data_file_raw;
 	const char *data_file;			   /* "": forget the name; NULL: not asked for */
 	const char *backing_file, *backing_format; /* as they are, or NULL */
+	const struct key_change *keys; /* but for its force and unlock; NULL: not asked for */
 
 	bool force; /* what takes something away is meant */
 	unsigned write_flags;
