@@ -65,7 +65,7 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "the L1 entries that lead to it are dropped",
 	    "L2 table holds something else"),
 	ROW(L2_TABLE_TWICE, "l2-table-twice", CORRUPTION, ALL,
-	    "counts are raised, so that the two share it like snapshots",
+	    "one of them gets a copy",
 	    "two L1 entries of one disk lead to the same L2 table"),
 	ROW(L2_ENTRY_RESERVED, "l2-entry-reserved", CORRUPTION, ALL,
 	    "the bits are cleared",
@@ -319,7 +319,10 @@ char *finding_text_repairing(const struct finding *f, const char *how,
 	buf[0] = '\0';
 	/* The word in front, "ERROR" or "Leaked", gives way. */
 	line_add(&l, "Repairing%s", text + strcspn(text, " "));
-	if (how && !(f->has_counts && f->has_host))
+	if (problem_table[f->kind].class == PROBLEM_LEAK || f->kind == PROBLEM_REFCOUNT_TOO_LOW ||
+	    f->kind == PROBLEM_REFCOUNT_ZERO)
+		how = f->text;
+	if (how)
 		line_add(&l, ": %s", how);
 	return buf;
 }

@@ -167,10 +167,8 @@ int repair_table_store(struct repair *r, struct repair_table *t, struct err *e)
 static void on_found(void *arg, const struct finding *f)
 {
 	struct repair *r = arg;
-	struct err ignored = ERR_INIT;
 
-	if (repair_outside_note(r, f, &ignored) < 0)
-		r->no_memory = true;
+	repair_outside_note(r, f);
 	if (r->report && r->options->found)
 		r->options->found(r->options->arg, f);
 }
@@ -179,7 +177,8 @@ static int pass(struct repair *r, bool report, struct err *e)
 {
 	check_end(&r->check);
 	orphans_fini(&r->orphans);
-	r->outside_nr = 0;
+	r->outside = UINT64_MAX;
+	r->refcounts_forgotten = false;
 	r->next = 0;
 	r->report = report;
 	r->check_options = (struct check_options){ .found = on_found,
@@ -193,21 +192,19 @@ static int pass(struct repair *r, bool report, struct err *e)
 		.options = &r->check_options,
 		.result = &r->found,
 	};
-	if (check_run(&r->check, e) < 0)
-		return -1;
-	return r->no_memory ? err_nomem(e) : 0;
+	return check_run(&r->check, e);
 }
 
 typedef int stage_run(struct repair *r, struct err *e);
 
-/* A stage that wrote something ends the round, but the first ones don't get into each other's
- * way. */
+/* A stage that wrote something ends the round, but snapshots and bitmaps don't get into each other's
+ * way. Entries that lead out of the file go before anything makes it longer. */
 static const struct {
 	stage_run *run;
 	bool all, goes_on;
 } stages[] = {
-	{ repair_snapshots, true, true }, { repair_bitmaps, true, true },
-	{ repair_entries, true, false },  { repair_doubles, true, false },
+	{ repair_entries, true, false },  { repair_snapshots, true, true },
+	{ repair_bitmaps, true, true },	  { repair_doubles, true, false },
 	{ repair_counts, true, false },	  { repair_leaks, false, false },
 	{ repair_copied, false, false },
 };
@@ -225,7 +222,7 @@ static int round_run(struct repair *r, bool *more, struct err *e)
 			return -1;
 		*more = r->writes != before && !stages[i].goes_on;
 	}
-	*more = r->writes != before;
+	*more |= r->writes != before;
 	return 0;
 }
 
@@ -278,6 +275,5 @@ int repair_image(struct image *img, const struct repair_options *o, struct repai
 	check_end(&r.check);
 	orphans_fini(&r.orphans);
 	free(r.header_bytes);
-	free(r.outside);
 	return ret;
 }

@@ -74,9 +74,14 @@ int repair_forget_refcounts(struct repair *r, struct err *e)
 {
 	static const struct walk_ops ops = { .area = on_area };
 	struct walk_source src = { r->file, &r->header, &r->geom };
-	struct walk *w = walk_new(&src, &ops, r, r->options->watch, e);
-	int ret = w ? walk_metadata(w, e) : -1;
+	struct walk *w;
+	int ret;
 
+	if (r->refcounts_forgotten)
+		return 0;
+	r->refcounts_forgotten = true;
+	w = walk_new(&src, &ops, r, r->options->watch, e);
+	ret = w ? walk_metadata(w, e) : -1;
 	walk_free(w);
 	return ret;
 }

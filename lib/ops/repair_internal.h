@@ -6,11 +6,6 @@
 /* A repair goes in rounds: a pass of the check, then the first stage that has something to do, then
  * the next round. See "How a repair flows" in lib/README. */
 
-/* Host bytes outside the file that something leads to: nothing new may be put there. */
-struct repair_outside {
-	uint64_t host, len;
-};
-
 struct repair {
 	struct file *file;
 	uint8_t *header_bytes; /* the first cluster, as the file has it */
@@ -28,10 +23,10 @@ struct repair {
 	bool unflushed;
 	uint64_t writes;
 	struct orphans orphans; /* leaked clusters that may be data, as of this round */
-	bool no_memory, told_narrow;
+	bool told_narrow, told_many;
 
-	struct repair_outside *outside;
-	size_t outside_nr, outside_room;
+	bool refcounts_forgotten; /* in this round: nothing is counted for them any more */
+	uint64_t outside; /* the lowest host byte of what leads out of the file and stays */
 	uint64_t next; /* where new clusters go; 0: not known in this round */
 };
 
@@ -62,9 +57,9 @@ static inline bool repair_has(const struct repair *r, enum problem_kind kind)
 }
 
 /* --- repair_place.c --- */
-/* New clusters, contiguous, where nothing is and nothing leads. */
+/* New clusters, contiguous, where nothing is and nothing leads: the last ones of the file. */
 int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e) MUST_CHECK;
-int repair_outside_note(struct repair *r, const struct finding *f, struct err *e) MUST_CHECK;
+void repair_outside_note(struct repair *r, const struct finding *f);
 
 /* --- repair_leaks.c --- */
 /* Whether leaked clusters may be freed in this round at all, and whether this one may. The only
