@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cmd/check_report.h"
+#include "cmd/check_wishes.h"
 #include "cmd/common.h"
 #include "ops/repair.h"
 
@@ -22,7 +23,7 @@ static const struct cmd_about about = {
 
 struct request {
 	const char *repair; /* the word of --repair, or NULL */
-	bool deep;
+	const struct check_wishes *wishes;
 };
 
 static int report_print(const char *name, const struct check_result *r, const struct spec *s,
@@ -45,12 +46,12 @@ static int report_print(const char *name, const struct check_result *r, const st
 }
 
 static int image_check_print(struct image *img, const char *name, const struct spec *s,
-			     bool deep, struct check_report *rep)
+			     const struct request *q, struct check_report *rep)
 {
 	struct check_options o = { .found = check_report_found,
 				   .arg = rep,
 				   .watch = cmd_watch(2),
-				   .deep = deep,
+				   .deep = q->wishes->deep,
 				   .impact = &rep->impact,
 				   .orphans = &rep->orphans };
 	struct check_result r;
@@ -71,16 +72,23 @@ static void on_say(void *arg, const char *text)
 	cmd_complain("%s", text);
 }
 
-static int image_repair_print(struct image *img, const char *name, const struct spec *s, bool all,
-			      struct check_report *rep)
+static int image_repair_print(struct image *img, const char *name, const struct spec *s,
+			      const struct request *q, struct check_report *rep)
 {
-	struct repair_options o = { .all = all,
+	struct repair_options o = { .all = strcmp(q->repair, "all") == 0,
 				    .found = check_report_found,
 				    .again = check_report_again,
 				    .fixed = check_report_fixed,
 				    .say = on_say,
 				    .arg = rep,
-				    .watch = cmd_watch(2) };
+				    .watch = cmd_watch(2),
+				    .deep = q->wishes->deep,
+				    .free_suspects = q->wishes->free_suspects,
+				    .reattach = q->wishes->reattach,
+				    .attach = q->wishes->attach,
+				    .attach_nr = q->wishes->attach_nr,
+				    .impact = &rep->impact,
+				    .orphans = &rep->orphans };
 	struct repair_result r;
 	struct err e = ERR_INIT;
 	int ret = repair_image(img, &o, &r, &e);
@@ -133,9 +141,8 @@ static int check_file(const char *name, const struct cache_mode *cache, const st
 		cmd_error("'%s': raw images have no metadata that could be checked", name);
 		status = STATUS_NO_CHECK;
 	} else {
-		status = q->repair ? image_repair_print(img, name, &s,
-							strcmp(q->repair, "all") == 0, rep)
-				   : image_check_print(img, name, &s, q->deep, rep);
+		status = q->repair ? image_repair_print(img, name, &s, q, rep)
+				   : image_check_print(img, name, &s, q, rep);
 	}
 	image_close(img);
 	spec_fini(&s);
@@ -153,7 +160,8 @@ static void repair_word_check(const struct cmd *c, const char *word)
 int main(int argc, const char **argv)
 {
 	const char *cache_word = NULL, *repair = NULL, *max_errors = NULL;
-	int details = 0, deep = 0;
+	struct check_wishes wishes = { 0 };
+	int details = 0;
 	struct poptOption options[] = {
 		OPTION_FORMAT,
 		{ "repair", 'r', POPT_ARG_STRING, &repair, 0,
@@ -163,8 +171,7 @@ int main(int argc, const char **argv)
 		OPTION_OUTPUT,
 		{ "details", 0, POPT_ARG_NONE, &details, 0,
 		  "with --output=json: list every finding", NULL },
-		{ "deep", 0, POPT_ARG_NONE, &deep, 0,
-		  "unpack every compressed cluster as well", NULL },
+		CHECK_WISHES(wishes),
 		{ "max-errors", 0, POPT_ARG_STRING, &max_errors, 0,
 		  "show at most N findings of one kind (default: 1000)", "N" },
 		OPTION_IMAGE_OPTS,
@@ -173,6 +180,7 @@ int main(int argc, const char **argv)
 		OPTIONS_COMMON,
 		POPT_TABLEEND
 	};
+	check_wishes_spell(argc, argv);
 	struct cmd c = cmd_start(argc, argv, &about, options);
 	const char *name = cmd_arg(&c, "FILE");
 	struct check_report rep = { .lines_max = LINES_DEFAULT };
@@ -186,15 +194,18 @@ int main(int argc, const char **argv)
 		cmd_usage(&c, "--details needs --output=json");
 	rep.details_max = details ? DETAILS_DEFAULT : 0;
 	rep.limited = max_errors;
-	if (cache_from_text("source cache", cache_word, &cache, &e) < 0 ||
+	if (check_wishes_take(&c, &wishes, repair, &e) < 0 ||
+	    cache_from_text("source cache", cache_word, &cache, &e) < 0 ||
 	    (max_errors && count_from_text("max-errors", max_errors, 0, UINT64_MAX,
 					   &rep.lines_max, &e) < 0)) {
 		cmd_error_of(&e);
+		check_wishes_fini(&wishes);
 		return cmd_finish_status(&c, STATUS_FAILED);
 	}
-	const struct request q = { .repair = repair, .deep = deep };
+	const struct request q = { .repair = repair, .wishes = &wishes };
 	int status = check_file(name, &cache, &q, &rep);
 
 	check_report_fini(&rep);
+	check_wishes_fini(&wishes);
 	return cmd_finish_status(&c, status);
 }

@@ -75,13 +75,13 @@ static void print_owner(const struct impact *x, const struct impact_owner *o,
 	print_ranges(x, o, lines_max);
 }
 
-void check_impact_human(const struct impact *x)
+void check_impact_human(const struct impact *x, bool repaired)
 {
 	size_t owners = cmd_flags.verbose ? x->owner_nr : OWNERS_DEFAULT;
 
 	if (impact_is_empty(x))
 		return;
-	puts("\nGuest data that is touched:");
+	printf("\nGuest data that %s touched:\n", repaired ? "was" : "is");
 	if (x->whole)
 		printf("  everything: what the image needs as a whole is %s\n",
 		       how_words[x->whole_damaged]);

@@ -177,7 +177,7 @@ void check_report_human(const struct check_result *r, const struct check_report 
 	print_repaired(rep);
 	print_verdict(r, rep->orphans.suspects);
 	check_orphans_human(&rep->orphans);
-	check_impact_human(&rep->impact);
+	check_impact_human(&rep->impact, rep->corruptions_fixed || rep->leaks_fixed);
 	if (r->total_clusters && r->allocated_clusters)
 		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% fragmented, "
 		       "%.2f%% compressed clusters\n",

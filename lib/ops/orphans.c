@@ -32,6 +32,7 @@ void orphans_fini(struct orphans *o)
 	free(o->list);
 	free(o->zeroed);
 	free(o->suspect);
+	free(o->loose_at);
 	*o = (struct orphans) { 0 };
 }
 

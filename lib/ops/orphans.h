@@ -65,6 +65,7 @@ struct orphans {
 	uint64_t loose;	    /* leaked clusters that no table here explains */
 	bool lost_roots;    /* something could not be read: every leak is suspect */
 	uint8_t *suspect;   /* bit per host cluster; NULL: none, or all with lost_roots */
+	uint8_t *loose_at;  /* bit per host cluster: which are loose; NULL without zeroed tables */
 	uint64_t clusters;  /* bits */
 };
 
@@ -73,3 +74,5 @@ struct orphans {
 
 void orphans_fini(struct orphans *o);
 bool orphans_suspect(const struct orphans *o, uint64_t cluster);
+/* The first loose cluster at or behind `from`; o->clusters if there is none. */
+uint64_t orphans_next_loose(const struct orphans *o, uint64_t from);

@@ -356,6 +356,9 @@ static void rivals_judge(struct orphans *out)
 				out->list[k].l1_idx == a->l1_idx &&
 				out->list[k].place_score + 10 > a->place_score;
 		a->confidence = (uint8_t)(a->table_score * a->place_score / 100 / (rival ? 2 : 1));
+		/* Clusters that others own can't go back with it. */
+		if (a->agree < a->used)
+			a->confidence = MIN(a->confidence, ORPHAN_CONFIDENCE - 1);
 	}
 }
 

@@ -175,6 +175,8 @@ static void on_found(void *arg, const struct finding *f)
 
 static int pass(struct repair *r, bool report, struct err *e)
 {
+	bool first = !r->passes++;
+
 	check_end(&r->check);
 	orphans_fini(&r->orphans);
 	r->outside = UINT64_MAX;
@@ -184,6 +186,8 @@ static int pass(struct repair *r, bool report, struct err *e)
 	r->check_options = (struct check_options){ .found = on_found,
 						   .arg = r,
 						   .orphans = &r->orphans,
+						   .deep = first && r->options->deep,
+						   .impact = first ? r->options->impact : NULL,
 						   .watch = r->options->watch };
 	r->check = (struct check){
 		.geom = &r->geom,
@@ -203,6 +207,7 @@ static const struct {
 	stage_run *run;
 	bool all, goes_on;
 } stages[] = {
+	{ repair_orphans, true, false },
 	{ repair_entries, true, false },  { repair_snapshots, true, true },
 	{ repair_bitmaps, true, true },	  { repair_doubles, true, false },
 	{ repair_counts, true, false },	  { repair_leaks, false, false },
@@ -273,7 +278,10 @@ int repair_image(struct image *img, const struct repair_options *o, struct repai
 		ret = 0;
 	result->check = r.found;
 	check_end(&r.check);
-	orphans_fini(&r.orphans);
+	if (ret == 0 && o->orphans)
+		*o->orphans = r.orphans;
+	else
+		orphans_fini(&r.orphans);
 	free(r.header_bytes);
 	return ret;
 }

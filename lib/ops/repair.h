@@ -4,6 +4,19 @@
 /* Repair: takes an image from what a check finds to what a check finds clean, as far as that is
  * possible without inventing data. See "How a repair flows" in lib/README. */
 
+/* Which lost L2 tables go back (see ops/orphans.h). */
+enum repair_reattach {
+	REATTACH_NONE,
+	REATTACH_SURE,	/* those with ORPHAN_CONFIDENCE or more */
+	REATTACH_GUESS, /* and, for tables that were zeroed, what they may have mapped */
+};
+
+/* One by hand: the table at `host` becomes that of L1 entry l1_idx of the disk. */
+struct repair_attach {
+	uint32_t l1_idx;
+	uint64_t host;
+};
+
 struct repair_options {
 	bool all; /* else leaks alone, and COPIED flags where nothing else is wrong */
 
@@ -18,6 +31,16 @@ struct repair_options {
 	void (*say)(void *arg, const char *text);
 	void *arg;
 	const struct watch *watch; /* may be NULL */
+
+	bool deep;	    /* as struct check_options, before anything is repaired */
+	bool free_suspects; /* leaked clusters that may be lost data are freed, too */
+	enum repair_reattach reattach;	    /* with `all` only, as the next */
+	const struct repair_attach *attach; /* attach_nr of them */
+	size_t attach_nr;
+	/* What is touched, before anything is repaired; what leaks are, at the end. Each may be
+	 * NULL. */
+	struct impact *impact;
+	struct orphans *orphans;
 };
 
 struct repair_result {

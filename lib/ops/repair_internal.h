@@ -1,6 +1,6 @@
 #pragma once
 #include "ops/check_internal.h"
-#include "ops/orphans.h"
+#include "ops/orphans_internal.h"
 #include "ops/repair.h"
 
 /* A repair goes in rounds: a pass of the check, then the first stage that has something to do, then
@@ -17,11 +17,13 @@ struct repair {
 	struct check check; /* of this round, and what it found */
 	struct check_result found;
 	struct check_options check_options;
+	uint64_t passes;
 	bool report;	    /* this pass is told to the user */
 
 	bool began;	   /* autoclear bits that we don't keep up are gone */
 	bool unflushed;
 	uint64_t writes;
+	bool attached; /* what is to be put back by hand is */
 	struct orphans orphans; /* leaked clusters that may be data, as of this round */
 	bool told_narrow, told_many;
 
@@ -79,6 +81,10 @@ int repair_raise(struct repair *r, struct err *e) MUST_CHECK;
 bool repair_refcounts_lost(const struct repair *r);
 /* Takes back what the refcount structure itself was counted for. */
 int repair_forget_refcounts(struct repair *r, struct err *e) MUST_CHECK;
+
+/* --- repair_orphans.c --- */
+/* The stage that comes first: lost L2 tables go back before what tells their places is repaired. */
+int repair_orphans(struct repair *r, struct err *e) MUST_CHECK;
 
 /* The stages. Each does what the findings of the round ask for, and nothing if they don't. */
 int repair_snapshots(struct repair *r, struct err *e) MUST_CHECK;

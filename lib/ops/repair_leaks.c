@@ -20,12 +20,13 @@ static bool pointers_lost(const struct repair *r)
 
 bool repair_may_free(const struct repair *r)
 {
-	return !r->found.roots_lost && !pointers_lost(r);
+	return r->options->free_suspects || (!r->found.roots_lost && !pointers_lost(r));
 }
 
 bool repair_may_free_cluster(const struct repair *r, uint64_t cluster)
 {
-	return repair_may_free(r) && !orphans_suspect(&r->orphans, cluster);
+	return r->options->free_suspects ||
+	       (repair_may_free(r) && !orphans_suspect(&r->orphans, cluster));
 }
 
 uint64_t repair_target(struct repair *r, uint64_t cluster)

@@ -69,9 +69,18 @@ static void loose_count(struct check *c, struct orphans *o)
 	for (uint64_t i = orphan_next_leak(c, 0); i < c->clusters; i = orphan_next_leak(c, i + 1))
 		if (!bit_at(o->suspect, i)) {
 			o->loose++;
-			if (o->zeroed_nr)
+			if (o->loose_at) {
+				bit_set(o->loose_at, i);
 				suspect_add(c, o, i);
+			}
 		}
+}
+
+uint64_t orphans_next_loose(const struct orphans *o, uint64_t from)
+{
+	while (from < o->clusters && !(o->loose_at && bit_at(o->loose_at, from)))
+		from++;
+	return MIN(from, o->clusters);
 }
 
 int suspects_find(struct check *c, struct orphans *o, struct err *e)
@@ -83,7 +92,9 @@ int suspects_find(struct check *c, struct orphans *o, struct err *e)
 	o->clusters = c->clusters;
 	o->suspect = calloc(c->clusters / 8 + 1, 1);
 	table = malloc(geom_cluster_size(c->geom));
-	if (!o->suspect || !table)
+	if (o->zeroed_nr)
+		o->loose_at = calloc(c->clusters / 8 + 1, 1);
+	if (!o->suspect || !table || (o->zeroed_nr && !o->loose_at))
 		ret = err_nomem(e);
 	for (size_t i = 0; ret == 0 && i < o->nr; i++)
 		ret = orphan_take(c, o, &o->list[i], table, e);

@@ -323,5 +323,7 @@ many_leaks() {
 	poke_be disk.qcow2 "$(l2_entry_at disk.qcow2 2)" 8 0
 	run bash -c "$(sed -n '/^\.Bd/,/^\.Ed/s/^\$ //p; /^    jq/p' "$TESTS_DIR/../man/qcow2-check.1")"
 	echo "$output"
-	[ "$(awk '{ print $1, $2 }' <<<"$output")" = "1 leaked-cluster" ]
+	[ "$status" -eq 0 ]
+	[ "$(awk 'NR == 1 { print $1, $2 }' <<<"$output")" = "1 leaked-cluster" ]
+	qcow2-check copy.qcow2
 }

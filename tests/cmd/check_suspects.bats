@@ -53,3 +53,43 @@ suspects() {
 	run --separate-stderr qcow2-check --output=json --details u.qcow2
 	[ "$(jq -c '."zeroed-tables"' <<<"$output")" = null ]
 }
+
+@test "a repair frees garbage and leaves suspects; --free-suspects frees those, too" {
+	# One data cluster is garbage, the table is lost.
+	image_small u.qcow2 cluster_size=512
+	local lost
+	lost=$(peek u.qcow2 "$(l1_at u.qcow2)" 8)
+	poke_be u.qcow2 $(($(l2_entry_at u.qcow2 3))) 8 0
+	poke_be u.qcow2 "$(l1_at u.qcow2)" 8 0
+	suspects u.qcow2
+	[ "$suspects" = '[64,65]' ]
+	cp u.qcow2 v.qcow2
+	run --separate-stderr qcow2-check -r leaks --output=json --details u.qcow2
+	[ "$status" -eq 3 ]
+	[ "$(jq -c '[."leaks-fixed", .leaks, ."suspect-clusters"]' <<<"$output")" = '[1,64,64]' ]
+	# Its data is there still.
+	poke u.qcow2 "$(l1_at u.qcow2)" "$lost"
+	qemu-img check -q u.qcow2
+	qemu-io -r -f qcow2 -c 'read -q -P 0xaa 0 1k' u.qcow2
+	run --separate-stderr qcow2-check -r leaks --free-suspects --output=json v.qcow2
+	[ "$status" -eq 0 ]
+	[ "$(jq -c '[."leaks-fixed", .leaks]' <<<"$output")" = '[65,null]' ]
+	qemu-img check -q v.qcow2
+}
+
+@test "where a root is lost a repair frees nothing, unless it is told to" {
+	local recipe
+	local leaks
+	for recipe in snapshot_l1_unaligned snapshot_table_unaligned; do
+		rm -f t.qcow2
+		"damaged_$recipe" t.qcow2
+		suspects t.qcow2
+		leaks=$(jq '.[1]' <<<"$suspects")
+		[ "$leaks" -gt 0 ]
+		run --separate-stderr qcow2-check -r all --output=json t.qcow2
+		[ "$(jq '.leaks' <<<"$output")" -eq "$leaks" ]
+		run --separate-stderr qcow2-check -r all --free-suspects --output=json t.qcow2
+		[ "$(jq '.leaks // 0' <<<"$output")" -eq 0 ]
+		[ "$(jq '."leaks-fixed"' <<<"$output")" -eq "$leaks" ]
+	done
+}
