@@ -17,7 +17,8 @@ static const struct cmd_about about = {
 	.examples =
 		"  qcow2-convert --target-format=qcow2 disk.raw disk.qcow2\n"
 		"  qcow2-convert --target-format=qcow2 --compress disk.qcow2 small.qcow2\n"
-		"  qcow2-convert --progress disk.qcow2 disk.raw\n",
+		"  qcow2-convert --progress disk.qcow2 disk.raw\n"
+		"  qcow2-convert -O qcow2 --bitmap monday -B full.qcow2 -F qcow2 disk.qcow2 mon.qcow2\n",
 };
 
 /* Shortest run of zeros that is left out, unless -S says otherwise. */
@@ -32,6 +33,7 @@ struct choices {
 	int compress, no_create, target_is_zero, target_image_opts, salvage, out_of_order,
 		offload;
 	int bitmaps, skip_broken_bitmaps;
+	const char *bitmap;
 };
 
 struct job {
@@ -46,9 +48,39 @@ struct job {
 	unsigned operand_nr;
 };
 
-static int refuse(struct err *e, bool when, const char *why)
+struct rule {
+	bool wrong;
+	const char *why;
+};
+
+static int rules_check(const struct rule *rules, size_t nr, struct err *e)
 {
-	return when ? err_set(e, ERR_INVALID, "%s", why) : 0;
+	for (size_t i = 0; i < nr; i++)
+		if (rules[i].wrong)
+			return err_set(e, ERR_INVALID, "%s", rules[i].why);
+	return 0;
+}
+
+static int bitmap_check(const struct job *j, struct err *e)
+{
+	const struct choices *c = &j->ch;
+	bool raw = j->o.format == FORMAT_RAW, several = j->o.source_nr > 1;
+	bool prealloc = j->o.create.preallocation != PREALLOCATION_OFF;
+	const struct rule rules[] = {
+		{ raw && !c->no_create,
+		  "--bitmap copies parts of a disk, which a new raw image can't tell from zeros; "
+		  "use -O qcow2" },
+		{ several,
+		  "A bitmap is of one source image: --bitmap does not go with several" },
+		{ c->snapshot,
+		  "A bitmap tells of the disk as it is now: --bitmap does not go with -l" },
+		{ c->target_is_zero,
+		  "--bitmap leaves most of the target as it is: --target-is-zero makes no sense" },
+		{ prealloc && !j->o.create.backing_name,
+		  "Preallocation would hide the backing file that the target is to get" },
+	};
+
+	return c->bitmap ? rules_check(rules, sizeof rules / sizeof *rules, e) : 0;
 }
 
 /* What does not go together, before anything is opened. */
@@ -57,10 +89,7 @@ static int combinations_check(const struct job *j, struct err *e)
 	const struct choices *c = &j->ch;
 	bool raw = j->o.format == FORMAT_RAW, several = j->o.source_nr > 1;
 	bool prealloc = j->o.create.preallocation != PREALLOCATION_OFF;
-	const struct {
-		bool wrong;
-		const char *why;
-	} rules[] = {
+	const struct rule rules[] = {
 		{ c->compress && raw,
 		  "Compression not supported for this file format: raw" },
 		{ c->compress && prealloc,
@@ -102,10 +131,7 @@ static int combinations_check(const struct job *j, struct err *e)
 		  "keep_data_file is for create only: convert writes the data file anew" },
 	};
 
-	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-		if (refuse(e, rules[i].wrong, rules[i].why) < 0)
-			return -1;
-	return 0;
+	return rules_check(rules, sizeof rules / sizeof *rules, e);
 }
 
 static int numbers_take(struct job *j, struct err *e)
@@ -178,8 +204,9 @@ static int target_take(struct job *j, struct err *e)
 		j->target_spec.format == FORMAT_PROBE ? FORMAT_RAW : j->target_spec.format;
 	j->o.locking = j->target_spec.locking;
 	j->target_spec.chain_secret = secrets_passphrase();
-	return refuse(e, j->target_spec.window_off || j->target_spec.has_window_len,
-		      "offset and size are for sources");
+	if (j->target_spec.window_off || j->target_spec.has_window_len)
+		return err_set(e, ERR_INVALID, "offset and size are for sources");
+	return 0;
 }
 
 static int sources_open(struct job *j, struct err *e)
@@ -223,7 +250,7 @@ static int backing_check(struct job *j, struct err *e)
 static int job_run(struct job *j, struct err *e)
 {
 	if (keys_take(j, e) < 0 || target_take(j, e) < 0 || combinations_check(j, e) < 0 ||
-	    numbers_take(j, e) < 0 || caches_take(j, e) < 0 ||
+	    bitmap_check(j, e) < 0 || numbers_take(j, e) < 0 || caches_take(j, e) < 0 ||
 	    snapshot_option(j->ch.snapshot, &j->snapshot_list, &j->disk, e) < 0)
 		return -1;
 	j->o.compress = j->ch.compress;
@@ -232,6 +259,7 @@ static int job_run(struct job *j, struct err *e)
 	j->o.salvage = j->ch.salvage;
 	j->o.bitmaps = j->ch.bitmaps;
 	j->o.skip_broken_bitmaps = j->ch.skip_broken_bitmaps;
+	j->o.dirty_only = j->ch.bitmap;
 	j->o.count = UINT64_MAX;
 	j->o.listener = &cmd_listener;
 	j->o.target_secret = secrets_passphrase();
@@ -288,6 +316,9 @@ static struct poptOption options[] = {
 	{ "snapshot", 'l', POPT_ARG_STRING, &job.ch.snapshot, 0,
 	  "read this internal snapshot of the source: its id, or else its name",
 	  "SNAPSHOT" },
+	{ "bitmap", 0, POPT_ARG_STRING, &job.ch.bitmap, 0,
+	  "copy only what this bitmap of the source says is dirty: an incremental backup",
+	  "NAME" },
 	{ "bitmaps", 0, POPT_ARG_NONE, &job.ch.bitmaps, 0,
 	  "copy the persistent bitmaps of the source, too", NULL },
 	{ "skip-broken-bitmaps", 0, POPT_ARG_NONE, &job.ch.skip_broken_bitmaps, 0,

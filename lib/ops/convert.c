@@ -14,7 +14,8 @@ static int qcow2_fill(struct copy *c, bool durable, struct err *e)
 	int ret = -1;
 
 	create.size = c->total;
-	c->pick = create.backing_name ? COPY_ABOVE : COPY_ALL;
+	if (c->pick == COPY_ALL && create.backing_name)
+		c->pick = COPY_ABOVE;
 	c->depth_end = 1;
 	c->builder = builder_new(c->target->file, &create, e);
 	if (!c->builder)
@@ -225,7 +226,8 @@ int convert(const struct convert_options *o, struct err *e)
 	bool durable = !(o->target_flags & FILE_NO_FLUSH);
 	int ret = -1;
 
-	if ((o->bitmaps && convert_bitmaps_check(o, e) < 0) || copy_begin(&c, e) < 0)
+	if ((o->bitmaps && convert_bitmaps_check(o, e) < 0) || copy_begin(&c, e) < 0 ||
+	    copy_dirty_begin(&c, e) < 0)
 		goto out;
 	if (options_check(&c, e) < 0) {
 		copy_failed_at(o->target, e);
@@ -237,6 +239,7 @@ int convert(const struct convert_options *o, struct err *e)
 		ret = o->format == FORMAT_QCOW2 ? qcow2_fill(&c, durable, e)
 						: raw_fill(&c, durable, e);
 out:
+	copy_dirty_end(&c);
 	copy_end(&c);
 	ret = target_end(o, &t, ret, e);
 	return ret == 0 && o->bitmaps ? convert_bitmaps(o, e) : ret;

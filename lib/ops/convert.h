@@ -32,6 +32,8 @@ struct convert_options {
 	unsigned workers;	/* 0: as many as there are processors */
 	bool bitmaps;		/* copy those of the only source's top layer, too */
 	bool skip_broken_bitmaps; /* leave out those that were in use, with a warning */
+	const char *dirty_only;	/* copy what this bitmap of the only source's top layer says, and
+				 * nothing else: a new target is an overlay to be; NULL: all */
 	bool salvage;		/* what can't be read becomes zeros, with a warning */
 
 	const struct watch *watch;

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 
 #include "base/watch.h"
+#include "image/bitmaps.h"
 #include "image/builder.h"
 #include "image/packer.h"
 #include "image/target.h"
@@ -57,11 +58,20 @@ struct copy_slot {
 enum copy_pick {
 	COPY_ALL,
 	COPY_ABOVE,	/* what the layers above depth_end say */
+	COPY_DIRTY,	/* what a bitmap of the only source says */
 	COPY_BELOW_TOP, /* what the top layer does not say, however it reads, unless a layer from
 			 * depth_end on says it */
 };
 
 enum copy_state { COPY_SKIP, COPY_ZERO, COPY_DATA };
+
+/* COPY_DIRTY: the bitmap, and what it said last: that from guest byte `looked` on the first dirty
+ * bytes are start .. end-1. */
+struct copy_dirty {
+	struct bitmap_set set;
+	struct bitmap *bitmap;
+	uint64_t looked, start, end;
+};
 
 struct copy_worker {
 	struct disk_reader **readers; /* per source */
@@ -89,6 +99,7 @@ struct copy {
 	size_t step;		/* zeros are looked for in steps of this; divides unit */
 	enum copy_pick pick;
 	unsigned depth_end;	/* COPY_ABOVE, COPY_BELOW_TOP: layers from here on are left out */
+	struct copy_dirty dirty;
 	bool enter_zeros;	/* zeros must be said aloud, they are not there by themselves */
 	bool unmap_zeros;	/* space behind zeros that are entered is given back */
 
@@ -127,6 +138,15 @@ enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s,
 int copy_begin(struct copy *c, struct err *e) MUST_CHECK;
 int copy_run(struct copy *c, struct err *e) MUST_CHECK;
 void copy_end(struct copy *c);
+
+/* Loads the bitmap that o->dirty_only names, if it does, and makes c->pick COPY_DIRTY. After
+ * copy_begin(). (copy_dirty.c) */
+int copy_dirty_begin(struct copy *c, struct err *e) MUST_CHECK;
+void copy_dirty_end(struct copy *c);
+/* Makes c->pending the extent at `guest` (< disk size). On failure its len is how much was looked
+ * at, or 0. */
+int copy_dirty_look(struct copy *c, struct disk *disk, uint64_t guest, uint64_t rest,
+		    struct err *e) MUST_CHECK;
 
 /* Puts the name of the source or target that failed in front; NULL: nothing. Returns -1. */
 int copy_failed_at(const char *name, struct err *e);

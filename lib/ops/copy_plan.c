@@ -65,6 +65,8 @@ static int extent_look(struct copy *c, struct disk *d, uint64_t local, uint64_t 
 {
 	if (c->pick == COPY_ABOVE)
 		return disk_next_above(d, c->depth_end, local, rest, &c->pending, e);
+	if (c->pick == COPY_DIRTY)
+		return copy_dirty_look(c, d, local, rest, e);
 	if (disk_next(d, local, rest, &c->pending, e) < 0)
 		return -1;
 	return c->pick == COPY_BELOW_TOP ? below_top_judge(c, local, e) : 0;
@@ -137,8 +139,8 @@ static bool wanted(const struct copy *c, const struct extent *x)
 static bool zero_job(struct copy *c, struct copy_slot *s)
 {
 	const struct extent *x = &c->pending;
-	bool zeros = c->pick == COPY_ABOVE ? x->kind == EXTENT_ZERO
-					   : x->reads_zero && c->o->sparse;
+	bool zeros = c->pick != COPY_ALL ? x->kind == EXTENT_ZERO
+					 : x->reads_zero && c->o->sparse;
 	uint64_t len = c->pos + x->len == c->total ? x->len : align_down(x->len, c->grid);
 
 	if (!c->enter_zeros || c->pick == COPY_BELOW_TOP || !zeros || c->pos % c->grid || !len)

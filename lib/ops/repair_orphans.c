@@ -207,7 +207,7 @@ static bool is_zeroed(const struct repair *r, uint32_t idx)
 
 static int slot_check(struct repair *r, uint32_t idx, struct err *e)
 {
-	uint64_t raw, host;
+	uint64_t raw = 0, host;
 
 	if (slot_read(r, idx, &raw, e) < 0)
 		return -1;
