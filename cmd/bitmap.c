@@ -100,15 +100,19 @@ static int show(const struct spec *spec, const struct choices *ch, struct err *e
 				    .listener = &cmd_listener };
 	struct disk *d = disk_open_metadata(spec, &how, e);
 	struct bitmap_set s = { 0 };
+	struct err lost = ERR_INIT;
 	int ret = d ? 0 : -1;
 
 	if (d && !disk_image(d, 0))
 		ret = err_set(e, ERR_UNSUPPORTED, "'%s': a raw image has no bitmaps", disk_name(d));
 	else if (d)
 		ret = bitmap_set_load(&s, disk_image(d, 0), e);
-	if (ret == 0 && s.is_void)
+	if (ret == 0 && s.is_void) {
 		cmd_warn("the bitmaps of '%s' are void: the disk was changed without them",
 			 disk_name(d));
+		if (bitmap_set_adopt(&s, &lost) < 0)
+			cmd_warn("'%s': %s", disk_name(d), lost.text);
+	}
 	if (ret == 0)
 		ret = print(&s, ch, e);
 	bitmap_set_fini(&s);

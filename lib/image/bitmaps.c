@@ -13,7 +13,7 @@ static const struct geom *set_geom(const struct bitmap_set *s)
 	return image_geom(s->img);
 }
 
-static int entries_load(struct bitmap_set *s, struct bytes directory, struct err *e)
+int bitmap_entries_load(struct bitmap_set *s, struct bytes directory, struct err *e)
 {
 	uint32_t nr = image_header(s->img)->bitmaps.nr;
 	struct rd r = rd_over(directory.p, directory.n);
@@ -59,7 +59,7 @@ int bitmap_set_load(struct bitmap_set *s, struct image *img, struct err *e)
 	s->is_void = h->has_bitmaps_ext && !(h->autoclear_features & AUTOCLEAR_BITMAPS);
 	if (image_bitmaps(img, &directory, e) == 0) {
 		if (!directory.n ||
-		    (entries_load(s, directory, e) == 0 && tables_fit(s, e) == 0))
+		    (bitmap_entries_load(s, directory, e) == 0 && tables_fit(s, e) == 0))
 			return 0;
 		err_ctx(e, "bitmap directory");
 	}
@@ -189,6 +189,7 @@ static int bits_forget(struct bitmap_set *s, struct bitmap *b, bool one, struct 
 	bits_fini(&b->bits);
 	b->bits = bits;
 	b->loaded = b->changed = s->changed = true;
+	b->lost = false;
 	return 0;
 }
 

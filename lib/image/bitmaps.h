@@ -17,6 +17,7 @@ struct bitmap {
 	bool loaded;
 	bool changed; /* the bits are not, or not all, those of the file */
 	bool stored;  /* the entry leads to a table in the file */
+	bool lost;    /* it had a table that can't be believed, and needs another one */
 };
 
 struct bitmap_set {
@@ -27,13 +28,22 @@ struct bitmap_set {
 	size_t gone_nr, gone_room;
 	bool is_void; /* there are bitmaps in the file, but the disk was changed without them, or
 		       * they can't be read */
+	bool adopted; /* it is void, and its bitmaps have been taken in as inconsistent ones */
 	bool changed;
+	bool held; /* a writer has them: in the file those that record are in use */
 };
 
 /* Loads the directory. A set that is void is empty. ERR_CORRUPT, and an empty set, when the
  * directory can't be read. */
 int bitmap_set_load(struct bitmap_set *s, struct image *img, struct err *e) MUST_CHECK;
 void bitmap_set_fini(struct bitmap_set *s);
+/* Of a void set, takes in the bitmaps that the directory in the file still names, as inconsistent
+ * ones. To be looked at; before they are stored bitmap_set_revive() has to agree. ERR_CORRUPT, and
+ * an empty set, when there is no directory any more. Others stay as they are. */
+int bitmap_set_adopt(struct bitmap_set *s, struct err *e) MUST_CHECK;
+/* The same for a set that is to be changed: the directory's clusters must be nobody else's. When the
+ * set is stored it is in force again, each bitmap inconsistent or as it was made. */
+int bitmap_set_revive(struct bitmap_set *s, struct image_writer *w, struct err *e) MUST_CHECK;
 /* NULL if there is none of that name. */
 struct bitmap *bitmap_find(struct bitmap_set *s, struct bytes name);
 

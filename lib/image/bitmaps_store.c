@@ -79,8 +79,8 @@ static int page_store(struct image_writer *w, struct bits *b, uint64_t page, uin
 	return piece_store(w, mem, size, raw, e);
 }
 
-static int bitmap_store(struct image_writer *w, struct bitmap *b, struct bitmap_entry *x,
-			const struct watch *watch, struct err *e)
+int bitmap_store(struct image_writer *w, struct bitmap *b, struct bitmap_entry *x,
+		 const struct watch *watch, struct err *e)
 {
 	AUTO_FREE uint8_t *table = calloc(1, align_up(b->bits.page_nr * 8, SECTOR_SIZE));
 
@@ -123,6 +123,8 @@ static int set_grow(struct bitmap_set *s, struct image_writer *w, struct bitmaps
 	for (size_t i = 0; i < s->nr; i++) {
 		struct bitmap_entry x = s->items[i].entry;
 
+		if (s->items[i].lost && bitmap_store_lost(w, &x, e) < 0)
+			return -1;
 		if (s->items[i].changed && bitmap_store(w, &s->items[i], &x, watch, e) < 0)
 			return -1;
 		bitmap_entry_encode(&out, &x);
@@ -169,8 +171,8 @@ static int page_release(void *arg, uint64_t idx, uint64_t raw, struct err *e)
 	return piece_release(r->w, host, geom_cluster_size(g), e);
 }
 
-static int entry_release(struct image_writer *w, const struct bitmap_entry *x,
-			 const struct bits *kept, struct err *e)
+int bitmap_release(struct image_writer *w, const struct bitmap_entry *x, const struct bits *kept,
+		   struct err *e)
 {
 	struct release r = { w, kept };
 	struct err broken = ERR_INIT;
@@ -190,11 +192,11 @@ static int set_release(struct bitmap_set *s, struct image_writer *w, struct err 
 	if (s->is_void || !h->has_bitmaps_ext)
 		return 0;
 	for (size_t i = 0; i < s->gone_nr; i++)
-		if (entry_release(w, &s->gone[i], NULL, e) < 0)
+		if (bitmap_release(w, &s->gone[i], NULL, e) < 0)
 			return -1;
 	for (size_t i = 0; i < s->nr; i++)
 		if (s->items[i].changed && s->items[i].stored &&
-		    entry_release(w, &s->items[i].entry, &s->items[i].bits, e) < 0)
+		    bitmap_release(w, &s->items[i].entry, &s->items[i].bits, e) < 0)
 			return -1;
 	return txn_release(w->txn, h->bitmaps.directory_off, h->bitmaps.directory_len, 1, e);
 }

@@ -53,6 +53,8 @@ int image_snapshots(struct image *img, const struct snapshot_entry **entries, ui
 /* The bitmap directory's bytes, loaded on the first call; empty when there is no extension
  * or the autoclear bit says that it is not valid. Walk it with bitmap_entry_decode(). */
 int image_bitmaps(struct image *img, struct bytes *directory, struct err *e) MUST_CHECK;
+/* The same whatever the autoclear bit says: its clusters may be others' by now. */
+int image_bitmaps_left(struct image *img, struct bytes *directory, struct err *e) MUST_CHECK;
 
 /* Backing name and format, data file name as terminated strings, verbatim; NULL: none. */
 const char *image_backing_name(const struct image *img);

@@ -83,10 +83,18 @@ int image_snapshots(struct image *img, const struct snapshot_entry **entries, ui
 
 int image_bitmaps(struct image *img, struct bytes *directory, struct err *e)
 {
+	*directory = (struct bytes){ NULL, 0 };
+	return img->header.autoclear_features & AUTOCLEAR_BITMAPS
+		       ? image_bitmaps_left(img, directory, e)
+		       : 0;
+}
+
+int image_bitmaps_left(struct image *img, struct bytes *directory, struct err *e)
+{
 	const struct header *h = &img->header;
 
 	*directory = (struct bytes){ NULL, 0 };
-	if (!h->has_bitmaps_ext || !(h->autoclear_features & AUTOCLEAR_BITMAPS))
+	if (!h->has_bitmaps_ext)
 		return 0;
 	if (!img->bitmaps_loaded) {
 		if (h->bitmaps.directory_off > file_size(img->file) ||

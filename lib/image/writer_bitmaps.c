@@ -1,6 +1,7 @@
-/* Writers keep enabled bitmaps up (9.4). While they write, the header says that the bitmaps are
- * void; what becomes dirty is marked in memory, and image_writer_finish() stores it behind all that
- * was written. Who is killed in between leaves void bitmaps, not false ones. */
+/* Writers keep enabled bitmaps up (9.4). While they write, these are in use, or else the header says
+ * that all bitmaps are void; what becomes dirty is marked in memory, and image_writer_finish() stores
+ * it behind all that was written. Who is killed in between leaves no bitmap that is false. */
+#include "image/bitmaps_internal.h"
 #include "image/writer_internal.h"
 
 /* What marks may take in memory, all bitmaps together. Beyond that more is marked than was written:
@@ -36,14 +37,12 @@ static void judge(struct image_writer *w, struct bitmap *b, uint64_t *used)
 	w->bitmaps.changed = true;
 }
 
-int writer_bitmaps_begin(struct image_writer *w, struct err *e)
+/* Loads them and takes hold of them, if that is possible. */
+static int hold(struct image_writer *w, struct err *e)
 {
-	const struct header *h = &w->img->header;
 	struct err why = ERR_INIT;
 	uint64_t used = 0;
 
-	if (!h->has_bitmaps_ext || !(h->autoclear_features & AUTOCLEAR_BITMAPS))
-		return 0;
 	if (bitmap_set_load(&w->bitmaps, w->img, &why) < 0) {
 		bitmap_set_fini(&w->bitmaps);
 		if (why.code == ERR_NOMEM)
@@ -54,7 +53,18 @@ int writer_bitmaps_begin(struct image_writer *w, struct err *e)
 	for (size_t i = 0; i < w->bitmaps.nr; i++)
 		judge(w, &w->bitmaps.items[i], &used);
 	w->tracks = true;
-	return 0;
+	return bitmap_set_hold(&w->bitmaps, w, e);
+}
+
+int writer_bitmaps_begin(struct image_writer *w, struct err *e)
+{
+	const struct header *h = &w->img->header;
+
+	if (!(h->autoclear_features & AUTOCLEAR_BITMAPS))
+		return 0;
+	if (h->has_bitmaps_ext && hold(w, e) < 0)
+		return -1;
+	return w->bitmaps.held ? 0 : txn_autoclear(w->txn, AUTOCLEAR_BITMAPS, e);
 }
 
 /* Many small marks take a page each; a page of nothing but ones takes none. */
@@ -96,7 +106,8 @@ int writer_bitmaps_finish(struct image_writer *w, struct err *e)
 {
 	if (!w->tracks)
 		return 0;
-	if (bitmap_set_promise(&w->bitmaps, w, NULL, e) < 0)
+	if (w->bitmaps.held ? bitmap_set_let_go(&w->bitmaps, w, e) < 0
+			    : bitmap_set_promise(&w->bitmaps, w, NULL, e) < 0)
 		return err_ctx(e, "the disk is written, but its bitmaps could not be stored");
 	/* Whoever writes on begins anew, with what is in the file now. */
 	bitmap_set_fini(&w->bitmaps);

@@ -45,18 +45,24 @@ static int open_target(struct open *o, const struct bitmap_change *c, struct err
 	return o->writer ? 0 : -1;
 }
 
-static int set_load(struct open *o, struct err *e)
+/* Void bitmaps are there for who begins by removing one, or by making it true. */
+static int set_load(struct open *o, bool revive, struct err *e)
 {
-	struct image *img = disk_image(o->disk, 0);
-
-	if (bitmap_set_load(&o->set, img, e) < 0)
+	if (bitmap_set_load(&o->set, disk_image(o->disk, 0), e) < 0 ||
+	    (revive && bitmap_set_revive(&o->set, o->writer, e) < 0))
 		return err_hint(e, "All bitmaps of the image can be removed with --remove-all.");
-	if (!o->set.is_void)
+	if (!o->set.is_void || revive)
 		return 0;
 	err_set(e, ERR_UNSUPPORTED,
 		"the bitmaps of '%s' are void: the disk was changed without them",
 		disk_name(o->disk));
-	return err_hint(e, "They can be removed with --remove-all.");
+	return err_hint(e, "They can be removed with --remove or --remove-all, or made to cover the "
+			   "whole disk with --as-full.");
+}
+
+static bool is_for_void(const struct bitmap_change *c)
+{
+	return c->steps[0].action == BITMAP_REMOVE || c->steps[0].action == BITMAP_AS_FULL;
 }
 
 /* Where bitmaps to be merged are looked for: the image itself, if it is the one that is named. */
@@ -66,7 +72,7 @@ static int open_source(struct open *o, struct open *target, const struct bitmap_
 	*set = &target->set;
 	if (!c->source || disk_uses_path(target->disk, c->source->path))
 		return 0;
-	if (open_disk(o, c->source, c, DISK_NO_DATA_FILE, e) < 0 || set_load(o, e) < 0)
+	if (open_disk(o, c->source, c, DISK_NO_DATA_FILE, e) < 0 || set_load(o, false, e) < 0)
 		return -1;
 	*set = &o->set;
 	return 0;
@@ -173,7 +179,7 @@ int bitmap_change(const struct bitmap_change *c, struct err *e)
 
 	if (open_target(&target, c, e) < 0)
 		goto out;
-	if (set_load(&target, e) < 0) {
+	if (set_load(&target, c->steps_nr && is_for_void(c), e) < 0) {
 		step_failed(c, c->steps, e);
 		goto out;
 	}

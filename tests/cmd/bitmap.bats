@@ -262,17 +262,44 @@ make_void() {
 	poke "$1" 95 00
 }
 
-@test "void bitmaps can be removed, no more" {
+@test "void bitmaps can be removed or cover everything, no more" {
 	qcow2-bitmap --add t.qcow2 a
+	qcow2-bitmap --add --disable -g 1M t.qcow2 b
+	qcow2-bitmap --add -g 512 --as-full t.qcow2 c
 	make_void t.qcow2
-	for action in clear enable disable remove add as-full; do
+	for action in clear enable disable add; do
 		refused "Operation $action on bitmap a failed: the bitmaps of 't.qcow2' are void" \
 			--$action t.qcow2 a
 	done
+	refused "there is no bitmap 'x'" --remove t.qcow2 x
 	run --separate-stderr qcow2-bitmap --list --output=json t.qcow2
 	[ "$status" -eq 0 ]
-	[ "$output" = "[]" ]
+	[ "$(jq -c '[.[] | [.name, .granularity, (.flags | join(","))]]' <<<"$output")" = \
+		'[["a",65536,"in-use,auto"],["b",1048576,"in-use"],["c",512,"in-use,auto"]]' ]
 	[[ $stderr == *"warning: the bitmaps of 't.qcow2' are void"* ]]
+	refused "bitmap 'a': it was in use" --dump t.qcow2 a
+	# One of them comes back; the others are in force again, and inconsistent.
+	cp t.qcow2 u.qcow2
+	qcow2-bitmap --as-full u.qcow2 a
+	[ "$(dirty u.qcow2 a)" = "0 1048576" ]
+	sound u.qcow2
+	diff <(bitmap_names u.qcow2) <(printf 'a 65536 auto\nb 1048576 in-use\nc 512 in-use,auto\n')
+	diff <(bitmap_names u.qcow2) <(bitmap_names_theirs u.qcow2)
+	qemu-img bitmap --remove u.qcow2 b
+	qcow2-bitmap --as-full u.qcow2 c
+	[ "$(bitmap_names_theirs u.qcow2 | tr '\n' ,)" = "a 65536 auto,c 512 auto," ]
+	qemu-img check -q -r leaks u.qcow2
+	whole u.qcow2
+	# One of them goes, and begins anew.
+	cp t.qcow2 u.qcow2
+	qcow2-bitmap --remove --add u.qcow2 c
+	diff <(bitmap_names u.qcow2) <(printf 'a 65536 in-use,auto\nb 1048576 in-use\nc 65536 auto\n')
+	diff <(bitmap_names u.qcow2) <(bitmap_names_theirs u.qcow2)
+	sound u.qcow2
+	# All of them go.
+	for name in a b c; do qcow2-bitmap --remove u.qcow2 $name; done
+	[ "$(bitmaps_of u.qcow2)" = "" ]
+	sound u.qcow2
 	cp t.qcow2 s.qcow2
 	qcow2-bitmap --remove-all t.qcow2
 	sound t.qcow2
@@ -281,6 +308,28 @@ make_void() {
 	sound t.qcow2
 	qemu-img check -q -r leaks t.qcow2
 	whole t.qcow2
+}
+
+@test "void bitmaps whose space was given to others do not come back" {
+	qcow2-bitmap --add t.qcow2 a
+	make_void t.qcow2
+	at=$(($(peek_be t.qcow2 "$(extension t.qcow2) + 24" 8) >> 16))
+	block=$(peek_be t.qcow2 "$(peek_be t.qcow2 48 8)" 8)
+	# It is free, then holds data, then metadata.
+	poke t.qcow2 $((block + 2 * at)) 0000
+	refused "bitmap directory: its space was given to others" --as-full t.qcow2 a
+	poke t.qcow2 $((block + 2 * at)) 0001
+	poke t.qcow2 $((at << 16)) ffffffffffffffff
+	refused "bitmap directory: bitmap table at" --remove t.qcow2 a
+	[[ $stderr == *"--remove-all"* ]]
+	run --separate-stderr qcow2-bitmap --list t.qcow2
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+	[[ $stderr == *"bitmap directory: bitmap table at"* ]]
+	poke t.qcow2 "$(extension t.qcow2) + 24" "$(printf %016x "$block")"
+	refused "bitmap directory: its space was given to others" --remove t.qcow2 a
+	qcow2-bitmap --remove-all t.qcow2
+	[ -z "$(bitmaps_of t.qcow2)" ]
 }
 
 @test "bitmaps that are promised and not there do not keep others from coming" {

@@ -112,6 +112,20 @@ edit() {
 	qcow2-check -q t.qcow2
 }
 
+@test "a directory that somebody else has, too, is not changed where it is" {
+	make v3
+	at=$(grep -obUaP '\x23\x85\x28\x75\x00\x00\x00\x18' t.qcow2 | head -1 | cut -d : -f 1)
+	at=$(peek_be t.qcow2 $((at + 24)) 8)
+	block=$(peek_be t.qcow2 "$(peek_be t.qcow2 48 8)" 8)
+	poke t.qcow2 $((block + at / 4096 * 2)) 0002
+	peek t.qcow2 "$at" 512 >old
+	"$tool" change t.qcow2 write:0:4096:1
+	[ "$(peek t.qcow2 "$at" 512)" = "$(cat old)" ]
+	diff <(dirty t.qcow2 fine) <(echo "0 4096")
+	diff <(bitmap_names t.qcow2) <(bitmap_names_theirs t.qcow2)
+	sound t.qcow2
+}
+
 @test "a bitmap that can't be kept up does not stay valid" {
 	make v3
 	edit 8 00000007
