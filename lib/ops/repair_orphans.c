@@ -137,7 +137,7 @@ static int table_put_back(struct back *b, struct err *e)
 {
 	struct repair *r = b->repair;
 	unsigned span = geom_l2_span_bits(&r->geom);
-	uint64_t raw;
+	uint64_t raw = 0;
 
 	if (slot_read(r, b->l1_idx, &raw, e) < 0)
 		return -1;
