@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cmd/check_report.h"
+#include "cmd/check_undo.h"
 #include "cmd/check_wishes.h"
 #include "cmd/common.h"
 #include "ops/repair.h"
@@ -24,6 +25,7 @@ static const struct cmd_about about = {
 struct request {
 	const char *repair; /* the word of --repair, or NULL */
 	const struct check_wishes *wishes;
+	const struct check_undo *undo;
 };
 
 static int report_print(const char *name, const struct check_result *r, const struct spec *s,
@@ -89,18 +91,24 @@ static int image_repair_print(struct image *img, const char *name, const struct 
 				    .attach_nr = q->wishes->attach_nr,
 				    .impact = &rep->impact,
 				    .orphans = &rep->orphans };
+	struct repair_plan plan = { 0 };
 	struct repair_result r;
 	struct err e = ERR_INIT;
-	int ret = repair_image(img, &o, &r, &e);
+	int status = STATUS_FAILED, ret = repair_image(img, &o, &r, &e);
 
 	signals_watch_end(ret == 0);
+	if (ret == 0 && q->undo->plan)
+		ret = repair_plan_of(img, &plan, &e);
 	if (ret < 0) {
 		cmd_error_of(&e);
-		return STATUS_FAILED;
+	} else {
+		rep->plan = q->undo->plan ? &plan : NULL;
+		rep->corruptions_fixed = r.corruptions_fixed;
+		rep->leaks_fixed = r.leaks_fixed;
+		status = report_print(name, &r.check, s, rep);
 	}
-	rep->corruptions_fixed = r.corruptions_fixed;
-	rep->leaks_fixed = r.leaks_fixed;
-	return report_print(name, &r.check, s, rep);
+	repair_plan_fini(&plan);
+	return status;
 }
 
 static unsigned write_flags(const struct spec *s, const struct cache_mode *cache)
@@ -110,17 +118,21 @@ static unsigned write_flags(const struct spec *s, const struct cache_mode *cache
 }
 
 /* What repair and check open alike, for writing or not. */
-static int file_open_for(const struct spec *s, const char *repair, const struct cache_mode *cache,
-			 struct image **img, struct err *e)
+static int file_open_for(const struct spec *s, const struct request *q,
+			 const struct cache_mode *cache, struct image **img, struct err *e)
 {
-	if (!repair)
+	if (!q->repair)
 		return check_open(s, &cmd_listener, img, e);
+	const struct repair_file how = { .write_flags = write_flags(s, cache),
+					 .plan = q->undo->plan,
+					 .undo = q->undo->undo };
+
 	if (s->force_share)
 		return err_set(e, ERR_INVALID, REPAIR_NEVER_SHARES);
-	if (s->read_only)
+	if (s->read_only && !how.plan)
 		return err_set(e, ERR_INVALID, "--repair writes to the image: it can't go with "
 					       "read-only=on");
-	return repair_open(s, write_flags(s, cache), &cmd_listener, img, e);
+	return repair_open(s, &how, &cmd_listener, img, e);
 }
 
 static int check_file(const char *name, const struct cache_mode *cache, const struct request *q,
@@ -133,7 +145,7 @@ static int check_file(const char *name, const struct cache_mode *cache, const st
 
 	if (ret == 0) {
 		s.direct = s.direct || cache->direct;
-		ret = file_open_for(&s, q->repair, cache, &img, &e);
+		ret = file_open_for(&s, q, cache, &img, &e);
 	}
 	if (ret < 0) {
 		cmd_error_of(&e);
@@ -161,6 +173,7 @@ int main(int argc, const char **argv)
 {
 	const char *cache_word = NULL, *repair = NULL, *max_errors = NULL;
 	struct check_wishes wishes = { 0 };
+	struct check_undo undo = { 0 };
 	int details = 0;
 	struct poptOption options[] = {
 		OPTION_FORMAT,
@@ -172,6 +185,7 @@ int main(int argc, const char **argv)
 		{ "details", 0, POPT_ARG_NONE, &details, 0,
 		  "with --output=json: list every finding", NULL },
 		CHECK_WISHES(wishes),
+		CHECK_UNDO(undo),
 		{ "max-errors", 0, POPT_ARG_STRING, &max_errors, 0,
 		  "show at most N findings of one kind (default: 1000)", "N" },
 		OPTION_IMAGE_OPTS,
@@ -190,6 +204,9 @@ int main(int argc, const char **argv)
 	cmd_no_more_args(&c);
 	if (repair)
 		repair_word_check(&c, repair);
+	check_undo_take(&c, &undo, repair);
+	if (undo.apply)
+		return cmd_finish_status(&c, check_undo_apply(name, undo.apply));
 	if (details && !cmd_flags.json)
 		cmd_usage(&c, "--details needs --output=json");
 	rep.details_max = details ? DETAILS_DEFAULT : 0;
@@ -202,7 +219,7 @@ int main(int argc, const char **argv)
 		check_wishes_fini(&wishes);
 		return cmd_finish_status(&c, STATUS_FAILED);
 	}
-	const struct request q = { .repair = repair, .wishes = &wishes };
+	const struct request q = { .repair = repair, .wishes = &wishes, .undo = &undo };
 	int status = check_file(name, &cache, &q, &rep);
 
 	check_report_fini(&rep);

@@ -2,6 +2,7 @@
 #include "cmd/check_report.h"
 #include "cmd/check_impact.h"
 #include "cmd/check_orphans.h"
+#include "cmd/check_undo.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -155,11 +156,13 @@ static void print_repaired(const struct check_report *rep)
 {
 	if (!rep->corruptions_fixed && !rep->leaks_fixed)
 		return;
-	printf("The following inconsistencies were found and repaired:\n\n"
+	printf("The following inconsistencies %s repaired:\n\n"
 	       "    %" PRIu64 " leaked clusters\n"
 	       "    %" PRIu64 " corruptions\n\n"
-	       "Double checking the fixed image now...\n",
-	       rep->leaks_fixed, rep->corruptions_fixed);
+	       "%s\n",
+	       rep->plan ? "would be" : "were found and", rep->leaks_fixed, rep->corruptions_fixed,
+	       rep->plan ? "Checking the image as it would be..."
+			 : "Double checking the fixed image now...");
 }
 
 void check_report_human(const struct check_result *r, const struct check_report *rep)
@@ -187,6 +190,8 @@ void check_report_human(const struct check_result *r, const struct check_report 
 		       percent(r->compressed_clusters, r->allocated_clusters));
 	if (r->image_end_offset)
 		printf("Image end offset: %" PRIu64 "\n", r->image_end_offset);
+	if (rep->plan)
+		check_plan_human(rep->plan);
 	if (!cmd_flags.verbose)
 		return;
 	if (r->unpacked_clusters)
@@ -288,6 +293,8 @@ void check_report_json(const char *name, const struct check_result *r,
 		check_impact_json(&out, &rep->impact);
 		check_orphans_json(&out, &rep->orphans);
 	}
+	if (rep->plan)
+		check_plan_json(&out, rep->plan);
 	if (rep->repair_nr) {
 		emit_begin_list(&out, "repairs", NULL);
 		for (size_t i = 0; i < rep->repair_nr; i++)

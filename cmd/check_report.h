@@ -2,6 +2,7 @@
 #include "ops/check.h"
 #include "ops/impact.h"
 #include "ops/orphans.h"
+#include "ops/repair_plan.h"
 
 /* What `check` says of an image. */
 
@@ -33,6 +34,7 @@ struct check_report {
 	const char **repair_how; /* how, of each; NULL: as its kind says */
 	size_t repair_nr, repair_room, how_room;
 	uint64_t corruptions_fixed, leaks_fixed;
+	const struct repair_plan *plan; /* nothing was written: what would be; else NULL */
 };
 
 void check_report_fini(struct check_report *r);

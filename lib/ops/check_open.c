@@ -2,41 +2,98 @@
 
 #include "base/text.h"
 #include "io/file.h"
+#include "io/file_plan.h"
+#include "io/file_undo.h"
 #include "ops/check.h"
 #include "ops/repair.h"
 
-static int open_with(const struct spec *s, unsigned write_flags, const struct listener *l,
+static struct file *undo_file_make(const char *path, unsigned write_flags, struct err *e)
+{
+	struct file *f = file_open(path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE |
+						 (write_flags & FILE_NO_FLUSH), e);
+	char shown[256];
+
+	if (!f)
+		err_ctx(e, "undo file '%s'", text_escape(path, strlen(path), shown, sizeof shown));
+	return f;
+}
+
+/* An undo file for a repair that never began is of no use. */
+static void undo_file_remove(const char *path)
+{
+	struct err ignored = ERR_INIT;
+	struct file *f = file_open(path, 0, &ignored);
+
+	if (f)
+		file_remove(f);
+	file_drop(f);
+}
+
+/* What the image's bytes go through. Takes f over. */
+static struct file *wrap(struct file *f, const struct repair_file *how, struct err *e)
+{
+	struct file *undo;
+
+	if (how->plan)
+		return file_plan_new(f, e);
+	if (!how->undo)
+		return f;
+	undo = undo_file_make(how->undo, how->write_flags, e);
+	if (!undo) {
+		file_drop(f);
+		return NULL;
+	}
+	f = file_undo_new(f, undo, e);
+	if (!f)
+		undo_file_remove(how->undo);
+	return f;
+}
+
+static int open_failed(const struct spec *s, struct err *e)
+{
+	const char *name = s->name ? s->name : s->path;
+	char shown[256];
+
+	return err_ctx(e, "Could not open '%s'",
+		       text_escape(name, strlen(name), shown, sizeof shown));
+}
+
+/* how == NULL: for a look. */
+static int open_with(const struct spec *s, const struct repair_file *how, const struct listener *l,
 		     struct image **img, struct err *e)
 {
-	unsigned flags = IMAGE_CHECK | (write_flags ? IMAGE_WRITE : 0);
-	const char *name = s->name ? s->name : s->path;
+	bool writes = how && !how->plan;
 	enum image_format format;
-	char shown[256];
-	struct file *f = file_open(s->path, spec_file_flags(s) | write_flags, e);
+	struct file *f = file_open(s->path, spec_file_flags(s) | (writes ? FILE_WRITE : 0) |
+						    (writes ? how->write_flags : 0), e);
 
 	*img = NULL;
 	if (!f || spec_find_format(s, f, &format, e) < 0) {
 		file_drop(f);
-	} else if (format == FORMAT_RAW) {
+		return open_failed(s, e);
+	}
+	if (format == FORMAT_RAW) {
 		file_drop(f);
 		return 0;
-	} else {
-		*img = image_open(f, s, flags, l, e);
 	}
+	if (how && !(f = wrap(f, how, e)))
+		return err_is(e) && how->undo ? -1 : open_failed(s, e);
+	*img = image_open(f, s, IMAGE_CHECK | (writes ? IMAGE_WRITE : 0), l, e);
 	if (*img)
 		return 0;
-	text_escape(name, strlen(name), shown, sizeof shown);
-	return err_ctx(e, "Could not open '%s'", shown);
+	if (how && how->undo)
+		undo_file_remove(how->undo);
+	return open_failed(s, e);
 }
 
 int check_open(const struct spec *s, const struct listener *l, struct image **img,
 	       struct err *e)
 {
-	return open_with(s, 0, l, img, e);
+	return open_with(s, NULL, l, img, e);
 }
 
-int repair_open(const struct spec *s, unsigned write_flags, const struct listener *l,
+int repair_open(const struct spec *s, const struct repair_file *how, const struct listener *l,
 		struct image **img, struct err *e)
 {
-	return open_with(s, FILE_WRITE | write_flags, l, img, e);
+	return open_with(s, how, l, img, e);
 }

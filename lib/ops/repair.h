@@ -51,9 +51,15 @@ struct repair_result {
 	bool leaks_kept; /* leaked clusters that may be data were left alone */
 };
 
-/* Opens for repair: as check_open(), for writing and locked as a writer does. write_flags:
- * FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH. */
-int repair_open(const struct spec *s, unsigned write_flags, const struct listener *l,
+/* What writes go through. */
+struct repair_file {
+	unsigned write_flags; /* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH */
+	bool plan;	      /* nothing is written: see repair_plan.h */
+	const char *undo;     /* path of an undo file, which must not exist; or NULL */
+};
+
+/* Opens for repair: as check_open(), for writing and locked as a writer does; a plan, as a reader. */
+int repair_open(const struct spec *s, const struct repair_file *how, const struct listener *l,
 		struct image **img, struct err *e) MUST_CHECK;
 
 /* Everything is durable when this returns 0. Fails when the check cannot go on, or a write fails;

@@ -1,0 +1,15 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "image/spec.h"
+
+struct repair_undone {
+	uint64_t bytes; /* put back */
+	bool torn;	/* the undo file ends in a record that is not whole, as after a crash */
+};
+
+/* Makes the file that `s` names what it was when the undo file at `undo` was begun; locked as a
+ * writer does. The file need not be an image any more. */
+int repair_undo(const struct spec *s, const char *undo, const struct listener *l,
+		struct repair_undone *done, struct err *e) MUST_CHECK;
