@@ -62,7 +62,7 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    NULL,
 	    "L1 table lies outside the file"),
 	ROW(L2_TABLE_FOREIGN, "l2-table-foreign", CORRUPTION, ALL,
-	    "the L1 entries that lead to it are dropped",
+	    "the L1 entries that lead to it lead to an empty table instead",
 	    "L2 table holds something else"),
 	ROW(L2_TABLE_TWICE, "l2-table-twice", CORRUPTION, ALL,
 	    "one of them gets a copy",

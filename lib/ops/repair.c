@@ -258,6 +258,7 @@ static int repair_load(struct repair *r, struct image *img, struct err *e)
 {
 	size_t size = geom_cluster_size(image_geom(img));
 
+	r->clusters = geom_clusters(image_geom(img), file_size(r->file));
 	r->geom = *image_geom(img);
 	r->header_bytes = malloc(size);
 	if (!r->header_bytes)

@@ -30,7 +30,8 @@ static void flag_told(struct claims *s, struct finding f, struct walk_owner owne
 	if (check_cluster(c, f.host) < c->clusters)
 		f.refcount = check_stored(c, check_cluster(c, f.host));
 	finding_set_owner(c, &f, owner);
-	repair_fixed(s->repair, &f, NULL);
+	if (check_cluster(c, f.host) < s->repair->clusters || c->geom->data_file)
+		repair_fixed(s->repair, &f, NULL);
 }
 
 static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)

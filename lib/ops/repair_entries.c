@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "ops/repair_places.h"
 
 static const enum problem_kind l1_kinds[] = {
 	PROBLEM_L1_ENTRY_RESERVED,    PROBLEM_L1_ENTRY_UNALIGNED, PROBLEM_L1_ENTRY_OUT_OF_FILE,
@@ -33,7 +34,9 @@ static bool any_of(const struct repair *r, const enum problem_kind *kinds, size_
 
 struct tables {
 	struct repair *repair;
-	uint8_t *bytes; /* a cluster */
+	uint8_t *bytes;	      /* a cluster */
+	struct places instead; /* empty tables for those that are foreign */
+	bool wait;	      /* foreign ones are for the next round */
 };
 
 bool repair_is_orphan(struct repair *r, uint64_t host, uint64_t own)
@@ -113,9 +116,12 @@ static uint64_t l1_repaired(struct tables *s, const struct walk_l1_part *p, uint
 		l1_told(s, p, i, PROBLEM_L1_ENTRY_OUT_OF_FILE, NULL);
 		return 0;
 	}
-	if (host && check_found_foreign(c, host)) {
+	if (host && check_found_foreign(c, host) && !s->wait) {
+		uint64_t empty = 0;
+
+		places_find(&s->instead, host, 0, &empty);
 		l1_told(s, p, i, PROBLEM_L2_TABLE_FOREIGN, NULL);
-		return 0;
+		return empty;
 	}
 	if (!host && (raw & ENTRY_COPIED) && p->owner.kind == WALK_ACTIVE) {
 		l1_told(s, p, i, PROBLEM_COPIED_NO_L2_TABLE, NULL);
@@ -153,11 +159,32 @@ static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 	return repair_l2_table(r, t, s->bytes, e);
 }
 
+/* An empty table in the place of one that is lost tells that something was there: the clusters that
+ * it mapped are not taken for garbage (ops/suspects.c). */
+static int empty_tables_make(struct tables *s, struct err *e)
+{
+	struct repair *r = s->repair;
+	uint64_t size = geom_cluster_size(&r->geom), host;
+
+	s->wait = repair_has(r, PROBLEM_L1_ENTRY_OUT_OF_FILE) ||
+		  repair_has(r, PROBLEM_L2_ENTRY_OUT_OF_FILE) ||
+		  repair_has(r, PROBLEM_COMPRESSED_OUT_OF_FILE);
+	if (s->wait || !repair_can_take(r, r->check.foreign_nr))
+		return 0;
+	memset(s->bytes, 0, size);
+	for (size_t i = 0; i < r->check.foreign_nr; i++)
+		if (repair_take(r, 1, &host, e) < 0 ||
+		    repair_write(r, host, s->bytes, size, e) < 0 ||
+		    places_add(&s->instead, r->check.foreign[i], 0, host, e) < 0)
+			return -1;
+	return repair_flush(r, e);
+}
+
 int repair_entries(struct repair *r, struct err *e)
 {
 	struct walk_ops ops = { 0 };
 	struct tables s = { .repair = r };
-	struct walk *w;
+	struct walk *w = NULL;
 
 	if (any_of(r, l1_kinds, sizeof l1_kinds / sizeof *l1_kinds))
 		ops.l1_part = on_l1_part;
@@ -168,8 +195,10 @@ int repair_entries(struct repair *r, struct err *e)
 	s.bytes = malloc(geom_cluster_size(&r->geom));
 	if (!s.bytes)
 		return err_nomem(e);
-	w = repair_walk(r, &ops, &s, e);
+	if (!r->check.foreign_nr || empty_tables_make(&s, e) == 0)
+		w = repair_walk(r, &ops, &s, e);
 	walk_free(w);
+	places_fini(&s.instead);
 	free(s.bytes);
 	return w ? 0 : -1;
 }

@@ -24,6 +24,7 @@ struct repair {
 	bool unflushed;
 	uint64_t writes;
 	bool attached; /* what is to be put back by hand is */
+	uint64_t clusters; /* of the file as it was found: what is new is nobody's to hear about */
 	struct orphans orphans; /* leaked clusters that may be data, as of this round */
 	bool told_narrow, told_many;
 
@@ -61,6 +62,8 @@ static inline bool repair_has(const struct repair *r, enum problem_kind kind)
 /* --- repair_place.c --- */
 /* New clusters, contiguous, where nothing is and nothing leads: the last ones of the file. */
 int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e) MUST_CHECK;
+/* Whether there is room for them. */
+bool repair_can_take(struct repair *r, uint64_t nr);
 void repair_outside_note(struct repair *r, const struct finding *f);
 
 /* --- repair_leaks.c --- */

@@ -96,7 +96,8 @@ static void count_told(struct repair *r, uint64_t cluster, uint64_t stored, uint
 		.references = counts_get(&r->check.expected, cluster),
 	};
 
-	repair_fixed(r, &f, NULL);
+	if (cluster < r->clusters)
+		repair_fixed(r, &f, NULL);
 }
 
 /* Below the repair of everything, a count that falls to 1 asks for a COPIED flag; where that may not
@@ -154,17 +155,21 @@ int repair_raise(struct repair *r, struct err *e)
 	return counts_set(r, true, e);
 }
 
+static void kept_told(struct repair *r, uint64_t nr, const char *why)
+{
+	if (!r->result->leaks_kept && nr)
+		repair_say(r, "%" PRIu64 " leaked clusters are left alone: %s", nr, why);
+	r->result->leaks_kept |= nr != 0;
+}
+
 int repair_leaks(struct repair *r, struct err *e)
 {
 	if (!repair_has(r, PROBLEM_LEAKED_CLUSTER) || repair_refcounts_lost(r))
 		return 0;
 	if (!repair_may_free(r)) {
-		if (!r->result->leaks_kept)
-			repair_say(r, "%" PRIu64 " leaked clusters are left alone: they may belong to "
-				      "what could not be read",
-				   r->found.leaks);
-		r->result->leaks_kept = true;
+		kept_told(r, r->found.leaks, "they may belong to what could not be read");
 		return 0;
 	}
+	kept_told(r, r->orphans.suspects, "they may be data that a lost table mapped");
 	return counts_set(r, false, e);
 }

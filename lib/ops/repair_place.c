@@ -32,13 +32,27 @@ static bool can_grow(const struct repair *r)
 	return file_is_regular(r->file) || !*file_path(r->file);
 }
 
-int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e)
+static void next_find(struct repair *r)
 {
-	uint64_t size = geom_cluster_size(&r->geom), len = nr << r->geom.cluster_bits;
-
 	if (!r->next)
 		r->next = align_up(can_grow(r) ? file_size(r->file) : r->found.image_end_offset,
-				   size);
+				   geom_cluster_size(&r->geom));
+}
+
+bool repair_can_take(struct repair *r, uint64_t nr)
+{
+	uint64_t len = nr << r->geom.cluster_bits;
+
+	next_find(r);
+	return r->next + len <= HOST_OFFSET_MAX &&
+	       r->next + len <= (can_grow(r) ? r->outside : file_size(r->file));
+}
+
+int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e)
+{
+	uint64_t len = nr << r->geom.cluster_bits;
+
+	next_find(r);
 	*host = r->next;
 	if (*host + len > HOST_OFFSET_MAX || (!can_grow(r) && *host + len > file_size(r->file)))
 		return err_set(e, ERR_IO,
