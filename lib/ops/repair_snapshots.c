@@ -50,22 +50,23 @@ static bool extra_fits(const struct snapshot_table *t, size_t at, size_t extra)
 	       !has_zero(p + FIXED_BYTES + extra, id + name);
 }
 
-/* How much extra data there is: what the entry says, unless that is more than may be and less is
- * there. False: nothing makes sense. */
+/* How much extra data there is: what the entry says, unless id and name are found where they mostly
+ * are, and not there. False: nothing makes sense. */
 static bool extra_find(const struct snapshot_table *t, size_t at, size_t *extra)
 {
 	static const size_t usual[] = { 24, 16, 8, 0 };
 	size_t stored = be32_get(t->bytes + at + EXTRA_LEN_AT);
 
 	*extra = stored;
-	if (stored <= SNAPSHOT_EXTRA_MAX)
-		return stored <= t->n - at - FIXED_BYTES;
+	if (stored <= SNAPSHOT_EXTRA_MAX && extra_fits(t, at, stored))
+		return true;
 	for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
 		if (extra_fits(t, at, usual[i])) {
 			*extra = usual[i];
 			return true;
 		}
-	return extra_fits(t, at, stored);
+	return stored <= SNAPSHOT_EXTRA_MAX ? stored <= t->n - at - FIXED_BYTES
+					    : extra_fits(t, at, stored);
 }
 
 /* Nothing that was ever a snapshot. */
@@ -117,8 +118,8 @@ static int entry_take(struct snapshot_table *t, size_t *at, struct err *e)
 		name = (size_t)(zero - text);
 	if (be32_get(p + EXTRA_LEN_AT) > SNAPSHOT_EXTRA_MAX)
 		told(r, PROBLEM_SNAPSHOT_EXTRA_LARGE, place, be32_get(p + EXTRA_LEN_AT));
-	else if (r->geom.version >= 3 && extra < SNAPSHOT_EXTRA_V3_MIN)
-		told(r, PROBLEM_SNAPSHOT_EXTRA_SHORT, place, extra);
+	else if (r->geom.version >= 3 && be32_get(p + EXTRA_LEN_AT) < SNAPSHOT_EXTRA_V3_MIN)
+		told(r, PROBLEM_SNAPSHOT_EXTRA_SHORT, place, be32_get(p + EXTRA_LEN_AT));
 	*at += FIXED_BYTES + extra + id + name;
 	return entry_add(t, (size_t)(p - t->bytes), extra, id, name, e) < 0 ? -1 : 1;
 }

@@ -1,0 +1,85 @@
+# qcow2-check -r all: a crash or a failed write at any point leaves what the next repair completes,
+# and nothing that could be read before is lost.
+load ../helpers
+load ../images/damage
+load faults
+
+setup() {
+	requires qemu-img qemu-io xxd
+	requires_fault
+	cd "$BATS_TEST_TMPDIR"
+	command=(qcow2-check -q -r all t.qcow2)
+}
+
+# damaged RECIPE...: several defects in one image, the first one makes it.
+damaged() {
+	rm -f made.qcow2*
+	"damaged_$1" made.qcow2
+	qcow2-convert --salvage -U -f qcow2 -O raw made.qcow2 made.raw 2>/dev/null
+	[ -z "$2" ] || qcow2-convert -U -l monday -f qcow2 -O raw made.qcow2 monday.raw
+}
+
+prepare() {
+	cp made.qcow2 t.qcow2
+}
+
+# The image as the crash left it shows what it showed before; the next repair completes it.
+completes() {
+	QCOW2_FAULT='' run qcow2-check -q -r all t.qcow2
+	[ "$status" -eq "${settles:-0}" ]
+	succeeded
+}
+
+succeeded() {
+	[ "$status" -eq "${settles:-0}" ]
+	qcow2-convert --salvage -U -f qcow2 -O raw t.qcow2 now.raw 2>/dev/null
+	cmp made.raw now.raw
+	[ ! -e monday.raw ] || qcow2-convert -U -l monday -f qcow2 -O raw t.qcow2 now.raw
+	[ ! -e monday.raw ] || cmp monday.raw now.raw
+	run qcow2-check -q t.qcow2
+	[ "$status" -eq "${settles:-0}" ]
+}
+
+@test "refcounts anew: a crash at any point" {
+	damaged refcount_block_unaligned
+	each_crash completes
+	damaged metadata_overlap__block_twice
+	each_crash completes
+}
+
+@test "two owners: a crash at any point" {
+	damaged cross_link
+	each_crash completes
+	damaged l2_table_twice
+	each_crash completes
+}
+
+@test "the snapshot table: a crash at any point" {
+	damaged snapshot_extra_large
+	image_snapshot sound.qcow2
+	qcow2-convert -l monday -f qcow2 -O raw sound.qcow2 monday.raw
+	each_crash completes
+}
+
+@test "bitmaps and entries: a crash at any point" {
+	damaged bitmap_name
+	each_crash completes
+	damaged l2_entry_out_of_file
+	each_crash completes
+	damaged subcluster_no_cluster
+	each_crash completes
+}
+
+@test "leaks and flags: a crash at any point" {
+	damaged leaked_cluster
+	command=(qcow2-check -q -r leaks t.qcow2)
+	each_crash completes
+	damaged copied_data__false_claim x
+	command=(qcow2-check -q -r all t.qcow2)
+	each_crash completes
+}
+
+@test "a failed write or flush at any point is said, and the next repair completes it" {
+	damaged cross_link
+	each_failure completes error:write error:flush short:write
+}
