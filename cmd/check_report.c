@@ -77,6 +77,12 @@ void check_report_found(void *arg, const struct finding *f)
 	keep_detail(r, f);
 }
 
+static void lines_anew(struct check_report *r)
+{
+	check_report_rest(r);
+	memset(r->lines, 0, sizeof r->lines);
+}
+
 void check_report_fixed(void *arg, const struct finding *f, const char *how)
 {
 	struct check_report *r = arg;
@@ -84,6 +90,9 @@ void check_report_fixed(void *arg, const struct finding *f, const char *how)
 
 	if (!how)
 		how = problem_table[f->kind].step;
+	if (!r->repairing)
+		lines_anew(r);
+	r->repairing = true;
 	if (r->lines[f->kind]++ < r->lines_max)
 		cmd_complain("%s", finding_text_repairing(f, how, line));
 	if (!has_room(r, f))
@@ -101,8 +110,7 @@ void check_report_again(void *arg)
 {
 	struct check_report *r = arg;
 
-	check_report_rest(r);
-	memset(r->lines, 0, sizeof r->lines);
+	lines_anew(r);
 	findings_free(r->details, r->detail_nr);
 	r->detail_nr = 0;
 }

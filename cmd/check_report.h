@@ -33,6 +33,7 @@ struct check_report {
 	struct finding *repairs;
 	const char **repair_how; /* how, of each; NULL: as its kind says */
 	size_t repair_nr, repair_room, how_room;
+	bool repairing; /* what was found is told, and lines are counted anew */
 	uint64_t corruptions_fixed, leaks_fixed;
 	const struct repair_plan *plan; /* nothing was written: what would be; else NULL */
 };

@@ -9,6 +9,8 @@
 #	mapped-4k.qcow2  MAPPED_4K_SIZE with 4k clusters, preallocation=metadata
 #	scattered.qcow2  64 GiB with SCATTERED_NR clusters written in random order
 #	with.qcow2       mapped.qcow2 with a snapshot "a"
+#	lost.qcow2       mapped.qcow2 with its refcount table zeroed
+#	leaky.qcow2      LEAKY_BLOCKS x 32768 clusters of 64 KiB, all of them counted, few in use
 #	over.qcow2       overlay of base.qcow2 (OVER_SIZE of noise), 64 KiB written every 330 KiB
 
 data_make() {	# FILE: makes it unless it is there
@@ -25,6 +27,9 @@ data_make() {	# FILE: makes it unless it is there
 	mapped.qcow2)    data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_SIZE" 64k ;;
 	with.qcow2)      data_make mapped.qcow2 && mkdir -p "$DATA_DIR/tmp.$$" &&
 				 data_with "$DATA_DIR/tmp.$$/$1" ;;
+	lost.qcow2)      data_make mapped.qcow2 && mkdir -p "$DATA_DIR/tmp.$$" &&
+				 data_lost "$DATA_DIR/tmp.$$/$1" ;;
+	leaky.qcow2)     data_leaky "$DATA_DIR/tmp.$$/$1" ;;
 	mapped-4k.qcow2) data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_4K_SIZE" 4k ;;
 	scattered.qcow2) data_scattered "$DATA_DIR/tmp.$$/$1" ;;
 	base.qcow2)      data_base "$DATA_DIR/tmp.$$/$1" ;;
@@ -90,6 +95,26 @@ data_with() {
 	cp --sparse=always "$DATA_DIR/mapped.qcow2" "$1" && qemu-img snapshot -c a "$1"
 }
 
+# The table of a new image is its second cluster.
+data_lost() {
+	cp --sparse=always "$DATA_DIR/mapped.qcow2" "$1" &&
+		dd if=/dev/zero of="$1" bs=64k seek=1 count=1 conv=notrunc status=none
+}
+
+# The refcount table begins at cluster 1; its blocks are cluster 2 and those from 4 on.
+data_leaky() {
+	local block=$DATA_DIR/tmp.$$/block i at
+
+	qemu-img create -q -f qcow2 "$1" 1G && printf '\0\1%.0s' {1..32768} > "$block" || return
+	for ((i = 0; i < LEAKY_BLOCKS; i++)); do
+		at=$((i ? 3 + i : 2))
+		printf '\0\0\0\0\0\x%02x\0\0' "$at" |
+			dd of="$1" bs=8 seek=$((65536 / 8 + i)) conv=notrunc status=none &&
+			dd if="$block" of="$1" bs=64k seek=$at conv=notrunc status=none || return
+	done
+	truncate -s $((LEAKY_BLOCKS * 32768 * 65536)) "$1" && rm "$block"
+}
+
 data_scattered() {
 	qemu-img create -q -f qcow2 "$1" 64G &&
 		awk -v nr="$SCATTERED_NR" 'BEGIN {
@@ -125,7 +150,7 @@ data_over() {
 # What a row changes in place, in a directory of its own, and on the disk.
 data_prepare() {	# ROW DIR
 	case $1 in
-	commit | rebase | resize | convert-n | snapshot-*) mkdir -p "$2" ;;
+	commit | rebase | resize | convert-n | snapshot-* | repair-*) mkdir -p "$2" ;;
 	esac || return
 	case $1 in
 	commit)    cp --sparse=always "$DATA_DIR"/{base,over}.qcow2 "$2/" ;;
@@ -134,6 +159,8 @@ data_prepare() {	# ROW DIR
 	resize)    cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
 	snapshot-create) cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
 	snapshot-*) cp --sparse=always "$DATA_DIR/with.qcow2" "$2/" ;;
+	repair-refcounts) cp --sparse=always "$DATA_DIR/lost.qcow2" "$2/" ;;
+	repair-leaks) cp --sparse=always "$DATA_DIR/leaky.qcow2" "$2/" ;;
 	convert-n) qemu-img create -q -f qcow2 "$2/t.qcow2" "$(stat -c %s "$DATA_DIR/disk.raw")" ;;
 	*)         return 0 ;;
 	esac && sync "$2"/*
@@ -144,11 +171,11 @@ data_sizes() {	# quick|full
 	case $1 in
 	quick)
 		DATA_MIB=${BENCH_MIB:-192}
-		MAPPED_SIZE=128G MAPPED_4K_SIZE=4G SCATTERED_NR=6000 OVER_SIZE=$((64 << 20))
+		MAPPED_SIZE=128G MAPPED_4K_SIZE=4G SCATTERED_NR=6000 LEAKY_BLOCKS=4 OVER_SIZE=$((64 << 20))
 		;;
 	full)
 		DATA_MIB=${BENCH_MIB:-1536}
-		MAPPED_SIZE=2T MAPPED_4K_SIZE=64G SCATTERED_NR=60000 OVER_SIZE=$((1 << 30))
+		MAPPED_SIZE=2T MAPPED_4K_SIZE=64G SCATTERED_NR=60000 LEAKY_BLOCKS=31 OVER_SIZE=$((1 << 30))
 		;;
 	esac
 }
