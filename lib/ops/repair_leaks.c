@@ -170,6 +170,7 @@ int repair_leaks(struct repair *r, struct err *e)
 		kept_told(r, r->found.leaks, "they may belong to what could not be read");
 		return 0;
 	}
-	kept_told(r, r->orphans.suspects, "they may be data that a lost table mapped");
+	if (!r->options->free_suspects)
+		kept_told(r, r->orphans.suspects, "they may be data that a lost table mapped");
 	return counts_set(r, false, e);
 }
