@@ -20,3 +20,15 @@ int image_amend_not_raw(struct image_writer *w, struct err *e) MUST_CHECK;
  * it. ERR_INVALID, and nothing was changed, when a count would not fit. */
 int image_amend_refcount_order(struct image_writer *w, unsigned order, const struct watch *watch,
 			       struct err *e) MUST_CHECK;
+
+/* Version 2 becomes 3. */
+int image_amend_upgrade(struct image_writer *w, struct err *e) MUST_CHECK;
+/* Whether version 3 could become 2. ERR_INVALID: no, and why: something is in use that version 2
+ * does not know. bitmaps_go: those will be dropped. */
+int image_amend_downgrade_check(struct image_writer *w, bool bitmaps_go, const struct watch *watch,
+				struct err *e) MUST_CHECK;
+/* Version 3 becomes 2. Clusters that are marked as zeros become clusters that are not there or, where
+ * a backing file would show, clusters of zeros, which share a host cluster. Legacy AES can't share
+ * them, and is refused then. */
+int image_amend_downgrade(struct image_writer *w, const struct watch *watch,
+			  struct err *e) MUST_CHECK;

@@ -43,8 +43,8 @@ static uint64_t table_len(const struct snapshot_entry *all, uint32_t nr)
 
 /* Writes a snapshot table to new clusters; it is in force with the header fields that are set
  * here. The old table's clusters are released. */
-static int table_store(struct image_writer *w, const struct snapshot_entry *all, uint32_t nr,
-		       struct err *e)
+int writer_snapshot_table(struct image_writer *w, const struct snapshot_entry *all, uint32_t nr,
+			  struct err *e)
 {
 	struct header *h = &w->img->header;
 	uint64_t len = table_len(all, nr), old_len = 0, host = 0, old = h->snapshots_off;
@@ -138,7 +138,7 @@ static int create_grow(struct image_writer *w, const struct snapshot_new *n, str
 
 	if ((!clusters || (txn_take_all(w->txn, clusters, &all[nr].l1_off, e) == 0 &&
 			   tree_l1_copy(w->txn, &active, all[nr].l1_off, active.l1_nr, e) == 0)) &&
-	    table_store(w, all, nr + 1, e) == 0)
+	    writer_snapshot_table(w, all, nr + 1, e) == 0)
 		ret = 0;
 	free(all);
 	return ret;
@@ -235,7 +235,7 @@ static int delete_grow(struct image_writer *w, const uint32_t *idx, uint32_t nr,
 			gone++;
 		else
 			all[kept++] = w->img->snapshots[i];
-	ret = table_store(w, all, kept, e);
+	ret = writer_snapshot_table(w, all, kept, e);
 	free(all);
 	return ret;
 }

@@ -69,3 +69,19 @@ int writer_write_part(struct image_writer *w, uint64_t guest, uint64_t from, uin
 int writer_l1_clear(struct image_writer *w, uint32_t idx, struct err *e);
 /* The bits of the subclusters that bytes from .. to-1 of a cluster touch. */
 uint64_t writer_subclusters(const struct geom *g, uint64_t from, uint64_t to);
+
+/* Writes a snapshot table to new clusters; it is in force with the next commit (snapshots.c). */
+int writer_snapshot_table(struct image_writer *w, const struct snapshot_entry *all, uint32_t nr,
+			  struct err *e);
+
+/* Marks that say "zeros", in all trees (amend_expand.c). */
+struct zero_marks {
+	uint64_t marks;	 /* entries of L2 tables, each table once */
+	uint64_t packed; /* compressed clusters, likewise */
+};
+/* Counts them; ERR_CORRUPT when something can't be followed. */
+int zero_marks_count(struct image_writer *w, const struct watch *watch, struct zero_marks *z,
+		     struct err *e);
+/* Replaces them by what reads the same. Tables read the same at any time, so that a table is changed
+ * where it is, whoever shares it. */
+int zero_marks_expand(struct image_writer *w, const struct watch *watch, struct err *e);

@@ -6,6 +6,7 @@
 #include "image/amend.h"
 #include "image/disk.h"
 #include "image/image.h"
+#include "ops/bitmap.h"
 #include "ops/resize.h"
 
 static struct disk *metadata_open(const struct spec *s, const struct amend_options *o,
@@ -147,12 +148,17 @@ static int size_change(const struct spec *s, const struct amend_options *o, stru
 }
 
 typedef int change_fn(struct image_writer *w, const struct amend_options *o, struct err *e);
+typedef struct disk *open_fn(const struct spec *s, const struct disk_options *o, struct err *e);
 
-/* Each change finds the image as the one before has left it. */
-static int change(const struct spec *s, const struct amend_options *o, change_fn *make,
-		  struct err *e)
+static int change_with(open_fn *open, const struct spec *s, const struct amend_options *o,
+		       change_fn *make, struct err *e)
 {
-	struct disk *d = metadata_open(s, o, e);
+	const struct disk_options how = {
+		.flags = DISK_WRITE | DISK_NO_BACKING,
+		.write_flags = o->write_flags,
+		.listener = o->listener,
+	};
+	struct disk *d = open(s, &how, e);
 	struct image_writer *w = d ? image_writer_new(d, o->listener, o->watch, e) : NULL;
 	int ret = w ? make(w, o, e) : -1;
 
@@ -161,9 +167,45 @@ static int change(const struct spec *s, const struct amend_options *o, change_fn
 	return ret;
 }
 
+/* Each change finds the image as the one before has left it. */
+static int change(const struct spec *s, const struct amend_options *o, change_fn *make,
+		  struct err *e)
+{
+	return change_with(disk_open_metadata, s, o, make, e);
+}
+
+static int upgrade_change(struct image_writer *w, const struct amend_options *o, struct err *e)
+{
+	return image_amend_upgrade(w, e);
+}
+
+static int downgrade_check(struct image_writer *w, const struct amend_options *o, struct err *e)
+{
+	return image_amend_downgrade_check(w, o->force, o->watch, e);
+}
+
+static int downgrade_change(struct image_writer *w, const struct amend_options *o, struct err *e)
+{
+	return image_amend_downgrade(w, o->watch, e);
+}
+
+/* Bitmaps go only when all else is fine. Clusters of zeros may have to be encrypted: the secret is
+ * needed. */
+static int downgrade(const struct spec *s, const struct amend_options *o, bool bitmaps,
+		     struct err *e)
+{
+	const struct bitmap_change drop = { .spec = s, .listener = o->listener };
+
+	if (change(s, o, downgrade_check, e) < 0 ||
+	    (bitmaps && bitmap_change_remove_all(&drop, e) < 0))
+		return -1;
+	return change_with(disk_open, s, o, downgrade_change, e);
+}
+
 /* In the order of (15): upgrades first and downgrades last, so that steps between them may use what
  * version 3 has. */
-static int changes_make(const struct spec *s, const struct amend_options *o, struct err *e)
+static int changes_make(const struct spec *s, const struct amend_options *o, bool bitmaps,
+			struct err *e)
 {
 	const struct {
 		bool wanted;
@@ -175,22 +217,26 @@ static int changes_make(const struct spec *s, const struct amend_options *o, str
 		{ o->has_lazy, lazy_change },
 	};
 
-	if (o->keys && keys_change(s, o, e) < 0)
+	if ((o->has_version && o->version == 3 && change(s, o, upgrade_change, e) < 0) ||
+	    (o->keys && keys_change(s, o, e) < 0))
 		return -1;
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		if (steps[i].wanted && change(s, o, steps[i].make, e) < 0)
 			return -1;
-	return o->has_size ? size_change(s, o, e) : 0;
+	if (o->has_size && size_change(s, o, e) < 0)
+		return -1;
+	return o->has_version && o->version == 2 ? downgrade(s, o, bitmaps, e) : 0;
 }
 
 int amend(const struct spec *s, const struct amend_options *o, struct err *e)
 {
 	struct disk *d = metadata_open(s, o, e);
 	int ret = d ? all_check(o, d, e) : -1;
+	bool bitmaps = ret == 0 && image_header(disk_image(d, 0))->has_bitmaps_ext;
 
 	disk_close(d);
 	watch_progress(o->watch, 0, 1);
-	if (ret < 0 || changes_make(s, o, e) < 0)
+	if (ret < 0 || changes_make(s, o, bitmaps, e) < 0)
 		return -1;
 	watch_progress(o->watch, 1, 1);
 	return 0;

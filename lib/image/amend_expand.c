@@ -1,0 +1,139 @@
+/* Clusters that are marked as zeros, for a version that has no such mark (16). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/align.h"
+#include "base/cleanup.h"
+#include "image/writer_internal.h"
+#include "meta/tree.h"
+#include "meta/walk.h"
+
+struct expand {
+	struct image_writer *w;
+	const struct geom *geom;
+	struct zero_marks *count; /* only count; else NULL */
+	bool backing;		  /* what is not there shows the backing file */
+	uint8_t *table;		  /* room for one */
+	uint8_t *zeros;		  /* a cluster */
+	uint64_t host, refs;	  /* the cluster of zeros in use, and its references; 0: none */
+};
+
+static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT,
+		       "the pointer at %#llx (%#llx) can't be followed; run check -r all",
+		       (unsigned long long)f->place, (unsigned long long)f->value);
+}
+
+/* A place that reads as zeros, for as many more references. */
+static int zeros_place(struct expand *x, uint64_t times, uint64_t *host, struct err *e)
+{
+	uint64_t size = geom_cluster_size(x->geom), most = geom_refcount_max(x->geom), nr;
+	uint64_t more = times;
+
+	if (!x->refs || times > most - x->refs) {
+		if (txn_take(x->w->txn, 1, &x->host, &nr, e) < 0 ||
+		    writer_write_host(x->w, 0, x->host, x->zeros, (size_t)size, e) < 0)
+			return -1;
+		x->refs = 0;
+		more--; /* it was taken for the first of them */
+	}
+	for (; more; more--)
+		if (txn_share(x->w->txn, x->host, e) < 0)
+			return -1;
+	x->refs += times;
+	*host = x->host;
+	return 0;
+}
+
+/* The entry at `p`, which is marked. */
+static int entry_replace(struct expand *x, const struct walk_l2_table *t,
+			 const struct l2_entry *entry, uint8_t *p, struct err *e)
+{
+	uint64_t host = 0;
+
+	if (x->backing && zeros_place(x, t->times, &host, e) < 0)
+		return -1;
+	be64_put(p, host);
+	return entry->has_host ? txn_release(x->w->txn, entry->host,
+					     geom_cluster_size(x->geom), t->times, e)
+			       : 0;
+}
+
+static int table_replace(struct expand *x, const struct walk_l2_table *t, uint64_t first,
+			 uint64_t end, struct err *e)
+{
+	memcpy(x->table, t->bytes, (size_t)geom_cluster_size(x->geom));
+	for (uint64_t i = first; i < end; i++) {
+		struct l2_entry entry = l2_entry_at(x->geom, t->bytes, (uint32_t)i);
+
+		if (!entry.packed && entry.zero &&
+		    entry_replace(x, t, &entry, x->table + i * 8, e) < 0)
+			return -1;
+	}
+	if (table_cache_edit(x->w->img->tables, t->host + first * 8, x->table + first * 8,
+			     (size_t)(end - first) * 8, e) < 0)
+		return -1;
+	return txn_is_full(x->w->txn) ? txn_commit(x->w->txn, e) : 0;
+}
+
+static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
+{
+	struct expand *x = arg;
+	uint64_t nr = geom_l2_entries(x->geom), first = nr, end = 0;
+
+	for (uint64_t i = 0; i < nr; i++) {
+		struct l2_entry entry = l2_entry_at(x->geom, t->bytes, (uint32_t)i);
+
+		if (x->count) {
+			x->count->packed += entry.packed;
+			x->count->marks += !entry.packed && entry.zero;
+		} else if (!entry.packed && entry.zero) {
+			first = MIN(first, i);
+			end = i + 1;
+		}
+	}
+	return first < end ? table_replace(x, t, first, end, e) : 0;
+}
+
+static int trees_walk(struct expand *x, const struct watch *watch, struct err *e)
+{
+	static const struct walk_ops ops = { .fault = on_fault, .l2_table = on_l2_table };
+	const struct image *img = x->w->img;
+	struct walk_source src = { img->file, &img->header, &img->geom };
+	struct walk *walk = walk_new(&src, &ops, x, watch, e);
+	int ret = -1;
+
+	if (walk && walk_metadata(walk, e) == 0)
+		ret = walk_trees(walk, e);
+	walk_free(walk);
+	return ret;
+}
+
+int zero_marks_count(struct image_writer *w, const struct watch *watch, struct zero_marks *z,
+		     struct err *e)
+{
+	struct expand x = { .w = w, .geom = writer_geom(w), .count = z };
+
+	*z = (struct zero_marks){ 0 };
+	return trees_walk(&x, watch, e);
+}
+
+/* While claims may be missing the dirty bit says so. */
+int zero_marks_expand(struct image_writer *w, const struct watch *watch, struct err *e)
+{
+	size_t size = (size_t)geom_cluster_size(writer_geom(w));
+	AUTO_FREE uint8_t *table = malloc(size);
+	AUTO_FREE uint8_t *zeros = calloc(1, size);
+	struct expand x = { .w = w, .geom = writer_geom(w), .table = table, .zeros = zeros,
+			    .backing = w->img->header.backing_name.n > 0 };
+	struct tree active = { w->img->header.l1_table_off, w->img->header.l1_size };
+
+	if (!table || !zeros)
+		return err_nomem(e);
+	if (txn_withdraw(w->txn, e) < 0 || trees_walk(&x, watch, e) < 0 ||
+	    txn_finish(w->txn, e) < 0 ||
+	    tree_claims(w->txn, &active, TREE_CLAIMS_SET, watch, e) < 0)
+		return -1;
+	return txn_claimed(w->txn, e);
+}

@@ -1,0 +1,122 @@
+/* Another version of the format. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "format/snapshot_entry.h"
+#include "image/amend.h"
+#include "image/writer_internal.h"
+
+#define KEPT_UP (AUTOCLEAR_BITMAPS | AUTOCLEAR_DATA_FILE_RAW)
+
+/* The header that is in force with what the txn holds, changed by `version`. */
+static int header_switch(struct image_writer *w, unsigned version, struct err *e)
+{
+	AUTO_FREE uint8_t *bytes = malloc((size_t)geom_cluster_size(writer_geom(w)));
+	struct header h = w->img->header;
+
+	if (!bytes)
+		return err_nomem(e);
+	h.version = version;
+	if (version < 3) {
+		h.incompatible_features = h.compatible_features = h.autoclear_features = 0;
+		h.compression_type = COMPRESSION_ZLIB;
+		h.has_bitmaps_ext = false;
+		h.unknown_fields = (struct bytes){ NULL, 0 };
+	}
+	h.autoclear_features &= AUTOCLEAR_KNOWN;
+	if (header_encode(bytes, &h, e) < 0)
+		return -1;
+	txn_header_replace(w->txn, steal(&bytes));
+	return txn_finish(w->txn, e);
+}
+
+/* Version 3 says how long each snapshot's disk is (8.1). */
+static int snapshots_extend(struct image_writer *w, struct err *e)
+{
+	AUTO_FREE struct snapshot_entry *all = NULL;
+	const struct snapshot_entry *is = w->img->snapshots;
+	uint32_t nr = w->img->snapshot_nr;
+	bool complete = true;
+
+	for (uint32_t i = 0; i < nr; i++)
+		complete &= is[i].has_disk_size;
+	if (complete)
+		return 0;
+	all = calloc(nr, sizeof *all);
+	if (!all)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < nr; i++) {
+		all[i] = is[i];
+		if (all[i].has_disk_size)
+			continue;
+		all[i].has_disk_size = true;
+		all[i].disk_size = w->disk->size;
+	}
+	return writer_snapshot_table(w, all, nr, e);
+}
+
+int image_amend_upgrade(struct image_writer *w, struct err *e)
+{
+	if (writer_geom(w)->version >= 3)
+		return 0;
+	return snapshots_extend(w, e) < 0 ? -1 : header_switch(w, 3, e);
+}
+
+static int refuse(struct err *e, const char *why)
+{
+	return err_set(e, ERR_INVALID, "compat=0.10 is not possible: %s", why);
+}
+
+static int snapshots_check(const struct image_writer *w, struct err *e)
+{
+	for (uint32_t i = 0; i < w->img->snapshot_nr; i++) {
+		const struct snapshot_entry *s = &w->img->snapshots[i];
+
+		if (s->vm_state_len > UINT32_MAX)
+			return refuse(e, "a snapshot's machine state is 4 GiB or larger");
+		if (s->has_disk_size && s->disk_size != w->img->header.size)
+			return refuse(e, "the disk of a snapshot has another size than the disk has "
+					 "now");
+	}
+	return 0;
+}
+
+int image_amend_downgrade_check(struct image_writer *w, bool bitmaps_go, const struct watch *watch,
+				struct err *e)
+{
+	const struct header *h = &w->img->header;
+	struct zero_marks z;
+
+	if (h->version < 3)
+		return 0;
+	if (h->refcount_order != 4)
+		return refuse(e, "refcounts have to be 16 bits wide (refcount_bits=16)");
+	if (writer_geom(w)->subclusters)
+		return refuse(e, "the image has extended L2 entries");
+	if (h->incompatible_features & INCOMPATIBLE_DATA_FILE)
+		return refuse(e, "the image has an external data file");
+	if (h->has_bitmaps_ext && !bitmaps_go)
+		return refuse(e, "the image has bitmaps; --force drops them");
+	if (snapshots_check(w, e) < 0 || zero_marks_count(w, watch, &z, e) < 0)
+		return -1;
+	if (h->compression_type != COMPRESSION_ZLIB && z.packed)
+		return refuse(e, "clusters of the disk or of a snapshot are compressed with zstd");
+	if (h->crypt_method == CRYPT_AES && h->backing_name.n && z.marks)
+		return refuse(e, "an image that is encrypted with legacy AES and has a backing file "
+				 "holds clusters that are marked as zeros");
+	return 0;
+}
+
+int image_amend_downgrade(struct image_writer *w, const struct watch *watch, struct err *e)
+{
+	struct zero_marks z;
+
+	if (writer_geom(w)->version < 3)
+		return 0;
+	if (image_amend_downgrade_check(w, false, watch, e) < 0 ||
+	    zero_marks_count(w, watch, &z, e) < 0 || txn_begin(w->txn, KEPT_UP, e) < 0 ||
+	    (z.marks && zero_marks_expand(w, watch, e) < 0))
+		return -1;
+	return header_switch(w, 2, e);
+}

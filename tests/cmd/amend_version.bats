@@ -1,0 +1,176 @@
+# qcow2-amend -o compat=: version 2 becomes 3, and 3 becomes 2, with every byte of the disk and of its
+# snapshots as it was.
+load ../helpers
+load ../images/matrix
+load ../images/damage
+load ../images/resizable
+
+setup() {
+	requires qemu-img qemu-io jq
+	cd "$BATS_TEST_TMPDIR"
+}
+
+sound() {
+	qcow2-check -q t.qcow2
+	qemu-img check -q t.qcow2
+}
+
+version() { peek_be t.qcow2 4 4; }
+
+# same_as WAS: the disk and its snapshots hold what resizable_contents() found before.
+same_as() {
+	rm -f is is.*
+	resizable_contents t.qcow2 is
+	for file in "$1" "$1".*; do
+		[ ! -e "$file" ] || cmp "$file" "is${file#"$1"}"
+	done
+}
+
+refused() {
+	cp t.qcow2 before
+	run --separate-stderr -1 qcow2-amend -o compat=0.10 t.qcow2
+	[[ $stderr == *"$1"* ]]
+	cmp t.qcow2 before
+}
+
+@test "every layout goes to version 2 and back" {
+	local kind
+	for kind in v2 v3 snapshots packed overlay overlay_v2; do
+		echo "$kind"
+		resizable $kind t.qcow2
+		resizable_contents t.qcow2 was
+		qcow2-amend -o compat=1.1 t.qcow2
+		[ "$(version)" -eq 3 ]
+		sound
+		same_as was
+		qemu-io -f qcow2 -c 'write -q -z 100k 40k' -c 'write -q -z -u 1M 64k' t.qcow2
+		resizable_contents t.qcow2 was
+		qcow2-amend -o compat=0.10 t.qcow2
+		[ "$(version)" -eq 2 ]
+		sound
+		same_as was
+		qemu-img info t.qcow2 | grep -q 'compat: 0.10'
+		qemu-io -f qcow2 -c 'write -q -P 9 600k 70k' -c 'write -q -P 8 110k 3k' t.qcow2
+		sound
+		qcow2-amend -o compat=v3 t.qcow2
+		[ "$(version)" -eq 3 ]
+		sound
+		rm -f t.qcow2* was* is*
+	done
+}
+
+@test "zeros over data that a snapshot still has (appendix C 1)" {
+	qemu-img create -q -f qcow2 t.qcow2 1M
+	qemu-io -f qcow2 -c 'write -q -P 5 0 256k' t.qcow2
+	qemu-img snapshot -c first t.qcow2
+	qemu-img snapshot -c second t.qcow2
+	qemu-io -f qcow2 -c 'write -q -z 0 128k' -c 'write -q -z -u 128k 64k' t.qcow2
+	resizable_contents t.qcow2 was
+	qcow2-amend -o compat=0.10 t.qcow2
+	sound
+	same_as was
+}
+
+@test "zeros hide the backing file, in every snapshot, and share their space" {
+	prose base.raw 8388608
+	qemu-img create -q -f qcow2 -o cluster_size=4k,backing_file=base.raw,backing_fmt=raw t.qcow2
+	qemu-io -f qcow2 -c 'write -q -z 0 2M' -c 'write -q -P 1 3M 8k' t.qcow2
+	qemu-img snapshot -c first t.qcow2
+	qemu-io -f qcow2 -c 'write -q -z 3M 4k' -c 'write -q -P 2 1M 8k' t.qcow2
+	qemu-img snapshot -c second t.qcow2
+	qemu-io -f qcow2 -c 'write -q -z 6M 4k' t.qcow2
+	resizable_contents t.qcow2 was
+	local before
+	before=$(stat -c %s t.qcow2)
+	qcow2-amend -o compat=0.10 t.qcow2
+	sound
+	same_as was
+	[ "$(stat -c %s t.qcow2)" -le $((before + 65536)) ]
+	# who writes there copies first
+	qemu-io -f qcow2 -c 'write -q -P 7 64k 1k' -c 'write -q -P 7 200k 12k' t.qcow2
+	sound
+	qemu-io -f qcow2 -c 'read -P 0 0 64k' -c 'read -P 7 64k 1k' -c 'read -P 0 65k 135k' t.qcow2 >io.txt
+	[ -z "$(grep -i fail io.txt)" ]
+	qcow2-convert -f qcow2 -l snapshot.name=first -O raw t.qcow2 is.first
+	cmp was.first is.first
+}
+
+@test "zeros of an encrypted image stay zeros (appendix C 2)" {
+	prose base.raw 1048576
+	printf pass >pass
+	qcow2-create -q -f qcow2 --passphrase-file pass -o encrypt.format=luks,encrypt.iter-time=10,backing_file=base.raw,backing_fmt=raw t.qcow2
+	qemu-io --object secret,id=s,data=pass -c 'write -q -z 0 256k' -c 'write -q -P 3 512k 64k' \
+		--image-opts driver=qcow2,file.filename=t.qcow2,encrypt.key-secret=s
+	qcow2-convert --passphrase-file pass -O raw t.qcow2 was
+	qcow2-amend --passphrase-file pass -o compat=0.10 t.qcow2
+	[ "$(version)" -eq 2 ]
+	qemu-img check -q --object secret,id=s,data=pass \
+		--image-opts driver=qcow2,file.filename=t.qcow2,encrypt.key-secret=s
+	qcow2-check -q t.qcow2
+	qcow2-convert --passphrase-file pass -O raw t.qcow2 is
+	cmp was is
+}
+
+@test "clusters that only snapshots have compressed with zstd keep version 3 (appendix C 3)" {
+	qemu-img create -q -f qcow2 -o compression_type=zstd t.qcow2 1M
+	qcow2-amend -o compat=0.10 t.qcow2
+	sound
+	qemu-img create -q -f qcow2 -o compression_type=zstd t.qcow2 1M
+	qemu-io -f qcow2 -c 'write -q -c -P 5 0 64k' t.qcow2
+	refused zstd
+	qemu-img snapshot -c first t.qcow2
+	qemu-io -f qcow2 -c 'write -q -P 6 0 64k' t.qcow2
+	refused zstd
+}
+
+@test "bitmaps go only with --force, and leave nothing (appendix C 4)" {
+	qemu-img create -q -f qcow2 t.qcow2 1M
+	qemu-io -f qcow2 -c 'write -q -P 5 0 64k' t.qcow2
+	qemu-img bitmap --add t.qcow2 b
+	refused "--force"
+	qcow2-amend --force -o compat=0.10 t.qcow2
+	[ "$(version)" -eq 2 ]
+	sound
+	run qemu-img info t.qcow2
+	[[ $output != *bitmap* ]]
+}
+
+@test "what version 2 does not know is refused" {
+	qemu-img create -q -f qcow2 -o refcount_bits=8 t.qcow2 1M
+	refused refcount_bits=16
+	qcow2-amend -o compat=0.10,refcount_bits=16 t.qcow2
+	[ "$(version)" -eq 2 ]
+	sound
+	qemu-img create -q -f qcow2 -o extended_l2=on t.qcow2 1M
+	refused "extended L2"
+	qemu-img create -q -f qcow2 -o data_file=t.data t.qcow2 1M
+	refused "data file"
+	qemu-img create -q -f qcow2 t.qcow2 1M
+	qemu-img snapshot -c first t.qcow2
+	qemu-img resize -q t.qcow2 2M
+	refused "another size"
+	qemu-img create -q -f qcow2 -o lazy_refcounts=on t.qcow2 1M
+	qcow2-amend -o compat=0.10 t.qcow2
+	sound
+}
+
+@test "snapshots of version 2 learn how long their disks are" {
+	qemu-img create -q -f qcow2 -o compat=0.10 t.qcow2 1M
+	qemu-io -f qcow2 -c 'write -q -P 5 0 64k' t.qcow2
+	qemu-img snapshot -c first t.qcow2
+	qemu-io -f qcow2 -c 'write -q -P 6 0 64k' t.qcow2
+	# as old writers left them: no extra data
+	local at
+	at=$(snapshots_at t.qcow2)
+	[ "$(peek_be t.qcow2 $((at + 36)) 4)" -ge 16 ]
+	poke_be t.qcow2 $((at + 36)) 4 0
+	dd if=t.qcow2 of=rest bs=1 skip=$((at + 40 + 24)) count=6 status=none
+	dd if=rest of=t.qcow2 bs=1 seek=$((at + 40)) conv=notrunc status=none
+	qcow2-amend -o compat=1.1 t.qcow2
+	sound
+	qemu-io -f qcow2 -c 'read -P 6 0 64k' t.qcow2 >io.txt
+	qcow2-convert -f qcow2 -l snapshot.name=first -O raw t.qcow2 is
+	qemu-io -f raw -c 'read -P 5 0 64k' -c 'read -P 0 64k 960k' is >>io.txt
+	[ -z "$(grep -i fail io.txt)" ]
+	[ "$(peek_be t.qcow2 $(($(snapshots_at t.qcow2) + 36)) 4)" -ge 24 ]
+}
