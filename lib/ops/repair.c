@@ -53,8 +53,21 @@ int repair_begin_write(struct repair *r, struct err *e)
 	return header_write(r, HEADER_FEATURES, e);
 }
 
+bool repair_may_edit(const struct repair *r, uint64_t host, enum walk_what what)
+{
+	struct check *c = (struct check *)&r->check; /* sorts its list when first asked */
+	uint64_t cluster = check_cluster(c, host);
+
+	/* The first one that came for it has it; L1 tables come late, and L2 tables last. */
+	return cluster < c->clusters && bit_at(c->metadata, cluster) &&
+	       check_claimed_by(c, cluster) == what;
+}
+
 int repair_write(struct repair *r, uint64_t off, const void *bytes, size_t n, struct err *e)
 {
+	/* The header is changed by those who know that it is one. */
+	if (off < geom_cluster_size(&r->geom))
+		return err_set(e, ERR_CORRUPT, "a table lies on the header");
 	if (repair_begin_write(r, e) < 0)
 		return -1;
 	return bytes_write(r, off, bytes, n, e);

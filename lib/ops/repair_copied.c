@@ -52,7 +52,8 @@ static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
 		uint64_t cluster;
 		bool copied = f.value & ENTRY_COPIED;
 
-		if (!f.value || !walk_l2_followed(c->walk, f.value, &f.host))
+		if (!f.value || !walk_l2_followed(c->walk, f.value, &f.host) ||
+		    !repair_may_edit(s->repair, f.place, WALK_L1_TABLE))
 			continue;
 		cluster = check_cluster(c, f.host);
 		if (check_count_unknown(c, cluster) || (c->stored.low[cluster] == 1) == copied)
@@ -94,7 +95,8 @@ static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 	uint64_t size = geom_cluster_size(c->geom);
 	struct l2_run r;
 
-	if (!t->active_times || check_found_foreign(c, t->host))
+	if (!t->active_times || check_found_foreign(c, t->host) ||
+	    !repair_may_edit(s->repair, t->host, WALK_L2_TABLE))
 		return 0;
 	memcpy(s->table.bytes, t->bytes, size);
 	s->table.host = t->host;

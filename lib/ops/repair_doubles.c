@@ -188,6 +188,7 @@ static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
 		uint64_t raw = be64_get(p->bytes + i * UINT64_C(8));
 
 		if (raw && walk_l2_followed(d->repair->check.walk, raw, &host) &&
+		    repair_may_edit(d->repair, p->place + i * UINT64_C(8), WALK_L1_TABLE) &&
 		    l1_entry_settle(d, p, i, host, e) < 0)
 			return -1;
 	}
@@ -276,6 +277,8 @@ static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 	struct repair_table table = { .host = t->host, .bytes = d->bytes + 2 * size };
 	struct l2_run run;
 
+	if (!repair_may_edit(d->repair, t->host, WALK_L2_TABLE))
+		return 0;
 	memcpy(table.bytes, t->bytes, size);
 	for (uint32_t from = 0; l2_run_next(&c->scan, t->bytes, from, &run);
 	     from = run.idx + run.nr)

@@ -137,12 +137,15 @@ static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
 
 	for (uint32_t i = 0; i < p->nr; i++) {
 		uint64_t raw = be64_get(p->bytes + i * UINT64_C(8));
-		uint64_t want = raw ? l1_repaired(s, p, i) : 0;
+		uint64_t place = p->place + i * UINT64_C(8), want = raw;
+
+		if (raw && repair_may_edit(s->repair, place, WALK_L1_TABLE))
+			want = l1_repaired(s, p, i);
 
 		if (want == raw)
 			continue;
 		be64_put(bytes, want);
-		if (repair_write(s->repair, p->place + i * UINT64_C(8), bytes, sizeof bytes, e) < 0)
+		if (repair_write(s->repair, place, bytes, sizeof bytes, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -153,7 +156,8 @@ static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 	struct tables *s = arg;
 	struct repair *r = s->repair;
 
-	if (check_found_foreign(&r->check, t->host))
+	if (check_found_foreign(&r->check, t->host) ||
+	    !repair_may_edit(r, t->host, WALK_L2_TABLE))
 		return 0;
 	memcpy(s->bytes, t->bytes, geom_cluster_size(&r->geom));
 	return repair_l2_table(r, t, s->bytes, e);

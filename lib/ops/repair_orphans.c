@@ -109,12 +109,15 @@ static int entry_point(struct back *b, struct err *e)
 /* The active L1 entry as it stands. */
 static int slot_read(struct repair *r, uint32_t idx, uint64_t *raw, struct err *e)
 {
+	uint64_t place = r->header.l1_table_off + idx * UINT64_C(8);
 	uint8_t bytes[8];
 
 	if (idx >= r->header.l1_size)
 		return err_set(e, ERR_INVALID, "there is no L1 entry %" PRIu32, idx);
-	if (file_read_padded(r->file, r->header.l1_table_off + idx * UINT64_C(8), bytes,
-			     sizeof bytes, NULL, e) < 0)
+	if (!repair_may_edit(r, place, WALK_L1_TABLE))
+		return err_set(e, ERR_INVALID, "L1 entry %" PRIu32 " lies on another structure",
+			       idx);
+	if (file_read_padded(r->file, place, bytes, sizeof bytes, NULL, e) < 0)
 		return -1;
 	*raw = be64_get(bytes);
 	return 0;
@@ -325,7 +328,8 @@ static int zeroed_guess(struct repair *r, struct err *e)
 		const struct zeroed_table *z = &r->orphans.zeroed[i];
 
 		/* One that a snapshot shares would change it. */
-		if (z->clusters && check_stored(&r->check, check_cluster(&r->check, z->host)) == 1 &&
+		if (z->clusters && repair_may_edit(r, z->host, WALK_L2_TABLE) &&
+		    check_stored(&r->check, check_cluster(&r->check, z->host)) == 1 &&
 		    zeroed_fill(r, z, &leak, e) < 0)
 			return -1;
 	}
