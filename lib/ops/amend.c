@@ -150,7 +150,7 @@ static int size_change(const struct spec *s, const struct amend_options *o, stru
 typedef int change_fn(struct image_writer *w, const struct amend_options *o, struct err *e);
 typedef struct disk *open_fn(const struct spec *s, const struct disk_options *o, struct err *e);
 
-static int change_with(open_fn *open, const struct spec *s, const struct amend_options *o,
+static int change_with(open_fn *opens, const struct spec *s, const struct amend_options *o,
 		       change_fn *make, struct err *e)
 {
 	const struct disk_options how = {
@@ -158,7 +158,7 @@ static int change_with(open_fn *open, const struct spec *s, const struct amend_o
 		.write_flags = o->write_flags,
 		.listener = o->listener,
 	};
-	struct disk *d = open(s, &how, e);
+	struct disk *d = opens(s, &how, e);
 	struct image_writer *w = d ? image_writer_new(d, o->listener, o->watch, e) : NULL;
 	int ret = w ? make(w, o, e) : -1;
 
