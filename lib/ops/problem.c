@@ -71,8 +71,7 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "the bits are cleared",
 	    "L2 entry has reserved bits set"),
 	ROW(L2_ENTRY_ZERO_V2, "l2-entry-zero-v2", CORRUPTION, ALL,
-	    "the flag is cleared where there is data; else the entry becomes what "
-	    "reads as zeros in this version",
+	    "the flag is cleared",
 	    "zero flag in a version 2 image"),
 	ROW(L2_ENTRY_UNALIGNED, "l2-entry-unaligned", CORRUPTION, ALL,
 	    "the low bits are cleared if that leads to a cluster that nobody else "

@@ -182,6 +182,20 @@ finds_all() {
 		<(sed -n '/^\.Ss Kinds/,/^\.Sh/s/^\.It Cm //p' "$TESTS_DIR/../man/qcow2-check.1" | sort)
 }
 
+@test "the manual says what a repair does about each kind, or that it is left to a person" {
+	local section kind level
+	section=$(sed -n '/^\.Ss What a repair/,/^\.Sh/p' "$TESTS_DIR/../man/qcow2-check.1")
+	while read -r kind level; do
+		echo "$kind $level"
+		if [ "$level" = NONE ]; then
+			grep -qE "^\.Cm $kind( |$)" <<<"$section"
+		else
+			grep -qE "^\.It Cm (.* )?$kind( |$)" <<<"$section"
+		fi
+	done < <(sed -n '/, NOTE,/d; s/^\tROW([A-Z0-9_]*, "\([a-z0-9-]*\)", [A-Z_]*, \([A-Z]*\),.*/\1 \2/p' \
+		"$TESTS_DIR/../lib/ops/problem.c")
+}
+
 @test "details tell what, where, whose and how much" {
 	damaged_copied_data__false_claim t.qcow2
 	run --separate-stderr qcow2-check --output=json --details t.qcow2
