@@ -100,6 +100,7 @@ void check_end(struct check *c)
 	free(c->block);
 	free(c->metadata);
 	free(c->crossed);
+	free(c->overlapped);
 	free(c->refcounts);
 	free(c->claims);
 	free(c->foreign);

@@ -99,10 +99,19 @@ int check_cross(struct check *c, uint64_t cluster, enum walk_what what, struct e
 	c->refcounts_crossed += is_refcounts(what) || bit_at(c->refcounts, cluster);
 	if (!c->crossed)
 		c->crossed = calloc(c->clusters / 8 + 1, 1);
-	if (!c->crossed)
+	if (!c->overlapped)
+		c->overlapped = calloc(c->clusters / 8 + 1, 1);
+	if (!c->crossed || !c->overlapped)
 		return err_nomem(e);
 	bit_set(c->crossed, cluster);
+	if (what != WALK_GUEST_DATA)
+		bit_set(c->overlapped, cluster);
 	return 0;
+}
+
+bool check_is_overlapped(const struct check *c, uint64_t cluster)
+{
+	return c->overlapped && bit_at(c->overlapped, cluster);
 }
 
 bool check_is_crossed(const struct check *c, uint64_t cluster)

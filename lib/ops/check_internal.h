@@ -32,6 +32,7 @@ struct check {
 
 	uint8_t *metadata; /* bit per cluster: some metadata structure uses it */
 	uint8_t *crossed;  /* bit per cluster: a finding about two uses was made; or NULL */
+	uint8_t *overlapped; /* the same for two metadata structures; or NULL */
 	uint8_t *refcounts; /* bit per cluster: the refcount table or a block uses it */
 	uint64_t refcounts_crossed; /* findings about two uses, one of them refcounts */
 	struct check_claim *claims;
@@ -104,6 +105,7 @@ enum walk_what check_claimed_by(struct check *c, uint64_t cluster);
  * that they don't go together. */
 int check_cross(struct check *c, uint64_t cluster, enum walk_what what, struct err *e);
 bool check_is_crossed(const struct check *c, uint64_t cluster);
+bool check_is_overlapped(const struct check *c, uint64_t cluster);
 const char *check_what_text(enum walk_what what);
 
 /* --- check_foreign.c --- */

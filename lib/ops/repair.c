@@ -60,7 +60,7 @@ bool repair_may_edit(const struct repair *r, uint64_t host, enum walk_what what)
 
 	/* The first one that came for it has it; L1 tables come late, and L2 tables last. */
 	return cluster < c->clusters && bit_at(c->metadata, cluster) &&
-	       check_claimed_by(c, cluster) == what;
+	       !check_is_crossed(c, cluster) && check_claimed_by(c, cluster) == what;
 }
 
 int repair_write(struct repair *r, uint64_t off, const void *bytes, size_t n, struct err *e)

@@ -277,7 +277,8 @@ static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 	struct repair_table table = { .host = t->host, .bytes = d->bytes + 2 * size };
 	struct l2_run run;
 
-	if (!repair_may_edit(d->repair, t->host, WALK_L2_TABLE))
+	/* Data that lie on the table have their copies when it is changed. */
+	if (check_is_overlapped(c, check_cluster(c, t->host)))
 		return 0;
 	memcpy(table.bytes, t->bytes, size);
 	for (uint32_t from = 0; l2_run_next(&c->scan, t->bytes, from, &run);

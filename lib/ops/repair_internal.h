@@ -41,7 +41,8 @@ int repair_write(struct repair *r, uint64_t off, const void *bytes, size_t n,
 		 struct err *e) MUST_CHECK;
 int repair_flush(struct repair *r, struct err *e) MUST_CHECK;
 /* Whether a table, WALK_L1_TABLE or WALK_L2_TABLE, has the cluster at `host` for itself: what lies on
- * another structure is no table, and to mend its entries would be to break that one. */
+ * another structure is no table, and to mend its entries would be to break that one; nor while guest
+ * data lie there, too, which would lose its bytes. */
 bool repair_may_edit(const struct repair *r, uint64_t host, enum walk_what what);
 /* Fields of r->header were changed: they reach the file, in its first sector, durably. All else is
  * durable before. */
