@@ -146,8 +146,9 @@ static int place_check(struct walk *w, struct err *e)
 		f.bad = WALK_BAD_ALIGNMENT;
 		return walk_report(w, &f, e);
 	}
-	/* One entry at least must be there. */
-	if (h->nb_snapshots && !walk_in_file(w, h->snapshots_off, FIXED_BYTES)) {
+	/* One entry at least must be there, and behind the header. */
+	if (h->nb_snapshots &&
+	    (!h->snapshots_off || !walk_in_file(w, h->snapshots_off, FIXED_BYTES))) {
 		f.bad = WALK_BAD_RANGE;
 		return walk_report(w, &f, e);
 	}
