@@ -287,11 +287,13 @@ static int range_settle(struct pass *p, struct impact_owner *o, struct impact_ra
 		return 0;
 	r.len = end - r.guest;
 	if (last && last->how < r.how && last_end > r.guest) {
+		/* The last one may be what such a one has left, and begin behind this one. */
 		rest = *last;
-		rest.guest = end;
-		rest.len = last_end > end ? last_end - end : 0;
-		last->len = r.guest - last->guest;
-		if (!last->len) {
+		rest.guest = MAX(end, last->guest);
+		rest.len = last_end > rest.guest ? last_end - rest.guest : 0;
+		if (r.guest > last->guest) {
+			last->len = r.guest - last->guest;
+		} else {
 			out->range_nr--;
 			o->nr--;
 		}
