@@ -176,14 +176,18 @@ specific() { qemu-img info --output=json t.qcow2 | jq -r ".[\"format-specific\"]
 
 @test "an image in use is left alone" {
 	qcow2-create -q -f qcow2 t.qcow2 1M
-	coproc HOLDER { exec qemu-io -f qcow2 t.qcow2; }
-	local i in=${HOLDER[1]} pid=$HOLDER_PID
-	for ((i = 0; i < 100; i++)); do
-		qemu-img info t.qcow2 > info.txt 2>&1 || break
+	mkfifo hold
+	qemu-io -f qcow2 t.qcow2 <hold >holder.out 2>&1 &
+	local i holder=$!
+	exec 7>hold
+	echo length >&7
+	for ((i = 0; i < 200; i++)); do
+		! grep -q MiB holder.out || break
 		sleep 0.05
 	done
+	grep -q MiB holder.out
 	run --separate-stderr -1 qcow2-amend -o lazy_refcounts=on t.qcow2
 	[[ $stderr == *"lock"* ]]
-	echo quit >&"$in"
-	wait "$pid"
+	exec 7>&-
+	wait "$holder"
 }

@@ -82,17 +82,21 @@ KINDS="refcount_too_low leaked_cluster refcount_entry_reserved copied_data l2_en
 	[[ $stderr == *"not an undo file"* ]]
 	cmp t.qcow2 was
 	# an image in use gets no undo file
-	coproc HOLDER { exec qemu-io -f qcow2 t.qcow2; }
-	local i in=${HOLDER[1]} pid=$HOLDER_PID
-	for ((i = 0; i < 100; i++)); do
-		qemu-img info t.qcow2 >info.txt 2>&1 || break
+	mkfifo hold
+	qemu-io -f qcow2 t.qcow2 <hold >holder.out 2>&1 &
+	local i holder=$!
+	exec 7>hold
+	echo length >&7
+	for ((i = 0; i < 200; i++)); do
+		! grep -q MiB holder.out || break
 		sleep 0.05
 	done
+	grep -q MiB holder.out
 	run --separate-stderr -1 qcow2-check -r all --undo undo t.qcow2
 	[[ $stderr == *lock* ]]
 	[ ! -e undo ]
-	echo quit >&"$in"
-	wait "$pid"
+	exec 7>&-
+	wait "$holder"
 	# another image, and one that was changed since
 	cp was t.qcow2
 	qcow2-check -q -r all --undo undo t.qcow2 2>err.txt
