@@ -1,4 +1,5 @@
 /* Clusters that are marked as zeros, for a version that has no such mark (16). */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,27 @@ static int table_replace(struct expand *x, const struct walk_l2_table *t, uint64
 	return txn_is_full(x->w->txn) ? txn_commit(x->w->txn, e) : 0;
 }
 
+/* What is behind a mark is given up later on: it has to be there, counted, and no metadata. */
+static int mark_check(struct expand *x, const struct walk_l2_table *t, uint64_t i,
+		      const struct l2_entry *entry, struct err *e)
+{
+	bool bad = l2_entry_unreadable(x->geom, entry);
+	uint64_t count = 0;
+
+	if (!bad && entry->has_host) {
+		bad = !table_cache_reaches(x->w->img->tables, entry->host) ||
+		      txn_is_metadata(x->w->txn, entry->host, 1);
+		if (!bad && txn_refcount(x->w->txn, entry->host, &count, e) < 0)
+			return -1;
+		bad |= count < t->times;
+	}
+	return bad ? err_set(e, ERR_CORRUPT,
+			     "entry %" PRIu64 " of the L2 table at %#" PRIx64
+			     " leads to %#" PRIx64 ", which it can't own; run check -r all",
+			     i, t->host, entry->host)
+		   : 0;
+}
+
 static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 {
 	struct expand *x = arg;
@@ -87,7 +109,11 @@ static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 
 		if (x->count) {
 			x->count->packed += entry.packed;
-			x->count->marks += !entry.packed && entry.zero;
+			if (entry.packed || !entry.zero)
+				continue;
+			x->count->marks++;
+			if (mark_check(x, t, i, &entry, e) < 0)
+				return -1;
 		} else if (!entry.packed && entry.zero) {
 			first = MIN(first, i);
 			end = i + 1;

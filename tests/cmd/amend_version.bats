@@ -174,3 +174,20 @@ refused() {
 	[ -z "$(grep -i fail io.txt)" ]
 	[ "$(peek_be t.qcow2 $(($(snapshots_at t.qcow2) + 36)) 4)" -ge 24 ]
 }
+
+@test "marks over clusters that can't be theirs are refused, and nothing is changed" {
+	local raw l2
+	qemu-img create -q -f qcow2 -o cluster_size=4k made.qcow2 1M
+	qemu-io -f qcow2 -c 'write -q -P 1 0 64k' -c 'write -q -z 0 8k' made.qcow2
+	l2=$(($(peek_be made.qcow2 "$(peek_be made.qcow2 40 8)" 8) & 0xfffffffffffe00))
+	# behind the file's end, not aligned, free, reserved bits, refcounts
+	for raw in 8000ffffffff0001 8000000000005201 8000000000080001 80fffffffffff001 \
+		8000000000001001; do
+		cp made.qcow2 t.qcow2
+		poke t.qcow2 "$l2" $raw
+		refused "can't own"
+	done
+	cp made.qcow2 t.qcow2
+	qcow2-amend -o compat=0.10 t.qcow2
+	sound
+}
