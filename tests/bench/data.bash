@@ -11,6 +11,7 @@
 #	with.qcow2       mapped.qcow2 with a snapshot "a"
 #	lost.qcow2       mapped.qcow2 with its refcount table zeroed
 #	leaky.qcow2      LEAKY_BLOCKS x 32768 clusters of 64 KiB, all of them counted, few in use
+#	zeros.qcow2      ZEROS_MIB of marks that say zeros, clusters of 4 KiB, over under.raw
 #	over.qcow2       overlay of base.qcow2 (OVER_SIZE of noise), 64 KiB written every 330 KiB
 
 data_make() {	# FILE: makes it unless it is there
@@ -30,6 +31,7 @@ data_make() {	# FILE: makes it unless it is there
 	lost.qcow2)      data_make mapped.qcow2 && mkdir -p "$DATA_DIR/tmp.$$" &&
 				 data_lost "$DATA_DIR/tmp.$$/$1" ;;
 	leaky.qcow2)     data_leaky "$DATA_DIR/tmp.$$/$1" ;;
+	zeros.qcow2)     data_zeros "$DATA_DIR/tmp.$$/$1" ;;
 	mapped-4k.qcow2) data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_4K_SIZE" 4k ;;
 	scattered.qcow2) data_scattered "$DATA_DIR/tmp.$$/$1" ;;
 	base.qcow2)      data_base "$DATA_DIR/tmp.$$/$1" ;;
@@ -147,10 +149,20 @@ data_over() {
 		qemu-img rebase -u -b base.qcow2 -F qcow2 "$1"
 }
 
+# Marks that say zeros, ZEROS_MIB of them in clusters of 4 KiB, over a backing file.
+data_zeros() {
+	qemu-img create -q -f raw "$DATA_DIR/under.raw" 4M &&
+		qemu-img create -q -f qcow2 -o cluster_size=4k "$1" "${ZEROS_MIB}M" &&
+		for ((at = 0; at < ZEROS_MIB; at += 977)); do
+			echo "write -q -z ${at}M $((ZEROS_MIB - at < 977 ? ZEROS_MIB - at : 977))M"
+		done | qemu-io -f qcow2 "$1" > /dev/null &&
+		qemu-img rebase -u -b under.raw -F raw "$1"
+}
+
 # What a row changes in place, in a directory of its own, and on the disk.
 data_prepare() {	# ROW DIR
 	case $1 in
-	commit | rebase | resize | convert-n | snapshot-* | repair-*) mkdir -p "$2" ;;
+	commit | rebase | resize | convert-n | snapshot-* | repair-* | amend-*) mkdir -p "$2" ;;
 	esac || return
 	case $1 in
 	commit)    cp --sparse=always "$DATA_DIR"/{base,over}.qcow2 "$2/" ;;
@@ -161,6 +173,8 @@ data_prepare() {	# ROW DIR
 	snapshot-*) cp --sparse=always "$DATA_DIR/with.qcow2" "$2/" ;;
 	repair-refcounts) cp --sparse=always "$DATA_DIR/lost.qcow2" "$2/" ;;
 	repair-leaks) cp --sparse=always "$DATA_DIR/leaky.qcow2" "$2/" ;;
+	amend-down) cp "$DATA_DIR/zeros.qcow2" "$2/" &&
+			   cp --sparse=always "$DATA_DIR/under.raw" "$2/" ;;
 	convert-n) qemu-img create -q -f qcow2 "$2/t.qcow2" "$(stat -c %s "$DATA_DIR/disk.raw")" ;;
 	*)         return 0 ;;
 	esac && sync "$2"/*
@@ -171,11 +185,11 @@ data_sizes() {	# quick|full
 	case $1 in
 	quick)
 		DATA_MIB=${BENCH_MIB:-192}
-		MAPPED_SIZE=128G MAPPED_4K_SIZE=4G SCATTERED_NR=6000 LEAKY_BLOCKS=4 OVER_SIZE=$((64 << 20))
+		MAPPED_SIZE=128G MAPPED_4K_SIZE=4G SCATTERED_NR=6000 LEAKY_BLOCKS=4 OVER_SIZE=$((64 << 20)) ZEROS_MIB=200
 		;;
 	full)
 		DATA_MIB=${BENCH_MIB:-1536}
-		MAPPED_SIZE=2T MAPPED_4K_SIZE=64G SCATTERED_NR=60000 LEAKY_BLOCKS=31 OVER_SIZE=$((1 << 30))
+		MAPPED_SIZE=2T MAPPED_4K_SIZE=64G SCATTERED_NR=60000 LEAKY_BLOCKS=31 OVER_SIZE=$((1 << 30)) ZEROS_MIB=3908
 		;;
 	esac
 }
