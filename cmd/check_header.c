@@ -1,0 +1,174 @@
+#include "cmd/check_header.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/check_report.h"
+#include "cmd/common.h"
+#include "ops/rebuild_header.h"
+#include "out/emit.h"
+
+static int wanted, apply;
+static const char *size;
+
+struct poptOption check_header_options[] = {
+	{ "rebuild-header", 0, POPT_ARG_NONE, &wanted, 0,
+	  "propose a header for an image that lost it", NULL },
+	{ "size", 0, POPT_ARG_STRING, &size, 0, "the size of the disk", "SIZE" },
+	{ "apply", 0, POPT_ARG_NONE, &apply, 0, "write the header", NULL },
+	POPT_TABLEEND
+};
+
+bool check_header_wanted(const struct cmd *c, bool other)
+{
+	if (!wanted && (size || apply))
+		cmd_usage(c, "--size and --apply need --rebuild-header");
+	if (wanted && other)
+		cmd_usage(c, "--rebuild-header can't go with --repair, --dry-run, --undo-apply, "
+			     "--deep or --details");
+	return wanted;
+}
+
+static const char *const source_words[] = {
+	[REBUILD_OLD] = "old-header",	     [REBUILD_FOUND] = "found",
+	[REBUILD_SNAPSHOT] = "snapshot",     [REBUILD_TOLD] = "told",
+	[REBUILD_ASSUMED] = "assumed",
+};
+
+static const char *const trust_words[] = {
+	[REBUILD_CERTAIN] = "certain",
+	[REBUILD_LIKELY] = "likely",
+	[REBUILD_DOUBTFUL] = "doubtful",
+};
+
+static const struct {
+	const char *key, *text;
+} fields[REBUILD_FIELDS] = {
+	[REBUILD_VERSION] = { "version", "version" },
+	[REBUILD_CLUSTER_SIZE] = { "cluster-size", "cluster size" },
+	[REBUILD_SIZE] = { "virtual-size", "virtual size" },
+	[REBUILD_REFCOUNTS] = { "refcounts", "refcounts" },
+	[REBUILD_L1] = { "l1-table", "L1 table" },
+	[REBUILD_SNAPSHOTS] = { "snapshots", "snapshots" },
+	[REBUILD_FEATURES] = { "features", "features" },
+	[REBUILD_NAMES] = { "names", "backing file, extensions" },
+};
+
+static void header_emit(struct emit *out, const struct rebuild *r)
+{
+	const struct header *h = &r->header;
+
+	emit_integer(out, "version", "version", h->version);
+	emit_integer(out, "cluster-size", "cluster size", UINT64_C(1) << h->cluster_bits);
+	emit_size(out, "virtual-size", "virtual size", h->size);
+	if (!r->intact) {
+		emit_size(out, "mapped-end", "the disk is mapped up to", r->mapped_end);
+		emit_size(out, "size-max", "the L1 table has room for", r->room_end);
+	}
+	emit_integer(out, "refcount-bits", "refcount bits", UINT64_C(1) << h->refcount_order);
+	emit_integer(out, "refcount-table-offset", "refcount table at", h->refcount_table_off);
+	emit_integer(out, "refcount-table-clusters", "refcount table clusters",
+		     h->refcount_table_clusters);
+	emit_integer(out, "l1-offset", "L1 table at", h->l1_table_off);
+	emit_integer(out, "l1-entries", "L1 entries", h->l1_size);
+	emit_integer(out, "snapshots", "snapshots", h->nb_snapshots);
+	if (h->nb_snapshots)
+		emit_integer(out, "snapshots-offset", "snapshot table at", h->snapshots_off);
+	emit_bool(out, "extended-l2", "extended L2",
+		  h->incompatible_features & INCOMPATIBLE_EXTENDED_L2);
+	emit_string(out, "compression-type", "compression type",
+		    h->compression_type == COMPRESSION_ZSTD ? "zstd" : "zlib");
+	if (h->backing_name.n)
+		emit_bytes(out, "backing-filename", "backing file", h->backing_name.p,
+			   h->backing_name.n);
+	else if (*r->text_left)
+		emit_string(out, "text-left", "text left, perhaps a backing file's name",
+			    r->text_left);
+}
+
+static void sources_emit(struct emit *out, const struct rebuild *r)
+{
+	emit_begin(out, "sources", "known from");
+	for (unsigned i = 0; i < REBUILD_FIELDS; i++)
+		emit_string(out, fields[i].key, fields[i].text, source_words[r->source[i]]);
+	emit_end(out);
+}
+
+static void rebuild_print(const char *name, const struct rebuild *r)
+{
+	struct emit out = emit_over(stdout, cmd_flags.json);
+
+	if (cmd_flags.quiet && !cmd_flags.json)
+		return;
+	emit_begin(&out, NULL, NULL);
+	emit_string(&out, "filename", "image", name);
+	emit_bool(&out, "intact", "header intact", r->intact);
+	header_emit(&out, r);
+	if (!r->intact)
+		sources_emit(&out, r);
+	emit_string(&out, "confidence", "confidence", trust_words[r->trust]);
+	emit_integer(&out, "headers-checked", "headers checked", r->tried);
+	emit_integer(&out, "rivals", "others as good", r->rivals);
+	emit_integer(&out, "corruptions", "errors with this header", r->check.corruptions);
+	emit_integer(&out, "leaks", "leaked clusters with this header", r->check.leaks);
+	emit_integer(&out, "check-errors", "check errors with this header", r->check.check_errors);
+	emit_bool(&out, "written", "written", r->written);
+	emit_end(&out);
+}
+
+static void advise(const struct rebuild *r)
+{
+	if (r->intact)
+		cmd_note("the header is sound: there is nothing to rebuild");
+	else if (r->source[REBUILD_SIZE] == REBUILD_ASSUMED)
+		cmd_warn("nothing tells how large the disk is: it is made as large as the tables in "
+			 "use map; say it with --size");
+	if (!r->intact && r->source[REBUILD_NAMES] == REBUILD_ASSUMED)
+		cmd_warn("the header named the backing file, if there was one, and bitmaps: they are "
+			 "not known");
+	if (!r->intact && r->trust == REBUILD_DOUBTFUL)
+		cmd_warn("even with this header the image has errors: see --repair");
+}
+
+static int request_parse(const char *name, struct spec *s, struct rebuild_options *o,
+			 struct err *e)
+{
+	if (operand_spec(s, name, "qcow2", e) < 0)
+		return -1;
+	if (o->apply && (s->read_only || s->force_share))
+		return err_set(e, ERR_INVALID, "--apply writes to the image: it can't go with "
+					       "read-only=on or -U (force-share=on)");
+	o->has_size = size;
+	return size ? size_from_text("disk size", size, &o->size, e) : 0;
+}
+
+int check_header_rebuild(const struct cmd *c, const char *name, const struct cache_mode *cache,
+			 const char *undo)
+{
+	if (undo && !apply)
+		cmd_usage(c, "--undo needs --apply");
+	struct rebuild_options o = { .apply = apply, .undo = undo, .watch = cmd_watch(2) };
+	struct rebuild r = { 0 };
+	struct spec s = { 0 };
+	struct err e = ERR_INIT;
+	int ret = request_parse(name, &s, &o, &e);
+
+	o.write_flags = (cache->sync_writes ? FILE_SYNC_WRITES : 0) |
+			(cache->no_flush || s.no_flush ? FILE_NO_FLUSH : 0);
+	s.direct = s.direct || cache->direct;
+	if (ret == 0)
+		ret = rebuild_header(&s, &o, &cmd_listener, &r, &e);
+	signals_watch_end(ret == 0);
+	if (ret == 0) {
+		rebuild_print(name, &r);
+		advise(&r);
+	} else {
+		cmd_error_of(&e);
+	}
+	int status = ret < 0 ? STATUS_FAILED : check_status_of(&r.check);
+
+	rebuild_fini(&r);
+	spec_fini(&s);
+	return status;
+}

@@ -1,0 +1,389 @@
+#include "ops/rebuild_header.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "io/file_plan.h"
+#include "io/file_undo.h"
+#include "ops/rebuild_internal.h"
+
+/* Tables mostly lie near the start. What is there is tried before all is read. */
+#define SCAN_FIRST (UINT64_C(64) << 20)
+#define TRIES_MAX  64
+
+struct search {
+	const struct spec *spec;
+	const struct rebuild_options *options;
+	struct rebuild_scan scan;
+	uint8_t *old; /* the beginning of the file */
+	size_t old_n;
+	struct rebuild *best; /* bytes NULL: none yet */
+	unsigned tried;
+};
+
+void rebuild_fini(struct rebuild *r)
+{
+	free(r->bytes);
+	r->bytes = NULL;
+}
+
+/* --- judging --- */
+
+static uint64_t errors_of(const struct check_result *c)
+{
+	return c->corruptions + c->check_errors;
+}
+
+static uint64_t data_bytes(const struct rebuild *r)
+{
+	return r->check.allocated_clusters << r->header.cluster_bits;
+}
+
+/* A header that leads to nothing contradicts little: any other is better. What is leaked is not
+ * explained, which says as much against a header as an error does. */
+static bool is_better(const struct rebuild *a, const struct rebuild *b)
+{
+	uint64_t a_bad = errors_of(&a->check) + a->check.leaks;
+	uint64_t b_bad = errors_of(&b->check) + b->check.leaks;
+
+	if (!a->mapped_end != !b->mapped_end && !a->intact && !b->intact)
+		return a->mapped_end;
+	/* Without refcounts everything is an error: who explains more of the file is right. */
+	if (!a->header.refcount_table_clusters && !b->header.refcount_table_clusters &&
+	    data_bytes(a) != data_bytes(b))
+		return data_bytes(a) > data_bytes(b);
+	return a_bad != b_bad ? a_bad < b_bad : errors_of(&a->check) < errors_of(&b->check);
+}
+
+static bool is_clean(const struct rebuild *r)
+{
+	return r->bytes && !errors_of(&r->check) && !r->check.leaks;
+}
+
+/* The check of the image as it would be. *opens: whether it can be looked at. */
+static int header_try(struct search *s, const struct rebuild *r, struct check_result *result,
+		      bool *opens, struct err *e)
+{
+	struct check_options o = { .watch = s->options->watch };
+	struct file *f = file_open(s->spec->path, spec_file_flags(s->spec), e);
+	struct err why = ERR_INIT;
+
+	*opens = false;
+	if (f)
+		f = file_plan_new(f, e);
+	if (!f)
+		return -1;
+	if (file_write_at(f, 0, r->bytes, r->len, e) < 0) {
+		file_drop(f);
+		return -1;
+	}
+	struct image *img = image_open(f, NULL, IMAGE_CHECK | IMAGE_NO_LOCK | IMAGE_NO_DATA_FILE,
+				       NULL, &why);
+
+	if (img && check_image(img, &o, result, &why) == 0)
+		*opens = true;
+	image_close(img);
+	if (why.code != ERR_STOPPED && why.code != ERR_NOMEM)
+		return 0;
+	*e = why;
+	return -1;
+}
+
+/* Takes r, with its bytes, if it is the best so far. */
+static int rebuild_judge(struct search *s, struct rebuild *r, struct err *e)
+{
+	bool opens;
+	int ret = s->tried < TRIES_MAX ? header_try(s, r, &r->check, &opens, e) : 0;
+
+	if (s->tried++ >= TRIES_MAX || ret < 0 || !opens) {
+		rebuild_fini(r);
+		return ret;
+	}
+	if (s->best->bytes && !is_better(r, s->best)) {
+		s->best->rivals += !is_better(s->best, r) &&
+				   (r->len != s->best->len ||
+				    memcmp(r->bytes, s->best->bytes, r->len) != 0);
+		rebuild_fini(r);
+		return 0;
+	}
+	rebuild_fini(s->best);
+	*s->best = *r;
+	return 0;
+}
+
+/* Makes the bytes of a header, and judges them. */
+static int rebuild_encode(struct search *s, struct rebuild *r, struct err *e)
+{
+	struct err why = ERR_INIT;
+
+	r->len = (size_t)1 << r->header.cluster_bits;
+	r->bytes = malloc(r->len);
+	if (!r->bytes)
+		return err_nomem(e);
+	if (header_encode(r->bytes, &r->header, &why) == 0 &&
+	    header_decode(r->bytes, r->len, &r->header, &why) == 0)
+		return rebuild_judge(s, r, e);
+	rebuild_fini(r);
+	return 0;
+}
+
+/* --- proposals --- */
+
+static uint64_t snapshot_size(const struct rebuild_snapshots *t, const struct geom *g,
+			      const struct rebuild_l1 *l1)
+{
+	bool fits = t->disk_size && t->disk_size <= FILE_OFFSET_MAX &&
+		    t->disk_size + geom_cluster_size(g) > l1->mapped_end &&
+		    geom_l1_entries(g, t->disk_size) <= l1->room;
+
+	return fits ? t->disk_size : 0;
+}
+
+static bool size_propose(const struct search *s, struct rebuild *r, const struct geom *g,
+			 const struct rebuild_l1 *l1, const struct rebuild_snapshots *t)
+{
+	const struct rebuild_options *o = s->options;
+	uint64_t span = UINT64_C(1) << geom_l2_span_bits(g), size = snapshot_size(t, g, l1);
+	bool told = o->has_size && o->size <= FILE_OFFSET_MAX &&
+		    geom_l1_entries(g, o->size) <= l1->room &&
+		    o->size + geom_cluster_size(g) > l1->mapped_end;
+
+	r->mapped_end = l1->mapped_end;
+	r->room_end = (uint64_t)l1->room * span;
+	/* What does not fit stays in the race, so that a worse one does not win for its size. */
+	r->misfit = o->has_size && !told;
+	r->source[REBUILD_SIZE] = told ? REBUILD_TOLD : size ? REBUILD_SNAPSHOT : REBUILD_ASSUMED;
+	r->header.size = told ? o->size : size ? size : MAX(l1->nr, 1) * span;
+	r->header.l1_size = (uint32_t)MAX(l1->nr, geom_l1_entries(g, r->header.size));
+	return r->header.size <= FILE_OFFSET_MAX;
+}
+
+static void fields_propose(struct rebuild *r, const struct rebuild_layout *l,
+			   const struct rebuild_l1 *l1, const struct rebuild_snapshots *t)
+{
+	struct header *h = &r->header;
+	bool narrow = l->geom.refcount_order != 4 || l->geom.subclusters;
+
+	h->version = t->short_extra && !narrow ? 2 : 3;
+	h->cluster_bits = l->geom.cluster_bits;
+	h->refcount_order = l->geom.refcount_order;
+	h->refcount_table_off = l->table_off;
+	h->refcount_table_clusters = l->table_clusters;
+	h->l1_table_off = l1->off;
+	h->nb_snapshots = t->nr;
+	h->snapshots_off = t->nr ? t->off : 0;
+	h->incompatible_features = l->geom.subclusters ? INCOMPATIBLE_EXTENDED_L2 : 0;
+	for (unsigned i = 0; i < REBUILD_FIELDS; i++)
+		r->source[i] = REBUILD_FOUND;
+	r->source[REBUILD_VERSION] =
+		narrow || t->short_extra ? REBUILD_FOUND : REBUILD_ASSUMED;
+	r->source[REBUILD_NAMES] = REBUILD_ASSUMED;
+	if (!l->table_clusters)
+		r->source[REBUILD_REFCOUNTS] = REBUILD_ASSUMED;
+}
+
+/* One L1 table: with what the old header says, and without. */
+static int l1_try(struct search *s, struct rebuild_layout *l, const struct rebuild_l1 *l1,
+		  const struct rebuild_snapshots *t, struct err *e)
+{
+	AUTO_FREE uint8_t *old = malloc(s->old_n);
+	struct rebuild r = { 0 };
+
+	if (!old)
+		return err_nomem(e);
+	memcpy(old, s->old, s->old_n);
+	fields_propose(&r, l, l1, t);
+	if (!size_propose(s, &r, &l->geom, l1, t))
+		return 0;
+	if (rebuild_is_zstd(&s->scan, l, l1)) {
+		r.header.version = 3;
+		r.header.compression_type = COMPRESSION_ZSTD;
+		r.header.incompatible_features |= INCOMPATIBLE_COMPRESSION;
+	}
+	rebuild_text_left(s->old, MIN(s->old_n, geom_cluster_size(&l->geom)), r.text_left,
+			  sizeof r.text_left);
+	struct rebuild merged = r;
+
+	if (rebuild_merge_old(&merged, l1, old, s->old_n) && rebuild_encode(s, &merged, e) < 0)
+		return -1;
+	return is_clean(s->best) ? 0 : rebuild_encode(s, &r, e);
+}
+
+static int tables_try(struct search *s, struct rebuild_layout *l, struct err *e)
+{
+	struct rebuild_snapshots t = { 0 };
+	struct rebuild_l1 list[L1_MAX];
+	size_t nr = 0;
+	int ret = -1;
+
+	geom_derive(&l->geom);
+	if (rebuild_snapshots(&s->scan, l, &t, e) < 0 ||
+	    rebuild_l1_tables(&s->scan, l, &t, list, &nr, e) < 0)
+		goto out;
+	for (size_t i = 0; i < nr && !is_clean(s->best); i++)
+		if (l1_try(s, l, &list[i], &t, e) < 0)
+			goto out;
+	ret = 0;
+out:
+	free(t.l1_offs);
+	return ret;
+}
+
+static int layout_try(struct search *s, struct rebuild_layout *l, struct err *e)
+{
+	int ret = rebuild_layout_load(&s->scan, l, e);
+
+	if (ret == 0)
+		ret = tables_try(s, l, e);
+	if (ret == 0 && !is_clean(s->best) && l->geom.cluster_bits >= CLUSTER_BITS_MIN_EXTENDED) {
+		l->geom.subclusters = true;
+		ret = tables_try(s, l, e);
+	}
+	rebuild_layout_fini(l);
+	return ret;
+}
+
+static int all_try(struct search *s, struct err *e)
+{
+	struct rebuild_layout list[LAYOUTS_MAX];
+	size_t nr;
+
+	s->tried = 0;
+	if (rebuild_layouts(&s->scan, list, &nr, e) < 0)
+		return -1;
+	for (size_t i = 0; i < nr && !is_clean(s->best); i++)
+		if (layout_try(s, &list[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+/* The header as it is, if it can be read. */
+static int intact_try(struct search *s, struct err *e)
+{
+	struct rebuild r = { .intact = true, .room_end = UINT64_MAX };
+	struct err why = ERR_INIT;
+	uint64_t size;
+
+	if (header_probe(s->old, s->old_n, &size, &why) < 0)
+		return 0;
+	r.len = (size_t)MIN(size, s->old_n);
+	r.bytes = malloc(r.len);
+	if (!r.bytes)
+		return err_nomem(e);
+	memcpy(r.bytes, s->old, r.len);
+	if (header_decode(r.bytes, r.len, &r.header, &why) == 0)
+		return rebuild_judge(s, &r, e);
+	rebuild_fini(&r);
+	return 0;
+}
+
+static void trust_set(struct rebuild *r)
+{
+	r->trust = errors_of(&r->check)		 ? REBUILD_DOUBTFUL
+		   : r->check.leaks || r->rivals ? REBUILD_LIKELY
+						 : REBUILD_CERTAIN;
+}
+
+static int search_run(struct search *s, struct err *e)
+{
+	struct rebuild *best = s->best;
+
+	if (intact_try(s, e) < 0)
+		return -1;
+	/* Lost space alone says nothing against a header that can be read. */
+	if (best->bytes && !errors_of(&best->check))
+		return 0;
+	if (rebuild_scan(&s->scan, SCAN_FIRST, e) < 0 || all_try(s, e) < 0)
+		return -1;
+	if (!is_clean(best) && s->scan.done < s->scan.size &&
+	    (rebuild_scan(&s->scan, UINT64_MAX, e) < 0 || all_try(s, e) < 0))
+		return -1;
+	best->tried = s->tried;
+	if (!best->bytes)
+		return err_set(e, ERR_NOTFOUND, "no tables were found that a header could lead to");
+	if (best->misfit)
+		return err_set(e, ERR_INVALID,
+			       "the disk can't have this size: it is mapped up to %llu, and its L1 table has room for %llu bytes",
+			       (unsigned long long)best->mapped_end,
+			       (unsigned long long)best->room_end);
+	return 0;
+}
+
+static int search_begin(struct search *s, struct file *f, struct err *e)
+{
+	s->scan.file = f;
+	s->scan.size = file_size(f) <= FILE_OFFSET_MAX - SECTOR_SIZE
+			       ? align_up(file_size(f), SECTOR_SIZE)
+			       : align_down(FILE_OFFSET_MAX, SECTOR_SIZE);
+	s->scan.watch = s->options->watch;
+	s->old_n = (size_t)CLUSTER_SIZE_MAX;
+	s->old = malloc(s->old_n);
+	if (!s->old)
+		return err_nomem(e);
+	return file_read_padded(f, 0, s->old, s->old_n, NULL, e);
+}
+
+/* --- writing --- */
+
+static int header_apply(struct file **f, const struct rebuild_options *o, struct rebuild *r,
+			struct err *e)
+{
+	struct file *undo;
+
+	if (o->undo) {
+		undo = file_open(o->undo, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, e);
+		if (!undo)
+			return err_ctx(e, "undo file '%s'", o->undo);
+		*f = file_undo_new(*f, undo, e);
+		if (!*f)
+			return -1;
+	}
+	if (file_write_at(*f, 0, r->bytes, r->len, e) < 0 || file_flush(*f, e) < 0)
+		return -1;
+	r->written = true;
+	return 0;
+}
+
+static struct file *file_take(const struct spec *s, const struct rebuild_options *o,
+			      const struct listener *l, struct err *e)
+{
+	unsigned uses = PERMISSION_READ;
+	struct file *f = file_open(s->path, spec_file_flags(s) | (o->apply ? FILE_WRITE | o->write_flags : 0), e);
+	char shown[256];
+
+	if (o->apply)
+		uses |= PERMISSION_WRITE | PERMISSION_RESIZE;
+	if (f && file_lock(f, uses,
+			   s->force_share ? ~0u : PERMISSION_READ | PERMISSION_WRITE_UNCHANGED,
+			   s->locking, l, e) == 0)
+		return f;
+	file_drop(f);
+	text_escape(s->path, strlen(s->path), shown, sizeof shown);
+	err_ctx(e, "Could not open '%s'", shown);
+	return NULL;
+}
+
+int rebuild_header(const struct spec *spec, const struct rebuild_options *o,
+		   const struct listener *l, struct rebuild *r, struct err *e)
+{
+	struct search s = { .spec = spec, .options = o, .best = r };
+	struct file *f;
+	int ret = -1;
+
+	*r = (struct rebuild){ 0 };
+	f = file_take(spec, o, l, e);
+	if (!f)
+		return -1;
+	if (search_begin(&s, f, e) < 0 || search_run(&s, e) < 0)
+		goto out;
+	trust_set(r);
+	ret = o->apply && !r->intact ? header_apply(&f, o, r, e) : 0;
+out:
+	rebuild_scan_fini(&s.scan);
+	free(s.old);
+	if (file_close(f, e) < 0)
+		ret = -1;
+	return ret;
+}

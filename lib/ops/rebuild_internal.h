@@ -1,0 +1,99 @@
+#pragma once
+#include "base/align.h"
+#include "format/l1_entry.h"
+#include "format/refcount_table.h"
+#include "format/snapshot_entry.h"
+#include "io/file.h"
+#include "ops/rebuild_header.h"
+
+/* --- rebuild_scan.c: what sectors look like --- */
+
+/* Adjacent sectors that may belong to a table of pointers. */
+struct rebuild_run {
+	uint64_t off, end;
+};
+
+/* A sector that may begin a refcount table, and where its first entry leads. */
+struct rebuild_pointer {
+	uint64_t off, first;
+};
+
+/* Bounded lists: what does not fit is dropped. */
+struct rebuild_scan {
+	struct file *file;
+	uint64_t size; /* bytes, up to a multiple of a sector */
+	uint64_t done; /* all before it was looked at */
+	const struct watch *watch;
+	struct rebuild_run *runs;
+	size_t run_nr, run_room;
+	struct rebuild_pointer *refcounts;
+	size_t refcount_nr, refcount_room;
+	uint64_t *snapshots; /* where a snapshot table may begin */
+	size_t snapshot_nr, snapshot_room;
+};
+
+/* Goes on up to `end`, in order, past holes. */
+int rebuild_scan(struct rebuild_scan *s, uint64_t end, struct err *e) MUST_CHECK;
+void rebuild_scan_fini(struct rebuild_scan *s);
+
+/* --- rebuild_layout.c: cluster size and refcounts --- */
+
+struct rebuild_layout {
+	struct geom geom;
+	uint64_t table_off;
+	uint32_t table_clusters; /* 0: no refcounts are known */
+	uint64_t gap; /* clusters between the end of the counts and that of the file */
+	uint8_t *table; /* table_clusters, as stored */
+	uint8_t *block; /* the one that was read last */
+	uint64_t block_off;
+};
+
+/* Layouts that the file may have, the best first; at most LAYOUTS_MAX. */
+#define LAYOUTS_MAX 24
+int rebuild_layouts(struct rebuild_scan *s, struct rebuild_layout *list, size_t *nr,
+		    struct err *e) MUST_CHECK;
+/* Reads what rebuild_count() needs. */
+int rebuild_layout_load(struct rebuild_scan *s, struct rebuild_layout *l, struct err *e) MUST_CHECK;
+void rebuild_layout_fini(struct rebuild_layout *l);
+/* The count of the cluster at this place; COUNT_UNKNOWN without refcounts. */
+#define COUNT_UNKNOWN UINT64_MAX
+uint64_t rebuild_count(struct rebuild_scan *s, struct rebuild_layout *l, uint64_t host);
+
+/* --- rebuild_tables.c: L1 tables and snapshots --- */
+
+struct rebuild_l1 {
+	uint64_t off;
+	uint32_t nr;	     /* entries up to the last that is used */
+	uint32_t room;	     /* entries that it may have */
+	uint32_t used;	     /* entries that lead to a table */
+	uint64_t mapped_end; /* guest */
+	bool is_snapshot;
+};
+
+struct rebuild_snapshots {
+	uint64_t off;
+	uint32_t nr;
+	bool short_extra;    /* as only version 2 has it */
+	uint64_t *l1_offs;
+	uint32_t last_l1_nr;
+	uint64_t disk_size;  /* of the last one that says it; 0: none does */
+};
+
+#define L1_MAX 3
+/* The snapshot table, if there is one: nr 0 if not. */
+int rebuild_snapshots(struct rebuild_scan *s, struct rebuild_layout *l, struct rebuild_snapshots *t,
+		      struct err *e) MUST_CHECK;
+/* L1 tables of the disk, the best first; of a snapshot where there is no other. */
+int rebuild_l1_tables(struct rebuild_scan *s, struct rebuild_layout *l,
+		      const struct rebuild_snapshots *t, struct rebuild_l1 list[L1_MAX], size_t *nr,
+		      struct err *e) MUST_CHECK;
+/* Whether compressed clusters of this tree are zstd's. */
+bool rebuild_is_zstd(struct rebuild_scan *s, struct rebuild_layout *l, const struct rebuild_l1 *l1);
+
+/* --- rebuild_old.c: what is left of the old header --- */
+
+/* Completes a proposal with what the old header says, as far as it fits: r->header and its sources
+ * are given. False: it says nothing of use. `old` is the first cluster, and is changed. */
+bool rebuild_merge_old(struct rebuild *r, const struct rebuild_l1 *l1, uint8_t *old, size_t n);
+/* Text in the first cluster that may be the name of a backing file. */
+void rebuild_text_left(const uint8_t *old, size_t n, char *out, size_t out_size);

@@ -1,0 +1,175 @@
+/* What is left of the old header: a size, a backing file, extensions. */
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/text.h"
+#include "ops/rebuild_internal.h"
+
+/* Positions of fields (2.1). */
+enum {
+	AT_VERSION = 4,
+	AT_BACKING = 8,
+	AT_BACKING_LEN = 16,
+	AT_CLUSTER_BITS = 20,
+	AT_SIZE = 24,
+	AT_CRYPT = 32,
+	AT_L1_SIZE = 36,
+	AT_L1_OFF = 40,
+	AT_TABLE_OFF = 48,
+	AT_TABLE_CLUSTERS = 56,
+	AT_SNAPSHOT_NR = 60,
+	AT_SNAPSHOTS_OFF = 64,
+	AT_INCOMPATIBLE = 72,
+	AT_COMPATIBLE = 80,
+	AT_AUTOCLEAR = 88,
+	AT_ORDER = 96,
+	AT_LENGTH = 100,
+	AT_COMPRESSION = 104,
+};
+
+#define TEXT_MIN 3
+
+/* Whether a disk of this size fits the L1 table that was found. */
+static bool size_fits(const struct geom *g, const struct rebuild_l1 *l1, uint64_t size)
+{
+	return size <= FILE_OFFSET_MAX && geom_l1_entries(g, size) <= MAX(l1->room, l1->nr) &&
+	       size + geom_cluster_size(g) > l1->mapped_end;
+}
+
+static bool bits_fit(const uint8_t *old, unsigned at, uint64_t known)
+{
+	return !(be64_get(old + at) & ~known);
+}
+
+/* Words that only version 3 has. */
+static void features_merge(const struct rebuild *r, uint8_t *old)
+{
+	const struct header *h = &r->header;
+	bool fit = bits_fit(old, AT_INCOMPATIBLE, INCOMPATIBLE_KNOWN) &&
+		   bits_fit(old, AT_COMPATIBLE, COMPATIBLE_KNOWN) && old[AT_COMPRESSION] <= 1;
+	uint64_t incompatible = fit ? be64_get(old + AT_INCOMPATIBLE) : 0;
+	uint32_t length = be32_get(old + AT_LENGTH);
+
+	incompatible &= ~(INCOMPATIBLE_EXTENDED_L2 | INCOMPATIBLE_COMPRESSION);
+	incompatible |= h->incompatible_features;
+	be64_put(old + AT_INCOMPATIBLE, incompatible);
+	if (!fit)
+		be64_put(old + AT_COMPATIBLE, 0);
+	if (!fit || !bits_fit(old, AT_AUTOCLEAR, AUTOCLEAR_KNOWN))
+		be64_put(old + AT_AUTOCLEAR, 0);
+	be32_put(old + AT_ORDER, h->refcount_order);
+	if (length < HEADER_LENGTH_CURRENT || length % 8 || length > 4096) {
+		if (length != HEADER_LENGTH_V3_MIN)
+			be32_put(old + AT_LENGTH, HEADER_LENGTH_CURRENT);
+	}
+	if (be32_get(old + AT_LENGTH) > HEADER_LENGTH_V3_MIN)
+		old[AT_COMPRESSION] = h->compression_type;
+	else if (h->compression_type)
+		be32_put(old + AT_LENGTH, HEADER_LENGTH_CURRENT);
+}
+
+static void tables_merge(struct rebuild *r, const struct rebuild_l1 *l1, uint8_t *old)
+{
+	struct header *h = &r->header;
+	uint32_t l1_size = be32_get(old + AT_L1_SIZE);
+	uint32_t clusters = be32_get(old + AT_TABLE_CLUSTERS);
+
+	if (be64_get(old + AT_L1_OFF) == h->l1_table_off && l1_size >= h->l1_size &&
+	    l1_size <= l1->room) {
+		h->l1_size = l1_size;
+		r->source[REBUILD_L1] = REBUILD_OLD;
+	}
+	if (be64_get(old + AT_TABLE_OFF) == h->refcount_table_off &&
+	    clusters >= h->refcount_table_clusters &&
+	    (uint64_t)clusters << h->cluster_bits <= REFCOUNT_TABLE_BYTES_MAX) {
+		h->refcount_table_clusters = clusters;
+		r->source[REBUILD_REFCOUNTS] = REBUILD_OLD;
+	}
+	be32_put(old + AT_L1_SIZE, h->l1_size);
+	be64_put(old + AT_L1_OFF, h->l1_table_off);
+	be64_put(old + AT_TABLE_OFF, h->refcount_table_off);
+	be32_put(old + AT_TABLE_CLUSTERS, h->refcount_table_clusters);
+	be32_put(old + AT_SNAPSHOT_NR, h->nb_snapshots);
+	be64_put(old + AT_SNAPSHOTS_OFF, h->snapshots_off);
+}
+
+static void size_merge(struct rebuild *r, const struct geom *g, const struct rebuild_l1 *l1,
+		       uint8_t *old)
+{
+	struct header *h = &r->header;
+	uint64_t size = be64_get(old + AT_SIZE);
+
+	if (r->source[REBUILD_SIZE] != REBUILD_TOLD && size && size_fits(g, l1, size)) {
+		h->size = size;
+		h->l1_size = (uint32_t)MAX(l1->nr, geom_l1_entries(g, size));
+		r->source[REBUILD_SIZE] = REBUILD_OLD;
+	}
+	be64_put(old + AT_SIZE, h->size);
+}
+
+/* Decodes, if need be without the name, and without the extensions. */
+static bool old_decode(struct rebuild *r, uint8_t *old, size_t n, struct header *h)
+{
+	struct err tries[3] = { ERR_INIT, ERR_INIT, ERR_INIT };
+
+	r->source[REBUILD_NAMES] = REBUILD_OLD;
+	if (header_decode(old, n, h, &tries[0]) == 0)
+		return true;
+	be64_put(old + AT_BACKING, 0);
+	be32_put(old + AT_BACKING_LEN, 0);
+	if (header_decode(old, n, h, &tries[1]) == 0)
+		return true;
+	r->source[REBUILD_NAMES] = REBUILD_ASSUMED;
+	be64_put(old + (r->header.version == 2 ? HEADER_LENGTH_V2 : be32_get(old + AT_LENGTH)), 0);
+	return header_decode(old, n, h, &tries[2]) == 0;
+}
+
+bool rebuild_merge_old(struct rebuild *r, const struct rebuild_l1 *l1, uint8_t *old, size_t n)
+{
+	const struct geom g = header_geom(&r->header);
+	uint32_t version = be32_get(old + AT_VERSION);
+	struct header *h = &r->header, found;
+
+	if (n < 8192 && n < UINT64_C(1) << h->cluster_bits)
+		return false;
+	if (bytes_are_zero(old, HEADER_LENGTH_V3_MIN))
+		return false;
+	be32_put(old, QCOW2_MAGIC);
+	if (version == 3 || (version == 2 && h->refcount_order == 4 && !h->incompatible_features)) {
+		h->version = version;
+		r->source[REBUILD_VERSION] = REBUILD_OLD;
+	}
+	be32_put(old + AT_VERSION, h->version);
+	if (be32_get(old + AT_CLUSTER_BITS) == h->cluster_bits)
+		r->source[REBUILD_CLUSTER_SIZE] = REBUILD_OLD;
+	be32_put(old + AT_CLUSTER_BITS, h->cluster_bits);
+	if (be32_get(old + AT_CRYPT) > CRYPT_LUKS)
+		be32_put(old + AT_CRYPT, CRYPT_NONE);
+	size_merge(r, &g, l1, old);
+	tables_merge(r, l1, old);
+	if (h->version == 3) {
+		features_merge(r, old);
+		r->source[REBUILD_FEATURES] = REBUILD_OLD;
+	}
+	if (!old_decode(r, old, MIN((uint64_t)n, geom_cluster_size(&g)), &found))
+		return false;
+	*h = found;
+	return true;
+}
+
+void rebuild_text_left(const uint8_t *old, size_t n, char *out, size_t out_size)
+{
+	size_t run = 0, best = 0, best_at = 0;
+
+	out[0] = 0;
+	for (size_t i = 0; i < n; i++) {
+		run = old[i] > 0x20 && old[i] < 0x7f ? run + 1 : 0;
+		/* The last one: the name follows the list. */
+		if (run >= TEXT_MIN && (run > best || i + 1 - run > best_at)) {
+			best = run;
+			best_at = i + 1 - run;
+		}
+	}
+	if (best)
+		text_escape(old + best_at, best, out, out_size);
+}

@@ -1,0 +1,175 @@
+# A header that is lost is made anew from the tables that it led to: the disk reads as before, and so
+# do its snapshots.
+load ../helpers
+
+setup() {
+	requires qemu-img qemu-io jq xxd
+	cd "$BATS_TEST_TMPDIR"
+}
+
+# image KEYS...: good.qcow2, made with these creation keys; layouts that begin with "snapshots:" have
+# two snapshots, those that begin with "packed:" are compressed.
+image() {
+	local keys=${1#*:}
+	rm -f good.qcow2 plain.qcow2
+	qemu-img create -q -f qcow2 ${keys:+-o "$keys"} plain.qcow2 16M
+	qemu-io -c 'write -q -P 1 0 300k' -c 'write -q -P 2 5M 70k' -c 'write -q -z 1M 128k' \
+		-c 'write -q -P 3 15M 100k' plain.qcow2
+	case $1 in
+	snapshots:*)
+		qemu-img snapshot -c one plain.qcow2
+		qemu-io -c 'write -q -P 9 64k 64k' -c 'write -q -P 7 9M 1M' plain.qcow2
+		qemu-img snapshot -c two plain.qcow2
+		qemu-io -c 'write -q -P 8 64k 64k' plain.qcow2
+		;;
+	packed:*)
+		qemu-img convert -c -O qcow2 ${keys:+-o "$keys"} plain.qcow2 good.qcow2
+		return
+		;;
+	esac
+	mv plain.qcow2 good.qcow2
+}
+
+# lose BYTES: t.qcow2, without the first of them.
+lose() {
+	cp good.qcow2 t.qcow2
+	dd if=/dev/zero of=t.qcow2 bs=512 count=$(($1 / 512)) conv=notrunc status=none
+}
+
+# same: the disk and its snapshots are what they were, and nobody finds fault with the image.
+same() {
+	local s
+	qcow2-compare -q t.qcow2 good.qcow2
+	qemu-img check -q t.qcow2
+	qcow2-check -q t.qcow2
+	[ "$(qcow2-snapshot -l t.qcow2)" = "$(qcow2-snapshot -l good.qcow2)" ]
+	for s in $(qcow2-info --output=json good.qcow2 | jq -r '.snapshots[]?.name'); do
+		qemu-img convert -l "snapshot.name=$s" -O raw t.qcow2 t.raw
+		qemu-img convert -l "snapshot.name=$s" -O raw good.qcow2 good.raw
+		cmp t.raw good.raw
+	done
+}
+
+# rebuilt KEYS: with the first sector lost, and with the whole first cluster.
+rebuilt() {
+	local size
+	image "$1"
+	size=$(qcow2-info --output=json good.qcow2 | jq '."cluster-size"')
+	lose 512
+	qcow2-check --rebuild-header --apply --size 16M t.qcow2 >out 2>err
+	grep -qx 'confidence: certain' out
+	grep -qx 'written: true' out
+	same
+	[ "$size" -gt 512 ] || return 0
+	lose "$size"
+	qcow2-check --rebuild-header --apply --size 16M --output=json t.qcow2 2>err |
+		jq -e ".confidence == \"certain\" and .written and .\"cluster-size\" == $size" >/dev/null
+	same
+}
+
+@test "a lost header is made anew: usual layouts" {
+	rebuilt ''
+	rebuilt compat=0.10
+	rebuilt snapshots:
+	rebuilt snapshots:compat=0.10
+}
+
+@test "a lost header is made anew: cluster sizes" {
+	rebuilt snapshots:cluster_size=512
+	rebuilt cluster_size=4k
+	rebuilt cluster_size=2M
+}
+
+@test "a lost header is made anew: extended L2 entries" {
+	rebuilt extended_l2=on
+	rebuilt snapshots:extended_l2=on,cluster_size=16k
+}
+
+@test "a lost header is made anew: refcounts of other widths" {
+	rebuilt refcount_bits=1
+	rebuilt snapshots:refcount_bits=8,cluster_size=8k
+	rebuilt refcount_bits=64
+}
+
+@test "a lost header is made anew: compressed clusters" {
+	rebuilt packed:
+	rebuilt packed:compression_type=zstd
+	qcow2-info t.qcow2 | grep -q 'compression type: zstd'
+}
+
+@test "what is left of the old header is used" {
+	qemu-img create -q -f qcow2 base.qcow2 16M
+	qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 good.qcow2 20M
+	qemu-io -c 'write -q -P 5 3M 1M' good.qcow2
+	# its magic; its version and cluster size; the places of its tables
+	for damage in '0 00000000' '4 000000ff00000000000000000000000000000030' \
+		'36 7777777777777777777777777777777777777777'; do
+		cp good.qcow2 t.qcow2
+		poke t.qcow2 $damage
+		run qcow2-check -q t.qcow2
+		[ "$status" -ne 0 ]
+		qcow2-check --rebuild-header --apply t.qcow2 >out
+		grep -q '^virtual size: 20 MiB' out
+		qemu-img compare -q t.qcow2 good.qcow2
+	done
+	# Where the name could be read, it is there again.
+	[ "$(qcow2-info --output=json t.qcow2 | jq -r '."backing-filename"')" = base.qcow2 ]
+}
+
+@test "noise in the place of the header does not mislead" {
+	requires perl
+	image snapshots:
+	for seed in 1 2 3; do
+		cp good.qcow2 t.qcow2
+		perl -e 'srand(shift); print pack("C*", map { int rand 256 } 1 .. 65536)' $seed |
+			dd of=t.qcow2 bs=64k conv=notrunc status=none
+		qcow2-check -q --rebuild-header --apply --size 16M t.qcow2
+		same
+	done
+}
+
+@test "without --apply nothing is written, and a sound header stays" {
+	image ''
+	lose 512
+	sum=$(sha256sum <t.qcow2)
+	qcow2-check --rebuild-header --output=json t.qcow2 >out 2>err
+	[ "$(jq -c '[.written, .intact, .sources."virtual-size", ."mapped-end"]' out)" = \
+		'[false,false,"assumed",15859712]' ]
+	grep -q 'say it with --size' err
+	[ "$sum" = "$(sha256sum <t.qcow2)" ]
+	cp good.qcow2 t.qcow2
+	qcow2-check --rebuild-header --apply t.qcow2 | grep -qx 'header intact: true'
+	cmp t.qcow2 good.qcow2
+}
+
+@test "what can't be rebuilt is refused, and left as it is" {
+	image ''
+	lose 512
+	cp t.qcow2 lost.qcow2
+	run qcow2-check --rebuild-header --apply --size 8M t.qcow2 # data lies behind
+	[ "$status" -eq 1 ]
+	[[ $output == *'the disk can'\''t have this size: it is mapped up to 15859712, '* ]]
+	cmp t.qcow2 lost.qcow2
+	truncate -s 1M zeros
+	run qcow2-check --rebuild-header --apply zeros
+	[ "$status" -eq 1 ]
+	[[ $output == *'no tables were found'* ]]
+	for options in '--apply' '--size 1M' '--rebuild-header -r all' '--rebuild-header --deep' \
+		'--rebuild-header -U --apply' '--rebuild-header --size x'; do
+		run qcow2-check $options t.qcow2
+		[ "$status" -eq 1 ]
+	done
+	cmp t.qcow2 lost.qcow2
+}
+
+@test "more damage than the header: the tables that are left are found" {
+	image ''
+	lose 512
+	# the refcount table is gone as well
+	dd if=/dev/zero of=t.qcow2 bs=64k seek=1 count=1 conv=notrunc status=none
+	run qcow2-check --rebuild-header --apply --size 16M t.qcow2
+	[ "$status" -eq 2 ]
+	[[ $output == *'confidence: doubtful'* ]]
+	qcow2-check -q -r all t.qcow2
+	same
+}
