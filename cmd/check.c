@@ -1,6 +1,7 @@
 /* qcow2-check: whether an image contradicts itself. */
 #include <string.h>
 
+#include "cmd/check_header.h"
 #include "cmd/check_report.h"
 #include "cmd/check_undo.h"
 #include "cmd/check_wishes.h"
@@ -174,6 +175,7 @@ int main(int argc, const char **argv)
 	const char *cache_word = NULL, *repair = NULL, *max_errors = NULL;
 	struct check_wishes wishes = { 0 };
 	struct check_undo undo = { 0 };
+	struct check_header header = { 0 };
 	int details = 0;
 	struct poptOption options[] = {
 		OPTION_FORMAT,
@@ -186,6 +188,7 @@ int main(int argc, const char **argv)
 		  "with --output=json: list every finding", NULL },
 		CHECK_WISHES(wishes),
 		CHECK_UNDO(undo),
+		CHECK_HEADER(header),
 		{ "max-errors", 0, POPT_ARG_STRING, &max_errors, 0,
 		  "show at most N findings of one kind (default: 1000)", "N" },
 		OPTION_IMAGE_OPTS,
@@ -204,7 +207,10 @@ int main(int argc, const char **argv)
 	cmd_no_more_args(&c);
 	if (repair)
 		repair_word_check(&c, repair);
-	check_undo_take(&c, &undo, repair);
+	check_undo_take(&c, &undo, repair, header.wanted);
+	header.undo = undo.undo;
+	check_header_take(&c, &header,
+			  repair || undo.apply || undo.plan || wishes.deep || details);
 	if (undo.apply)
 		return cmd_finish_status(&c, check_undo_apply(name, undo.apply));
 	if (details && !cmd_flags.json)
@@ -220,7 +226,8 @@ int main(int argc, const char **argv)
 		return cmd_finish_status(&c, STATUS_FAILED);
 	}
 	const struct request q = { .repair = repair, .wishes = &wishes, .undo = &undo };
-	int status = check_file(name, &cache, &q, &rep);
+	int status = header.wanted ? check_header_rebuild(name, &cache, &header)
+				   : check_file(name, &cache, &q, &rep);
 
 	check_report_fini(&rep);
 	check_wishes_fini(&wishes);

@@ -9,25 +9,17 @@
 #include "ops/rebuild_header.h"
 #include "out/emit.h"
 
-static int wanted, apply;
-static const char *size;
-
-struct poptOption check_header_options[] = {
-	{ "rebuild-header", 0, POPT_ARG_NONE, &wanted, 0,
-	  "propose a header for an image that lost it", NULL },
-	{ "size", 0, POPT_ARG_STRING, &size, 0, "the size of the disk", "SIZE" },
-	{ "apply", 0, POPT_ARG_NONE, &apply, 0, "write the header", NULL },
-	POPT_TABLEEND
-};
-
-bool check_header_wanted(const struct cmd *c, bool other)
+void check_header_take(const struct cmd *c, const struct check_header *h, bool other)
 {
-	if (!wanted && (size || apply))
+	if (!h->wanted && (h->size || h->apply))
 		cmd_usage(c, "--size and --apply need --rebuild-header");
-	if (wanted && other)
+	if (h->wanted && other)
 		cmd_usage(c, "--rebuild-header can't go with --repair, --dry-run, --undo-apply, "
 			     "--deep or --details");
-	return wanted;
+	if (h->wanted && h->undo && !h->apply)
+		cmd_usage(c, "--undo needs --apply");
+	if (h->apply && cmd_flags.force_share)
+		cmd_usage(c, "--apply writes to the image: it can't go with -U (force-share=on)");
 }
 
 static const char *const source_words[] = {
@@ -131,28 +123,26 @@ static void advise(const struct rebuild *r)
 		cmd_warn("even with this header the image has errors: see --repair");
 }
 
-static int request_parse(const char *name, struct spec *s, struct rebuild_options *o,
-			 struct err *e)
+static int request_parse(const char *name, const struct check_header *h, struct spec *s,
+			 struct rebuild_options *o, struct err *e)
 {
 	if (operand_spec(s, name, "qcow2", e) < 0)
 		return -1;
-	if (o->apply && (s->read_only || s->force_share))
+	if (h->apply && (s->read_only || s->force_share))
 		return err_set(e, ERR_INVALID, "--apply writes to the image: it can't go with "
-					       "read-only=on or -U (force-share=on)");
-	o->has_size = size;
-	return size ? size_from_text("disk size", size, &o->size, e) : 0;
+					       "read-only=on or force-share=on");
+	o->has_size = h->size;
+	return h->size ? size_from_text("disk size", h->size, &o->size, e) : 0;
 }
 
-int check_header_rebuild(const struct cmd *c, const char *name, const struct cache_mode *cache,
-			 const char *undo)
+int check_header_rebuild(const char *name, const struct cache_mode *cache,
+			 const struct check_header *h)
 {
-	if (undo && !apply)
-		cmd_usage(c, "--undo needs --apply");
-	struct rebuild_options o = { .apply = apply, .undo = undo, .watch = cmd_watch(2) };
+	struct rebuild_options o = { .apply = h->apply, .undo = h->undo, .watch = cmd_watch(2) };
 	struct rebuild r = { 0 };
 	struct spec s = { 0 };
 	struct err e = ERR_INIT;
-	int ret = request_parse(name, &s, &o, &e);
+	int ret = request_parse(name, h, &s, &o, &e);
 
 	o.write_flags = (cache->sync_writes ? FILE_SYNC_WRITES : 0) |
 			(cache->no_flush || s.no_flush ? FILE_NO_FLUSH : 0);

@@ -9,11 +9,12 @@
 
 #define LINES_MAX 1000
 
-void check_undo_take(const struct cmd *c, const struct check_undo *u, const char *repair)
+void check_undo_take(const struct cmd *c, const struct check_undo *u, const char *repair,
+		     bool rebuild)
 {
 	if (u->apply && (repair || u->undo || u->plan))
 		cmd_usage(c, "--undo-apply goes with no other repair");
-	if ((u->undo || u->plan) && !repair)
+	if (((u->undo && !rebuild) || u->plan) && !repair)
 		cmd_usage(c, "%s needs -r leaks or -r all", u->undo ? "--undo" : "--dry-run");
 	if (u->undo && u->plan)
 		cmd_usage(c, "--dry-run writes nothing that --undo could take back");

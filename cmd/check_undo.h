@@ -21,8 +21,10 @@ struct check_undo {
 	{ "undo-apply", 0, POPT_ARG_STRING, &(u).apply, 0,                                 \
 	  "make FILE what it was before the repair that made UNDO", "UNDO" }
 
-/* Ends the program when they don't go together. `repair`: the word of -r, or NULL. */
-void check_undo_take(const struct cmd *c, const struct check_undo *u, const char *repair);
+/* Ends the program when they don't go together. `repair`: the word of -r, or NULL; rebuild: a header
+ * is to be made anew, with --undo as well. */
+void check_undo_take(const struct cmd *c, const struct check_undo *u, const char *repair,
+		     bool rebuild);
 /* --undo-apply: the exit status. */
 int check_undo_apply(const char *name, const char *undo);
 

@@ -173,3 +173,21 @@ rebuilt() {
 	qcow2-check -q -r all t.qcow2
 	same
 }
+
+@test "a header that was made anew is taken back" {
+	image ''
+	lose 65536
+	cp t.qcow2 lost.qcow2
+	run qcow2-check --rebuild-header --undo undo t.qcow2 # nothing to take back
+	[ "$status" -eq 1 ]
+	[ ! -e undo ]
+	qcow2-check -q --rebuild-header --apply --size 16M --undo undo t.qcow2
+	same
+	qcow2-check -q --undo-apply undo t.qcow2
+	cmp t.qcow2 lost.qcow2
+	# an undo file that exists stays, and nothing is written
+	run qcow2-check --rebuild-header --apply --undo undo t.qcow2
+	[ "$status" -eq 1 ]
+	[[ $output == *'undo file '*'File exists'* ]]
+	cmp t.qcow2 lost.qcow2
+}
