@@ -9,6 +9,7 @@
 #include "ops/rebuild_internal.h"
 
 #define L2_LOOKED_AT   256 /* tables that an L1 table leads to, in full */
+#define EMPTY_ENOUGH   16  /* of them without a single entry: this is no L1 table */
 #define SNAPSHOT_FIRST ((size_t)256 << 10) /* bytes of a snapshot table that are read at first */
 
 static bool in_file(const struct rebuild_scan *s, const struct rebuild_layout *l, uint64_t host)
@@ -108,6 +109,9 @@ static bool l1_cluster_take(struct probe *p, struct rebuild_l1 *x, uint32_t firs
 		if (word && l1_word_is_good(p, word))
 			l1_word_take(p, x, first + i, word);
 		if (p->foreign > 1 && p->foreign * 8 > p->tested)
+			return false;
+		/* An L2 table over data that is zeros looks like an L1 table: no need to see all. */
+		if (p->tested >= EMPTY_ENOUGH && !p->tested_used)
 			return false;
 	}
 	return true;
