@@ -1,0 +1,86 @@
+/* Images made by the builder, damaged at random, and repaired: no crash; a check afterwards finds
+ * what the repair said was left; what is clean stays so, and a check alone changes no byte.
+ *
+ *	unit-repair_damage [FACTOR [FIRST]]	that many times the rounds, from this seed on */
+#include "../fuzz/judge_repair.h"
+#include "damage_help.h"
+
+static unsigned factor = 1, first;
+
+static void repair_many(const struct create_options *o, unsigned rounds)
+{
+	struct bytes_owned good = image_make(o);
+	uint8_t *bad = malloc(good.n);
+	unsigned mended = 0;
+
+	CHECK(judge_repair(good.p, good.n, true));
+	rounds *= factor;
+	for (unsigned i = first; i < first + rounds; i++) {
+		size_t n = good.n;
+
+		seed = i;
+		memcpy(bad, good.p, n);
+		for (uint64_t k = 1 + next(4); k; k--)
+			damage(bad, &n, (size_t)1 << o->cluster_bits);
+		if (factor > 1)
+			fprintf(stderr, "\rseed %u ", i);
+		mended += judge_repair(bad, n, i % 4 != 3);
+	}
+	CHECK(mended > rounds / 4);
+	free(bad);
+	free(good.p);
+}
+
+static void small_clusters_are_repaired(void)
+{
+	struct create_options o = CREATE_OPTIONS_DEFAULT;
+
+	o.size = 64 << 10;
+	o.cluster_bits = 9;
+	repair_many(&o, 150);
+}
+
+static void version_2_is_repaired(void)
+{
+	struct create_options o = CREATE_OPTIONS_DEFAULT;
+
+	o.size = 64 << 10;
+	o.version = 2;
+	o.cluster_bits = 10;
+	repair_many(&o, 100);
+}
+
+static void every_refcount_width_is_repaired(void)
+{
+	for (unsigned order = 0; order <= 6; order++) {
+		struct create_options o = CREATE_OPTIONS_DEFAULT;
+
+		o.size = 64 << 10;
+		o.cluster_bits = 9;
+		o.refcount_order = order;
+		repair_many(&o, 20);
+	}
+}
+
+static void subclusters_are_repaired(void)
+{
+	struct create_options o = CREATE_OPTIONS_DEFAULT;
+
+	o.size = 2 << 20;
+	o.cluster_bits = 14;
+	o.extended_l2 = true;
+	repair_many(&o, 60);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		factor = (unsigned)strtoul(argv[1], NULL, 10);
+	if (argc > 2)
+		first = (unsigned)strtoul(argv[2], NULL, 10);
+	RUN(small_clusters_are_repaired);
+	RUN(version_2_is_repaired);
+	RUN(every_refcount_width_is_repaired);
+	RUN(subclusters_are_repaired);
+	return DONE();
+}
