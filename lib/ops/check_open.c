@@ -6,6 +6,16 @@
 #include "io/file_undo.h"
 #include "ops/check.h"
 #include "ops/repair.h"
+#include "ops/repair_undo.h"
+
+static int open_failed(const struct spec *s, struct err *e)
+{
+	const char *name = s->name ? s->name : s->path;
+	char shown[256];
+
+	return err_ctx(e, "Could not open '%s'",
+		       text_escape(name, strlen(name), shown, sizeof shown));
+}
 
 static struct file *undo_file_make(const char *path, unsigned write_flags, struct err *e)
 {
@@ -29,16 +39,27 @@ static void undo_file_remove(const char *path)
 	file_drop(f);
 }
 
-/* What the image's bytes go through. Takes f over. */
-static struct file *wrap(struct file *f, const struct repair_file *how, struct err *e)
+int repair_file_lock(struct file *f, const struct spec *s, const struct listener *l, struct err *e)
 {
-	struct file *undo;
+	return file_lock(f, PERMISSION_READ | PERMISSION_WRITE | PERMISSION_RESIZE,
+			 PERMISSION_READ | PERMISSION_WRITE_UNCHANGED, s->locking, l, e);
+}
+
+/* What the image's bytes go through. Takes f over. */
+static struct file *wrap(struct file *f, const struct spec *s, const struct repair_file *how,
+			 const struct listener *l, struct err *e)
+{
+	struct file *undo = NULL;
 
 	if (how->plan)
 		return file_plan_new(f, e);
 	if (!how->undo)
 		return f;
-	undo = undo_file_make(how->undo, how->write_flags, e);
+	/* What the undo file is begun with must stay so. */
+	if (repair_file_lock(f, s, l, e) < 0)
+		open_failed(s, e);
+	else
+		undo = undo_file_make(how->undo, how->write_flags, e);
 	if (!undo) {
 		file_drop(f);
 		return NULL;
@@ -47,15 +68,6 @@ static struct file *wrap(struct file *f, const struct repair_file *how, struct e
 	if (!f)
 		undo_file_remove(how->undo);
 	return f;
-}
-
-static int open_failed(const struct spec *s, struct err *e)
-{
-	const char *name = s->name ? s->name : s->path;
-	char shown[256];
-
-	return err_ctx(e, "Could not open '%s'",
-		       text_escape(name, strlen(name), shown, sizeof shown));
 }
 
 /* how == NULL: for a look. */
@@ -76,7 +88,7 @@ static int open_with(const struct spec *s, const struct repair_file *how, const 
 		file_drop(f);
 		return 0;
 	}
-	if (how && !(f = wrap(f, how, e)))
+	if (how && !(f = wrap(f, s, how, l, e)))
 		return err_is(e) && how->undo ? -1 : open_failed(s, e);
 	*img = image_open(f, s, IMAGE_CHECK | (writes ? IMAGE_WRITE : 0), l, e);
 	if (*img)

@@ -9,8 +9,6 @@ int repair_undo(const struct spec *s, const char *undo, const struct listener *l
 		struct repair_undone *done, struct err *e)
 {
 	const char *name = s->name ? s->name : s->path;
-	unsigned uses = PERMISSION_READ | PERMISSION_WRITE | PERMISSION_RESIZE;
-	unsigned shares = PERMISSION_READ | PERMISSION_WRITE_UNCHANGED;
 	struct file_undo_applied a = { 0 };
 	struct file *image, *from;
 	char shown[256];
@@ -21,7 +19,7 @@ int repair_undo(const struct spec *s, const char *undo, const struct listener *l
 		return err_ctx(e, "undo file '%s'",
 			       text_escape(undo, strlen(undo), shown, sizeof shown));
 	image = file_open(s->path, FILE_WRITE | spec_file_flags(s), e);
-	if (image && file_lock(image, uses, shares, s->locking, l, e) == 0)
+	if (image && repair_file_lock(image, s, l, e) == 0)
 		ret = file_undo_apply(from, image, &a, e);
 	if (image && file_close(image, e) < 0)
 		ret = -1;

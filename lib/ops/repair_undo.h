@@ -13,3 +13,7 @@ struct repair_undone {
  * writer does. The file need not be an image any more. */
 int repair_undo(const struct spec *s, const char *undo, const struct listener *l,
 		struct repair_undone *done, struct err *e) MUST_CHECK;
+
+/* Locks a file that is to be written to as any writer does. */
+int repair_file_lock(struct file *f, const struct spec *s, const struct listener *l,
+		     struct err *e) MUST_CHECK;
