@@ -9,6 +9,10 @@
 #include "meta/tree.h"
 #include "meta/walk.h"
 
+/* References to one cluster of zeros, unless a table has more owners. Each snapshot that is taken
+ * later on adds as many again, and has to find room for them in the width of the count. */
+#define SHARED_MOST 64
+
 struct expand {
 	struct image_writer *w;
 	const struct geom *geom;
@@ -26,22 +30,31 @@ static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
 		       (unsigned long long)f->place, (unsigned long long)f->value);
 }
 
+/* A new cluster that reads as zeros. */
+static int zeros_take(struct expand *x, struct err *e)
+{
+	uint64_t size = geom_cluster_size(x->geom), nr;
+
+	if (txn_take(x->w->txn, 1, &x->host, &nr, e) < 0)
+		return -1;
+	if (!image_is_encrypted(x->w->img))
+		return file_zero(x->w->img->file, x->host, size, FILE_ZERO_PUNCH, e);
+	return writer_write_host(x->w, 0, x->host, x->zeros, (size_t)size, e);
+}
+
 /* A place that reads as zeros, for as many more references. */
 static int zeros_place(struct expand *x, uint64_t times, uint64_t *host, struct err *e)
 {
-	uint64_t size = geom_cluster_size(x->geom), most = geom_refcount_max(x->geom), nr;
 	uint64_t more = times;
 
-	if (!x->refs || times > most - x->refs) {
-		if (txn_take(x->w->txn, 1, &x->host, &nr, e) < 0 ||
-		    writer_write_host(x->w, 0, x->host, x->zeros, (size_t)size, e) < 0)
+	if (!x->refs || x->refs + times > SHARED_MOST) {
+		if (zeros_take(x, e) < 0)
 			return -1;
 		x->refs = 0;
 		more--; /* it was taken for the first of them */
 	}
-	for (; more; more--)
-		if (txn_share(x->w->txn, x->host, e) < 0)
-			return -1;
+	if (more && txn_share(x->w->txn, x->host, more, e) < 0)
+		return -1;
 	x->refs += times;
 	*host = x->host;
 	return 0;

@@ -40,7 +40,7 @@ static int lane_place(struct image_writer *w, uint32_t n, uint64_t *host, struct
 			share = false;
 		}
 	}
-	if (share && txn_share(w->txn, w->lane_end, e) < 0)
+	if (share && txn_share(w->txn, w->lane_end, 1, e) < 0)
 		return -1;
 	*host = w->lane_end;
 	w->lane_end += n;

@@ -90,11 +90,11 @@ static int run_find(struct txn *x, uint64_t from, uint64_t want, uint64_t *first
 	return free_check(x, *first, *nr, e);
 }
 
-static int run_take(struct txn *x, uint64_t first, uint64_t nr, struct err *e)
+static int run_take(struct txn *x, uint64_t first, uint64_t nr, uint64_t times, struct err *e)
 {
-	if (refcounts_raise(&x->refcounts, first, nr, 1, e) < 0)
+	if (refcounts_raise(&x->refcounts, first, nr, times, e) < 0)
 		return -1;
-	return cluster_runs_add(&x->taken, first, nr, 1, e);
+	return cluster_runs_add(&x->taken, first, nr, times, e);
 }
 
 int txn_take(struct txn *x, uint64_t want, uint64_t *host, uint64_t *nr, struct err *e)
@@ -102,7 +102,7 @@ int txn_take(struct txn *x, uint64_t want, uint64_t *host, uint64_t *nr, struct 
 	uint64_t first;
 
 	if (txn_alive(x, e) < 0 || run_find(x, x->hint, want, &first, nr, e) < 0 ||
-	    run_take(x, first, *nr, e) < 0)
+	    run_take(x, first, *nr, 1, e) < 0)
 		return -1;
 	x->hint = first + *nr;
 	*host = first << x->img.geom->cluster_bits;
@@ -163,7 +163,7 @@ int txn_take_all(struct txn *x, uint64_t nr, uint64_t *host, struct err *e)
 	if (nr >= block_range(x) / 2 ? long_run_place(x, nr, &first, e) < 0
 				     : short_run_place(x, nr, &first, e) < 0)
 		return -1;
-	if (run_take(x, first, nr, e) < 0)
+	if (run_take(x, first, nr, 1, e) < 0)
 		return -1;
 	if (first == x->hint)
 		x->hint += nr;
@@ -197,11 +197,11 @@ int txn_take_table(struct txn *x, enum txn_table what, uint64_t clusters, uint64
 	return table_cache_make(x->img.tables, *host, clusters << bits, e);
 }
 
-int txn_share(struct txn *x, uint64_t host, struct err *e)
+int txn_share(struct txn *x, uint64_t host, uint64_t times, struct err *e)
 {
 	if (txn_alive(x, e) < 0)
 		return -1;
-	return run_take(x, host >> x->img.geom->cluster_bits, 1, e);
+	return run_take(x, host >> x->img.geom->cluster_bits, 1, times, e);
 }
 
 int txn_refcount(struct txn *x, uint64_t host, uint64_t *count, struct err *e)
@@ -280,7 +280,7 @@ int txn_give_back(struct txn *x, struct err *e)
 {
 	for (size_t i = 0; i < x->taken.nr; i++)
 		if (refcounts_lower(&x->refcounts, x->taken.items[i].first,
-				    x->taken.items[i].nr, 1, e) < 0)
+				    x->taken.items[i].nr, x->taken.items[i].times, e) < 0)
 			return -1;
 	x->taken.nr = 0;
 	if (refcounts_has_made(&x->refcounts) &&

@@ -70,8 +70,9 @@ enum txn_table { TXN_L1_TABLE, TXN_L2_TABLE, TXN_BITMAP_TABLE };
 int txn_take_table(struct txn *x, enum txn_table what, uint64_t clusters, uint64_t *host,
 		   struct err *e) MUST_CHECK;
 
-/* One more reference to the cluster at `host`, which this txn or an earlier one has taken. */
-int txn_share(struct txn *x, uint64_t host, struct err *e) MUST_CHECK;
+/* `times` (> 0) more references to the cluster at `host`, which this txn or an earlier one has
+ * taken. */
+int txn_share(struct txn *x, uint64_t host, uint64_t times, struct err *e) MUST_CHECK;
 
 /* host .. host+len-1: the clusters that it touches lose `times` references, once the file does not
  * point there any more. */
