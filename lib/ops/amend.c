@@ -189,14 +189,14 @@ static int downgrade_change(struct image_writer *w, const struct amend_options *
 	return image_amend_downgrade(w, o->watch, e);
 }
 
-/* Bitmaps go only when all else is fine. Clusters of zeros may have to be encrypted: the secret is
- * needed. */
+/* Clusters of zeros may have to be encrypted: the secret is needed, and asked for at once. Bitmaps go
+ * only when all else is fine. */
 static int downgrade(const struct spec *s, const struct amend_options *o, bool bitmaps,
 		     struct err *e)
 {
 	const struct bitmap_change drop = { .spec = s, .listener = o->listener };
 
-	if (change(s, o, downgrade_check, e) < 0 ||
+	if (change_with(disk_open, s, o, downgrade_check, e) < 0 ||
 	    (bitmaps && bitmap_change_remove_all(&drop, e) < 0))
 		return -1;
 	return change_with(disk_open, s, o, downgrade_change, e);
