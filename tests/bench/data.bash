@@ -169,7 +169,7 @@ data_prepare() {	# ROW DIR
 	rebase)    cp --sparse=always "$DATA_DIR"/{base,over}.qcow2 "$2/" &&
 			   cp --sparse=always "$DATA_DIR/base.qcow2" "$2/copy.qcow2" ;;
 	resize)    cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
-	snapshot-create) cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
+	snapshot-create | amend-refcounts) cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
 	snapshot-*) cp --sparse=always "$DATA_DIR/with.qcow2" "$2/" ;;
 	repair-refcounts) cp --sparse=always "$DATA_DIR/lost.qcow2" "$2/" ;;
 	repair-leaks) cp --sparse=always "$DATA_DIR/leaky.qcow2" "$2/" ;;
