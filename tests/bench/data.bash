@@ -12,6 +12,7 @@
 #	lost.qcow2       mapped.qcow2 with its refcount table zeroed
 #	leaky.qcow2      LEAKY_BLOCKS x 32768 clusters of 64 KiB, all of them counted, few in use
 #	zeros.qcow2      ZEROS_MIB of marks that say zeros, clusters of 4 KiB, over under.raw
+#	bits.qcow2       mapped.qcow2 with bitmaps "a" and "b" of 64k, BITS_NR bits set in each
 #	over.qcow2       overlay of base.qcow2 (OVER_SIZE of noise), 64 KiB written every 330 KiB
 
 data_make() {	# FILE: makes it unless it is there
@@ -32,6 +33,8 @@ data_make() {	# FILE: makes it unless it is there
 				 data_lost "$DATA_DIR/tmp.$$/$1" ;;
 	leaky.qcow2)     data_leaky "$DATA_DIR/tmp.$$/$1" ;;
 	zeros.qcow2)     data_zeros "$DATA_DIR/tmp.$$/$1" ;;
+	bits.qcow2)      data_make mapped.qcow2 && mkdir -p "$DATA_DIR/tmp.$$" &&
+				 data_bits "$DATA_DIR/tmp.$$/$1" ;;
 	mapped-4k.qcow2) data_mapped "$DATA_DIR/tmp.$$/$1" "$MAPPED_4K_SIZE" 4k ;;
 	scattered.qcow2) data_scattered "$DATA_DIR/tmp.$$/$1" ;;
 	base.qcow2)      data_base "$DATA_DIR/tmp.$$/$1" ;;
@@ -117,6 +120,23 @@ data_leaky() {
 	truncate -s $((LEAKY_BLOCKS * 32768 * 65536)) "$1" && rm "$block"
 }
 
+# Two bitmaps that differ, each of them dirty all over the disk.
+data_bits() {
+	local name
+
+	cp --sparse=always "$DATA_DIR/mapped.qcow2" "$1" || return
+	for name in a b; do
+		qemu-img bitmap --add -g 64k "$1" "$name" &&
+			awk -v nr="$BITS_NR" -v bytes="$(numfmt --from=iec "$MAPPED_SIZE")" \
+				-v first="$([ "$name" = a ] && echo 0 || echo 65536)" 'BEGIN {
+				step = int(bytes / nr / 65536) * 65536
+				for (n = 0; n < nr; n++)
+					printf "write -q -z %.0f 4k\n", first + n * step
+			}' | qemu-io --cache unsafe -f qcow2 "$1" > /dev/null &&
+			qemu-img bitmap --disable "$1" "$name" || return
+	done
+}
+
 data_scattered() {
 	qemu-img create -q -f qcow2 "$1" 64G &&
 		awk -v nr="$SCATTERED_NR" 'BEGIN {
@@ -162,14 +182,17 @@ data_zeros() {
 # What a row changes in place, in a directory of its own, and on the disk.
 data_prepare() {	# ROW DIR
 	case $1 in
-	commit | rebase | resize | convert-n | snapshot-* | repair-* | amend-*) mkdir -p "$2" ;;
+	commit | rebase | resize | convert-n | snapshot-* | bitmap-* | repair-* | amend-*)
+		mkdir -p "$2" ;;
 	esac || return
 	case $1 in
 	commit)    cp --sparse=always "$DATA_DIR"/{base,over}.qcow2 "$2/" ;;
 	rebase)    cp --sparse=always "$DATA_DIR"/{base,over}.qcow2 "$2/" &&
 			   cp --sparse=always "$DATA_DIR/base.qcow2" "$2/copy.qcow2" ;;
 	resize)    cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
-	snapshot-create | amend-refcounts) cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
+	snapshot-create | bitmap-add | amend-refcounts)
+		   cp --sparse=always "$DATA_DIR/mapped.qcow2" "$2/" ;;
+	bitmap-*)  cp --sparse=always "$DATA_DIR/bits.qcow2" "$2/" ;;
 	snapshot-*) cp --sparse=always "$DATA_DIR/with.qcow2" "$2/" ;;
 	repair-refcounts) cp --sparse=always "$DATA_DIR/lost.qcow2" "$2/" ;;
 	repair-leaks) cp --sparse=always "$DATA_DIR/leaky.qcow2" "$2/" ;;
@@ -185,11 +208,11 @@ data_sizes() {	# quick|full
 	case $1 in
 	quick)
 		DATA_MIB=${BENCH_MIB:-192}
-		MAPPED_SIZE=128G MAPPED_4K_SIZE=4G SCATTERED_NR=6000 LEAKY_BLOCKS=4 OVER_SIZE=$((64 << 20)) ZEROS_MIB=200
+		MAPPED_SIZE=128G MAPPED_4K_SIZE=4G SCATTERED_NR=6000 BITS_NR=2000 LEAKY_BLOCKS=4 OVER_SIZE=$((64 << 20)) ZEROS_MIB=200
 		;;
 	full)
 		DATA_MIB=${BENCH_MIB:-1536}
-		MAPPED_SIZE=2T MAPPED_4K_SIZE=64G SCATTERED_NR=60000 LEAKY_BLOCKS=31 OVER_SIZE=$((1 << 30)) ZEROS_MIB=3908
+		MAPPED_SIZE=2T MAPPED_4K_SIZE=64G SCATTERED_NR=60000 BITS_NR=20000 LEAKY_BLOCKS=31 OVER_SIZE=$((1 << 30)) ZEROS_MIB=3908
 		;;
 	esac
 }
