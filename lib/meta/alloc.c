@@ -144,6 +144,8 @@ static int short_run_place(struct txn *x, uint64_t nr, uint64_t *first, struct e
 	for (uint64_t from = x->hint; have < nr; from = found + n) {
 		if (run_find(x, from, nr - have, &found, &n, e) < 0)
 			return -1;
+		if (from == x->hint)
+			x->hint = found; /* nothing is free before it: nobody looks there again */
 		if (have && *first + have == found) {
 			have += n;
 			continue;
