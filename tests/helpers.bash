@@ -52,3 +52,28 @@ luks_create() {
 address_limit() {
 	ldd "$(command -v qcow2-info)" | grep -qE 'lib(asan|tsan)' || ulimit -v "$1"
 }
+
+# hold OPTION... FILE: keeps FILE open until release.
+hold() {
+	mkfifo hold
+	qemu-io "$@" <hold >holder.out 2>&1 &
+	holder=$!
+	exec 7>hold
+	# It answers once the file is open, and then waits for more.
+	echo 'length' >&7
+	local i
+	for ((i = 0; i < 500; i++)); do
+		! grep -q MiB holder.out || return 0
+		sleep 0.02
+	done
+	cat holder.out
+	return 1
+}
+
+release() {
+	[ -n "${holder:-}" ] || return 0
+	exec 7>&-
+	wait "$holder" || true
+	holder=
+	rm -f hold
+}

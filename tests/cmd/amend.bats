@@ -9,6 +9,8 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
+teardown() { release; }
+
 # refused TEXT ARGUMENT...: one line on stderr with TEXT, and the image is left alone.
 refused() {
 	local text=$1
@@ -176,18 +178,8 @@ specific() { qemu-img info --output=json t.qcow2 | jq -r ".[\"format-specific\"]
 
 @test "an image in use is left alone" {
 	qcow2-create -q -f qcow2 t.qcow2 1M
-	mkfifo hold
-	qemu-io -f qcow2 t.qcow2 <hold >holder.out 2>&1 &
-	local i holder=$!
-	exec 7>hold
-	echo length >&7
-	for ((i = 0; i < 200; i++)); do
-		! grep -q MiB holder.out || break
-		sleep 0.05
-	done
-	grep -q MiB holder.out
+	hold -f qcow2 t.qcow2
 	run --separate-stderr -1 qcow2-amend -o lazy_refcounts=on t.qcow2
 	[[ $stderr == *"lock"* ]]
-	exec 7>&-
-	wait "$holder"
+	release
 }

@@ -7,6 +7,8 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
+teardown() { release; }
+
 # Kinds of damage that are repaired in different ways.
 KINDS="refcount_too_low leaked_cluster refcount_entry_reserved copied_data l2_entry_reserved
 	snapshot_extra_short refcount_table_out_of_file"
@@ -82,21 +84,11 @@ KINDS="refcount_too_low leaked_cluster refcount_entry_reserved copied_data l2_en
 	[[ $stderr == *"not an undo file"* ]]
 	cmp t.qcow2 was
 	# an image in use gets no undo file
-	mkfifo hold
-	qemu-io -f qcow2 t.qcow2 <hold >holder.out 2>&1 &
-	local i holder=$!
-	exec 7>hold
-	echo length >&7
-	for ((i = 0; i < 200; i++)); do
-		! grep -q MiB holder.out || break
-		sleep 0.05
-	done
-	grep -q MiB holder.out
+	hold -f qcow2 t.qcow2
 	run --separate-stderr -1 qcow2-check -r all --undo undo t.qcow2
 	[[ $stderr == *lock* ]]
 	[ ! -e undo ]
-	exec 7>&-
-	wait "$holder"
+	release
 	# another image, and one that was changed since
 	cp was t.qcow2
 	qcow2-check -q -r all --undo undo t.qcow2 2>err.txt

@@ -12,31 +12,6 @@ setup() {
 	img create -f qcow2 -o data_file=data.raw split.qcow2 4M
 }
 
-# hold OPTION... FILE: keeps FILE open until release.
-hold() {
-	mkfifo hold
-	qemu-io "$@" <hold >holder.out 2>&1 &
-	holder=$!
-	exec 7>hold
-	# It answers once the file is open, and then waits for more.
-	echo 'length' >&7
-	local i
-	for ((i = 0; i < 500; i++)); do
-		! grep -q MiB holder.out || return 0
-		sleep 0.02
-	done
-	cat holder.out
-	return 1
-}
-
-release() {
-	[ -n "${holder:-}" ] || return 0
-	exec 7>&-
-	wait "$holder" || true
-	holder=
-	rm -f hold
-}
-
 teardown() {
 	[ -n "$BATS_TEST_COMPLETED" ] || printf '%s\n' "${doing:-}" "status ${status:-}" "${stderr:-}"
 	release
