@@ -328,28 +328,6 @@ clean() {
 
 # --- who else uses the files ---
 
-# hold OPTION... FILE: keeps FILE open until release.
-hold() {
-	mkfifo hold
-	qemu-io "$@" <hold >holder.out 2>&1 &
-	holder=$!
-	exec 7>hold
-	echo 'length' >&7
-	local i
-	for ((i = 0; i < 500; i++)); do
-		! grep -q MiB holder.out || return 0
-		sleep 0.02
-	done
-	cat holder.out
-	return 1
-}
-
-release() {
-	exec 7>&-
-	wait "$holder" || true
-	rm -f hold
-}
-
 @test "a layer in use is refused, and looking takes the locks of a reader" {
 	local image
 	img create -f qcow2 -b base.qcow2 -F qcow2 other.qcow2
