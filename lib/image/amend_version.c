@@ -82,14 +82,12 @@ static int snapshots_check(const struct image_writer *w, struct err *e)
 	return 0;
 }
 
-int image_amend_downgrade_check(struct image_writer *w, bool bitmaps_go, const struct watch *watch,
-				struct err *e)
+/* Of an image of version 3; *z: the marks that there are. */
+static int downgrade_judge(struct image_writer *w, bool bitmaps_go, const struct watch *watch,
+			   struct zero_marks *z, struct err *e)
 {
 	const struct header *h = &w->img->header;
-	struct zero_marks z;
 
-	if (h->version < 3)
-		return 0;
 	if (h->refcount_order != 4)
 		return refuse(e, "refcounts have to be 16 bits wide (refcount_bits=16)");
 	if (writer_geom(w)->subclusters)
@@ -98,14 +96,22 @@ int image_amend_downgrade_check(struct image_writer *w, bool bitmaps_go, const s
 		return refuse(e, "the image has an external data file");
 	if (h->has_bitmaps_ext && !bitmaps_go)
 		return refuse(e, "the image has bitmaps; --force drops them");
-	if (snapshots_check(w, e) < 0 || zero_marks_count(w, watch, &z, e) < 0)
+	if (snapshots_check(w, e) < 0 || zero_marks_count(w, watch, z, e) < 0)
 		return -1;
-	if (h->compression_type != COMPRESSION_ZLIB && z.packed)
+	if (h->compression_type != COMPRESSION_ZLIB && z->packed)
 		return refuse(e, "clusters of the disk or of a snapshot are compressed with zstd");
-	if (h->crypt_method == CRYPT_AES && h->backing_name.n && z.marks)
+	if (h->crypt_method == CRYPT_AES && h->backing_name.n && z->marks)
 		return refuse(e, "an image that is encrypted with legacy AES and has a backing file "
 				 "holds clusters that are marked as zeros");
 	return 0;
+}
+
+int image_amend_downgrade_check(struct image_writer *w, bool bitmaps_go, const struct watch *watch,
+				struct err *e)
+{
+	struct zero_marks z;
+
+	return writer_geom(w)->version < 3 ? 0 : downgrade_judge(w, bitmaps_go, watch, &z, e);
 }
 
 int image_amend_downgrade(struct image_writer *w, const struct watch *watch, struct err *e)
@@ -114,8 +120,7 @@ int image_amend_downgrade(struct image_writer *w, const struct watch *watch, str
 
 	if (writer_geom(w)->version < 3)
 		return 0;
-	if (image_amend_downgrade_check(w, false, watch, e) < 0 ||
-	    zero_marks_count(w, watch, &z, e) < 0 || txn_begin(w->txn, KEPT_UP, e) < 0 ||
+	if (downgrade_judge(w, false, watch, &z, e) < 0 || txn_begin(w->txn, KEPT_UP, e) < 0 ||
 	    (z.marks && zero_marks_expand(w, watch, e) < 0))
 		return -1;
 	return header_switch(w, 2, e);
