@@ -93,7 +93,10 @@ static int append_finish(struct builder *b, struct header *h, struct err *e)
 	h->l1_table_off = b->l1_nr ? t.tail_off : 0;
 	h->refcount_table_off = t.table_off;
 	h->refcount_table_clusters = (uint32_t)t.table_clusters;
-	return file_write_at(b->file, t.tail_off, b->l1, l1_bytes, e);
+	if (file_write_at(b->file, t.tail_off, b->l1, l1_bytes, e) < 0)
+		return -1;
+	/* The file ends there, in whole sectors; a whole cluster would be up to 2 MiB more. */
+	return file_truncate(b->file, align_up(t.tail_off + l1_bytes, 512), e);
 }
 
 /* The used part of the header's cluster; the rest of a new file is zeros anyway. */

@@ -46,8 +46,9 @@ int host_space_take_all(struct host_space *s, uint64_t nr, uint64_t *first, stru
 /* Stores n packed bytes in the lane (1..cluster size - 1) and counts the clusters they touch. */
 int host_space_pack(struct host_space *s, const void *p, uint32_t n, uint64_t *host,
 		    struct err *e);
-/* Writes what is left: the last blocks, room for `tail` clusters in a row (the L1 table, which
- * the caller writes), and the refcount table. Nothing can be taken afterwards. */
+/* Writes what is left: the last blocks, the refcount table, and room for `tail` clusters in a row (the
+ * L1 table, which the caller writes: the file ends with its last byte). Nothing can be taken
+ * afterwards. */
 struct host_tail {
 	uint64_t tail_off, table_off;
 	uint64_t table_clusters;

@@ -206,8 +206,8 @@ int host_space_finish(struct host_space *s, uint64_t tail, struct host_tail *t,
 		return -1;
 	finish_plan(s, tail, &blocks, &t->table_clusters);
 	end = s->cursor + blocks + tail + t->table_clusters;
-	t->tail_off = (s->cursor + blocks) << bits;
-	t->table_off = t->tail_off + (tail << bits);
+	t->table_off = (s->cursor + blocks) << bits;
+	t->tail_off = t->table_off + (t->table_clusters << bits);
 	if (blocks_finish(s, blocks, end, e) < 0)
 		return -1;
 	s->cursor = end;
