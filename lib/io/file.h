@@ -89,6 +89,8 @@ bool file_path_identity(const char *path, uint64_t *device, uint64_t *inode);
  * bytes (XFS). Where the file system does not know them nothing happens. */
 void file_hint_no_copy_on_write(struct file *f);
 void file_hint_extent_size(struct file *f, uint32_t bytes);
+/* That these bytes will be read soon: the medium fetches them while others are worked on. */
+void file_hint_will_need(struct file *f, uint64_t off, uint64_t len);
 /* Removes the file from its directory, if the name still leads to it. For half-made targets. */
 void file_remove(struct file *f);
 

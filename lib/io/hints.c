@@ -1,6 +1,7 @@
 /* Wishes that a file system may grant or not: nothing depends on them. */
 #include "io/file_internal.h"
 
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
@@ -26,5 +27,12 @@ void file_hint_extent_size(struct file *f, uint32_t bytes)
 	attributes.fsx_xflags |= FS_XFLAG_EXTSIZE;
 	attributes.fsx_extsize = bytes;
 	if (ioctl(f->fd, FS_IOC_FSSETXATTR, &attributes) < 0)
+		return;
+}
+
+void file_hint_will_need(struct file *f, uint64_t off, uint64_t len)
+{
+	if (f->fd >= 0 && !(f->flags & FILE_DIRECT) &&
+	    posix_fadvise(f->fd, (off_t)off, (off_t)len, POSIX_FADV_WILLNEED) != 0)
 		return;
 }

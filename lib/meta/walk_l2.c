@@ -86,9 +86,34 @@ static int batch_walk(struct walk *w, size_t i, size_t n, struct err *e)
 	return 0;
 }
 
+/* Tables that are asked for before they are read. */
+#define AHEAD_BYTES ((uint64_t)8 << 20)
+
+/* Lets the medium fetch what follows refs[i], in host order, as far as AHEAD_BYTES go; what is
+ * before refs[asked] has been asked for. Returns the new `asked`. */
+static size_t ask_ahead(struct walk *w, size_t i, size_t asked)
+{
+	uint64_t size = geom_cluster_size(w->src.geom);
+	size_t ahead = (size_t)MAX(AHEAD_BYTES / size, 4);
+	size_t end = i + MIN(ahead, w->ref_nr - i);
+
+	/* By halves: neighbours are asked for together. */
+	if (asked > i + ahead / 2)
+		return asked;
+	for (size_t k = MAX(asked, i), n; k < end; k += n) {
+		for (n = 1; k + n < end && w->refs[k + n].host == w->refs[k].host + n * size;)
+			n++;
+		file_hint_will_need(w->src.file, w->refs[k].host, n * size);
+	}
+	return end;
+}
+
 int walk_l2_tables(struct walk *w, struct err *e)
 {
+	size_t asked = 0;
+
 	for (size_t i = 0, n; i < w->ref_nr; i += n) {
+		asked = ask_ahead(w, i, asked);
 		n = batch_length(w, i);
 		watch_progress(w->watch, MIN(w->refs[i].host, file_size(w->src.file)),
 			       file_size(w->src.file));

@@ -46,6 +46,20 @@ static int block_walk(struct walk *w, uint64_t idx, uint64_t place, uint64_t raw
 	return empty ? 0 : w->ops->refcount_block(w->arg, &b, e);
 }
 
+/* Lets the medium fetch the blocks that entries of the table lead to. */
+static void ask_ahead(struct walk *w, const uint8_t *entries, uint64_t nr)
+{
+	uint64_t size = geom_cluster_size(w->src.geom), end = file_size(w->src.file);
+
+	for (uint64_t i = 0; i < nr; i++) {
+		uint64_t off = refcount_table_entry_decode(be64_get(entries + i * 8)).block_off;
+
+		if (off && off < end)
+			file_hint_will_need(w->src.file, off, size);
+	}
+}
+
+#define AHEAD	   32 /* blocks */
 #define TABLE_PART 512 /* entries at a time; w->buf is taken by the blocks */
 
 static int table_walk(struct walk *w, uint64_t off, uint64_t nr, struct err *e)
@@ -64,6 +78,8 @@ static int table_walk(struct walk *w, uint64_t off, uint64_t nr, struct err *e)
 		for (uint64_t k = 0; !empty && k < n; k++) {
 			uint64_t raw = be64_get(part + k * 8);
 
+			if (k % AHEAD == 0)
+				ask_ahead(w, part + k * 8, MIN(n - k, AHEAD));
 			if (raw && block_walk(w, i + k, f.place + k * 8, raw, e) < 0)
 				return -1;
 		}
