@@ -116,6 +116,13 @@ static void sample_take(struct orphan *o, uint32_t idx, uint64_t raw)
 		o->samples[o->used / 64 % ORPHAN_SAMPLES] = (struct orphan_sample) { idx, raw };
 }
 
+/* In a data file a cluster lies where the guest has it, and nobody shares it (10). */
+static bool is_in_data_file(const struct check *c, const struct l2_entry *x, uint32_t idx)
+{
+	return x->copied && x->host < c->geom->disk_size &&
+	       (x->host >> c->geom->cluster_bits) % geom_l2_entries(c->geom) == idx;
+}
+
 bool orphan_judge(struct check *c, uint64_t host, const uint8_t *table, uint64_t *scratch,
 		  struct orphan *o)
 {
@@ -126,6 +133,8 @@ bool orphan_judge(struct check *c, uint64_t host, const uint8_t *table, uint64_t
 		struct l2_entry x = l2_entry_at(c->geom, table, i);
 		enum orphan_word word = orphan_word_judge(c, &x);
 
+		if (word == ORPHAN_WORD_AGREES && c->geom->data_file && !is_in_data_file(c, &x, i))
+			word = ORPHAN_WORD_KNOWN;
 		if (word == ORPHAN_WORD_BAD)
 			return false;
 		if (x.raw || x.bitmap)
