@@ -182,7 +182,8 @@ struct search {
 	struct hole_map holes;
 	uint8_t *buf; /* BUFFER bytes, or a cluster if that is more */
 	uint64_t *scratch;
-	uint8_t *tables; /* bit per cluster: an L1 entry of the active disk leads there */
+	uint8_t *tables; /* bit per cluster: an L1 entry leads there */
+	uint8_t *active; /* the same: one of the active disk */
 };
 
 static int orphan_keep(struct search *s, const struct orphan *o, struct err *e)
@@ -283,13 +284,14 @@ static int leaks_look(struct search *s, struct err *e)
 	return 0;
 }
 
-static bool is_active_table(struct search *s, const struct walk_l1_part *p, uint32_t i,
-			    uint64_t *host)
+/* A table for guest data; what the disk has behind its end is the state of a machine. */
+static bool is_disk_table(struct search *s, const struct walk_l1_part *p, uint32_t i,
+			  uint64_t *host)
 {
 	const struct geom *g = s->check->geom;
 
-	return p->owner.kind == WALK_ACTIVE &&
-	       p->first + i < geom_l1_entries(g, g->disk_size) &&
+	return (p->owner.kind != WALK_ACTIVE ||
+		p->first + i < geom_l1_entries(g, g->disk_size)) &&
 	       walk_l2_followed(s->check->walk, be64_get(p->bytes + i * 8), host) &&
 	       !check_found_foreign(s->check, *host);
 }
@@ -299,9 +301,13 @@ static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
 	struct search *s = arg;
 	uint64_t host;
 
-	for (uint32_t i = 0; i < p->nr; i++)
-		if (is_active_table(s, p, i, &host))
-			bit_set(s->tables, check_cluster(s->check, host));
+	for (uint32_t i = 0; i < p->nr; i++) {
+		if (!is_disk_table(s, p, i, &host))
+			continue;
+		bit_set(s->tables, check_cluster(s->check, host));
+		if (p->owner.kind == WALK_ACTIVE)
+			bit_set(s->active, check_cluster(s->check, host));
+	}
 	return 0;
 }
 
@@ -313,9 +319,14 @@ static int on_l1_again(void *arg, const struct walk_l1_part *p, struct err *e)
 	uint64_t host;
 
 	for (uint32_t i = 0; i < p->nr; i++) {
-		if (!is_active_table(s, p, i, &host) ||
+		if (!is_disk_table(s, p, i, &host) ||
 		    !bit_at(s->tables, check_cluster(s->check, host)))
 			continue;
+		if (p->owner.kind != WALK_ACTIVE) {
+			out->zeroed_in_snapshot |= !bit_at(s->active,
+							   check_cluster(s->check, host));
+			continue;
+		}
 		if (out->zeroed_nr == ZEROED_MAX) {
 			out->more = true;
 			return 0;
@@ -379,7 +390,8 @@ int orphans_find(struct check *c, struct orphans *o, struct err *e)
 	s.buf = malloc(MAX(BUFFER, geom_cluster_size(c->geom)));
 	s.scratch = malloc(geom_l2_entries(c->geom) * sizeof *s.scratch);
 	s.tables = calloc(c->clusters / 8 + 1, 1);
-	if (!s.buf || !s.scratch || !s.tables) {
+	s.active = calloc(c->clusters / 8 + 1, 1);
+	if (!s.buf || !s.scratch || !s.tables || !s.active) {
 		err_nomem(e);
 		goto out;
 	}
@@ -393,5 +405,6 @@ out:
 	free(s.buf);
 	free(s.scratch);
 	free(s.tables);
+	free(s.active);
 	return ret;
 }

@@ -58,6 +58,7 @@ struct orphans {
 	size_t nr, room;
 	struct zeroed_table *zeroed; /* by L1 index */
 	size_t zeroed_nr, zeroed_room;
+	bool zeroed_in_snapshot; /* a snapshot leads to one that the disk does not lead to */
 	bool more;	     /* there are others that this list has no room for */
 
 	/* Leaked clusters that may be lost data, and why: a repair leaves them alone. */

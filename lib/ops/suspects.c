@@ -57,7 +57,7 @@ static void zeroed_propose(struct check *c, struct orphans *o)
 
 	for (size_t i = 0; i < o->zeroed_nr; i++)
 		room += table_room(c, &o->zeroed[i]);
-	if (!o->loose || o->loose > room || (o->zeroed_nr > 1 && o->loose != room) ||
+	if (!o->loose || o->loose > room || o->zeroed_in_snapshot || (o->zeroed_nr > 1 && o->loose != room) ||
 	    c->geom->data_file)
 		return;
 	for (size_t i = 0; i < o->zeroed_nr; i++)
@@ -85,6 +85,7 @@ uint64_t orphans_next_loose(const struct orphans *o, uint64_t from)
 
 int suspects_find(struct check *c, struct orphans *o, struct err *e)
 {
+	bool zeroed = o->zeroed_nr || o->zeroed_in_snapshot;
 	uint8_t *table = NULL;
 	int ret = 0;
 
@@ -92,9 +93,9 @@ int suspects_find(struct check *c, struct orphans *o, struct err *e)
 	o->clusters = c->clusters;
 	o->suspect = calloc(c->clusters / 8 + 1, 1);
 	table = malloc(geom_cluster_size(c->geom));
-	if (o->zeroed_nr)
+	if (zeroed)
 		o->loose_at = calloc(c->clusters / 8 + 1, 1);
-	if (!o->suspect || !table || (o->zeroed_nr && !o->loose_at))
+	if (!o->suspect || !table || (zeroed && !o->loose_at))
 		ret = err_nomem(e);
 	for (size_t i = 0; ret == 0 && i < o->nr; i++)
 		ret = orphan_take(c, o, &o->list[i], table, e);
