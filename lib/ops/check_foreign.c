@@ -7,8 +7,9 @@
 #include "base/align.h"
 #include "base/vec.h"
 
-/* No file that was cut short was ever this long, so such an offset is no offset. */
-#define FAR_OFF (UINT64_C(1) << 48)
+/* No file that was cut short was ever this long, so such an offset is no offset. Compressed entries
+ * have no more than 49 bits for it where clusters are large. */
+#define FAR_OFF (UINT64_C(1) << 45)
 /* Faults that pointers do not have by themselves. A flag that is wrong in every entry is rather the
  * work of a program that had it wrong. */
 #define HEAVY	(L2_BAD_RESERVED | L2_BAD_ALIGNMENT | L2_BAD_PACKED_OFFSET)
