@@ -52,8 +52,8 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "the bits are cleared",
 	    "L1 entry has reserved bits set"),
 	ROW(L1_ENTRY_UNALIGNED, "l1-entry-unaligned", CORRUPTION, ALL,
-	    "the low bits are cleared if that leads to a table that nobody else has; "
-	    "else the entry is dropped",
+	    "the low bits are cleared if that leads to a table that nobody else has, or "
+	    "that is counted for this entry, too; else the entry is dropped",
 	    "L2 table is not cluster aligned"),
 	ROW(L1_ENTRY_OUT_OF_FILE, "l1-entry-out-of-file", CORRUPTION, ALL,
 	    "the entry is dropped",
@@ -75,7 +75,7 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "zero flag in a version 2 image"),
 	ROW(L2_ENTRY_UNALIGNED, "l2-entry-unaligned", CORRUPTION, ALL,
 	    "the low bits are cleared if that leads to a cluster that nobody else "
-	    "has; else the entry becomes zeros",
+	    "has, or that is counted for this entry, too; else the entry becomes zeros",
 	    "data cluster is not cluster aligned"),
 	ROW(L2_ENTRY_UNALIGNED_ZERO, "l2-entry-unaligned-zero", CORRUPTION, ALL,
 	    "the entry becomes zeros",

@@ -49,7 +49,20 @@ bool repair_is_orphan(struct repair *r, uint64_t host, uint64_t own)
 	       (check_count_unknown(c, cluster) || c->stored.low[cluster]);
 }
 
-/* An unaligned pointer whose upper bits lead to a sound L2 table that nobody else has. */
+/* An L2 table that snapshots share is counted once more than there are references. */
+static bool is_counted_table(struct repair *r, uint64_t host)
+{
+	struct check *c = &r->check;
+	uint64_t cluster = check_cluster(c, host);
+
+	return cluster < c->clusters && bit_at(c->metadata, cluster) &&
+	       check_claimed_by(c, cluster) == WALK_L2_TABLE && !check_is_crossed(c, cluster) &&
+	       !check_count_unknown(c, cluster) &&
+	       check_stored(c, cluster) == counts_get(&c->expected, cluster) + 1;
+}
+
+/* An unaligned pointer whose upper bits lead to a sound L2 table that nobody else has, or that is
+ * shared with whoever leads there. */
 static bool is_lost_table(struct tables *s, uint64_t host)
 {
 	struct repair *r = s->repair;
@@ -57,7 +70,7 @@ static bool is_lost_table(struct tables *s, uint64_t host)
 	struct err ignored = ERR_INIT;
 	uint32_t used = 0;
 
-	if (!repair_is_orphan(r, host, 0) ||
+	if ((!repair_is_orphan(r, host, 0) && !is_counted_table(r, host)) ||
 	    file_read_padded(r->file, host, s->bytes, size, NULL, &ignored) < 0)
 		return false;
 	for (uint32_t i = 0; i < geom_l2_entries(&r->geom); i++) {

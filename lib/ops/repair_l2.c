@@ -164,6 +164,18 @@ static bool has_data(const struct entry *n)
 					   : !(n->raw & ENTRY_ZERO);
 }
 
+/* Whether the count of a cluster says that this reference is one of those it was made for: it had
+ * no other than the check found, with the one that was damaged. */
+static bool is_counted(struct repair *r, uint64_t host)
+{
+	struct check *c = &r->check;
+	uint64_t cluster = check_cluster(c, host);
+
+	return cluster > 0 && cluster < c->clusters && !bit_at(c->metadata, cluster) &&
+	       !check_count_unknown(c, cluster) &&
+	       check_stored(c, cluster) == counts_get(&c->expected, cluster);
+}
+
 static void place_repair(struct entry *n)
 {
 	const struct check *c = &n->repair->check;
@@ -173,7 +185,8 @@ static void place_repair(struct entry *n)
 	if (geom_in_cluster(c->geom, n->x.host)) {
 		/* The check counts for it what it lies across. */
 		bool found = has_data(n) && !outside &&
-			     repair_is_orphan(n->repair, aligned, n->at->times);
+			     (repair_is_orphan(n->repair, aligned, n->at->times) ||
+			      is_counted(n->repair, aligned));
 
 		told(n, has_data(n) ? PROBLEM_L2_ENTRY_UNALIGNED : PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
 		     found ? "the low bits are cleared" : "the entry becomes zeros");
