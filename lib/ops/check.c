@@ -118,6 +118,7 @@ int check_run(struct check *c, struct err *e)
 	    walk_metadata(c->walk, e) < 0 || walk_trees(c->walk, e) < 0 ||
 	    check_compare(c, e) < 0 || (c->options->deep && check_deep(c, e) < 0))
 		return -1;
+	check_distrust(c);
 	if (c->options->orphans && orphans_find(c, c->options->orphans, e) < 0)
 		return -1;
 	return impact_find(c, e);

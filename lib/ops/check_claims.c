@@ -49,11 +49,16 @@ static int claim_order(const void *a, const void *b)
 }
 
 /* L2 tables are too many to be listed: what no claim covers is one. */
-enum walk_what check_claimed_by(struct check *c, uint64_t cluster)
+void check_claims_sort(struct check *c)
 {
 	if (!c->claims_sorted && c->claim_nr > 1)
 		qsort(c->claims, c->claim_nr, sizeof *c->claims, claim_order);
 	c->claims_sorted = true;
+}
+
+enum walk_what check_claimed_by(struct check *c, uint64_t cluster)
+{
+	check_claims_sort(c);
 	size_t low = 0, high = c->claim_nr;
 
 	while (low < high) {

@@ -99,6 +99,7 @@ static inline void bit_set(uint8_t *bits, uint64_t i)
 
 /* Whether some metadata structure uses one of these clusters. */
 bool check_any_metadata(const struct check *c, uint64_t first, uint64_t nr);
+void check_claims_sort(struct check *c);
 /* What uses a cluster whose metadata bit is set. */
 enum walk_what check_claimed_by(struct check *c, uint64_t cluster);
 /* Remembers that this cluster, which a metadata structure has already, is used for `what` too, and
@@ -132,6 +133,11 @@ struct walk *check_walk_again(struct check *c, const struct walk_ops *ops, void 
 /* --- check_deep.c --- */
 /* Unpacks every compressed cluster. */
 int check_deep(struct check *c, struct err *e) MUST_CHECK;
+
+/* --- check_trust.c --- */
+/* After the comparison, whose findings stay: counts in blocks that hold something else are taken
+ * for unknown from here on. */
+void check_distrust(struct check *c);
 
 /* --- check_compare.c --- */
 /* The count in the file of a cluster below c->clusters, exact. */
