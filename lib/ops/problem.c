@@ -129,8 +129,9 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	ROW(SNAPSHOT_TABLE_UNALIGNED, "snapshot-table-unaligned", CHECK_ERROR, NONE,
 	    NULL,
 	    "snapshot table is not cluster aligned"),
-	ROW(SNAPSHOT_TABLE_OUT_OF_FILE, "snapshot-table-out-of-file", CORRUPTION, NONE,
-	    NULL,
+	ROW(SNAPSHOT_TABLE_OUT_OF_FILE, "snapshot-table-out-of-file", CORRUPTION, ALL,
+	    "the length of a name is set to what is there, if the table begins in the "
+	    "file and all snapshots are found; else it is left to a person",
 	    "snapshot table lies outside the file"),
 	ROW(SNAPSHOT_TABLE_SIZE, "snapshot-table-size", CHECK_ERROR, ALL,
 	    "that snapshot and those behind it are dropped",

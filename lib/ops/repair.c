@@ -193,6 +193,7 @@ static int pass(struct repair *r, bool report, struct err *e)
 	check_end(&r->check);
 	orphans_fini(&r->orphans);
 	r->outside = UINT64_MAX;
+	r->snapshots_cut = false;
 	r->refcounts_forgotten = false;
 	r->next = 0;
 	r->report = report;
@@ -214,14 +215,14 @@ static int pass(struct repair *r, bool report, struct err *e)
 
 typedef int stage_run(struct repair *r, struct err *e);
 
-/* A stage that wrote something ends the round, but snapshots and bitmaps don't get into each other's
- * way. Entries that lead out of the file go before anything makes it longer. */
+/* A stage that wrote something ends the round, but bitmaps don't get into anybody's way. Entries
+ * that lead out of the file go before anything makes it longer. */
 static const struct {
 	stage_run *run;
 	bool all, goes_on;
 } stages[] = {
 	{ repair_orphans, true, false },
-	{ repair_entries, true, false },  { repair_snapshots, true, true },
+	{ repair_entries, true, false },  { repair_snapshots, true, false },
 	{ repair_bitmaps, true, true },	  { repair_doubles, true, false },
 	{ repair_counts, true, false },	  { repair_leaks, false, false },
 	{ repair_copied, false, false },

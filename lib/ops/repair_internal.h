@@ -30,6 +30,7 @@ struct repair {
 
 	bool refcounts_forgotten; /* in this round: nothing is counted for them any more */
 	uint64_t outside; /* the lowest host byte of what leads out of the file and stays */
+	bool snapshots_cut; /* the snapshot table begins in the file, and ends behind it */
 	uint64_t next; /* where new clusters go; 0: not known in this round */
 };
 

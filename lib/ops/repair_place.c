@@ -10,6 +10,10 @@
  * would seem to be there, and empty. */
 void repair_outside_note(struct repair *r, const struct finding *f)
 {
+	if (f->kind == PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE && f->host < file_size(r->file)) {
+		r->snapshots_cut = true;
+		return;
+	}
 	switch (f->kind) {
 	case PROBLEM_CRYPTO_HEADER_OUT_OF_FILE:
 	case PROBLEM_L1_TABLE_OUT_OF_FILE:
@@ -39,13 +43,19 @@ static void next_find(struct repair *r)
 				   geom_cluster_size(&r->geom));
 }
 
+/* What the file must not reach when it grows. */
+static uint64_t limit(const struct repair *r)
+{
+	return r->snapshots_cut ? MIN(r->outside, file_size(r->file)) : r->outside;
+}
+
 bool repair_can_take(struct repair *r, uint64_t nr)
 {
 	uint64_t len = nr << r->geom.cluster_bits;
 
 	next_find(r);
 	return r->next + len <= HOST_OFFSET_MAX &&
-	       r->next + len <= (can_grow(r) ? r->outside : file_size(r->file));
+	       r->next + len <= (can_grow(r) ? limit(r) : file_size(r->file));
 }
 
 int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e)
@@ -58,11 +68,11 @@ int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e)
 		return err_set(e, ERR_IO,
 			       "no space for %" PRIu64 " new clusters behind offset %#" PRIx64, nr,
 			       r->next);
-	if (can_grow(r) && r->outside < *host + len)
+	if (can_grow(r) && limit(r) < *host + len)
 		return err_set(e, ERR_CORRUPT,
 			       "the repair needs new clusters, but the file must not grow: a structure "
 			       "leads to offset %#" PRIx64 ", near or behind its end",
-			       r->outside);
+			       limit(r));
 	r->next += len;
 	return 0;
 }

@@ -156,9 +156,9 @@ static bool wanted(const struct repair *r)
 	return (repair_has(r, PROBLEM_SNAPSHOT_COUNT) ||
 		repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE) ||
 		repair_has(r, PROBLEM_SNAPSHOT_EXTRA_LARGE) ||
-		repair_has(r, PROBLEM_SNAPSHOT_EXTRA_SHORT)) &&
-	       !repair_has(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED) &&
-	       !repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE);
+		repair_has(r, PROBLEM_SNAPSHOT_EXTRA_SHORT) ||
+		repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE)) &&
+	       !repair_has(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED);
 }
 
 static int table_repair(struct snapshot_table *t, struct err *e)
@@ -179,10 +179,13 @@ static int table_repair(struct snapshot_table *t, struct err *e)
 		told(r, PROBLEM_SNAPSHOT_COUNT, 0, had);
 	if (repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE))
 		told(r, PROBLEM_SNAPSHOT_TABLE_SIZE, r->header.snapshots_off, had);
+	if (repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE))
+		told(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE, r->header.snapshots_off, had);
 	if (t->kept < had)
 		repair_say(r, "%" PRIu32 " snapshots are kept of the %" PRIu32
 			      " that the header speaks of",
 			   t->kept, had);
+	r->snapshots_cut = false; /* what is written now is not */
 	return table_store(t, e);
 }
 
