@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/align.h"
-#include "base/bits.h"
 #include "base/text.h"
 #include "format/bitmap_entry.h"
+#include "image/bitmaps.h"
 #include "image/resize_internal.h"
 
 /* Parts of a directory entry that change: table_off and table_nr (9.2). */
@@ -40,6 +40,43 @@ static int each_bitmap(struct resize *z, struct bytes directory, bitmap_fn *fn, 
 	return 0;
 }
 
+/* What is changed where it is must be nobody else's. */
+static int own_check(struct resize *z, uint64_t host, uint64_t len, const char *what,
+		     struct err *e)
+{
+	const struct geom *g = &z->img->geom;
+	uint64_t count;
+
+	for (uint64_t at = host; at < host + len; at += geom_cluster_size(g)) {
+		if (txn_refcount(z->w->txn, at, &count, e) < 0)
+			return -1;
+		if (count != 1 || txn_is_metadata(z->w->txn, at, 1))
+			return err_set(e, ERR_CORRUPT,
+				       "its %s at %#" PRIx64 " may be somebody else's; run check",
+				       what, at);
+	}
+	return 0;
+}
+
+/* The data that both disks, the shorter and the longer one, end in or begin to differ in. */
+static int tail_check(struct resize *z, const struct bitmap_entry *x, struct err *e)
+{
+	const struct geom *g = &z->img->geom;
+	uint64_t end = MIN(z->size, z->old_size), raw;
+	struct bitmap_table_entry t;
+
+	if (!end)
+		return 0;
+	if (resize_word_read(z, x->table_off +
+				     ((end - 1) >> x->granularity_bits >> (g->cluster_bits + 3)) * 8,
+			     &raw, e) < 0)
+		return -1;
+	t = bitmap_table_entry_decode(raw);
+	return resize_can_follow(z, &t)
+		       ? own_check(z, t.data_off, geom_cluster_size(g), "data", e)
+		       : 0;
+}
+
 static int bitmap_check(struct resize *z, uint64_t place, struct bitmap_entry *x, struct err *e)
 {
 	const struct geom *g = &z->img->geom;
@@ -59,7 +96,9 @@ static int bitmap_check(struct resize *z, uint64_t place, struct bitmap_entry *x
 	if (after > BITMAP_TABLE_ENTRIES_MAX || after << g->cluster_bits > BITMAP_BYTES_MAX)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "it would become too large; a larger granularity makes it smaller");
-	return 0;
+	if (own_check(z, x->table_off, x->table_nr * UINT64_C(8), "table", e) < 0)
+		return -1;
+	return tail_check(z, x, e);
 }
 
 int resize_bitmaps_check(struct resize *z, struct err *e)
@@ -71,106 +110,6 @@ int resize_bitmaps_check(struct resize *z, struct err *e)
 	return each_bitmap(z, directory, bitmap_check, e);
 }
 
-static uint64_t slice_size(const struct resize *z)
-{
-	return UINT64_C(1) << table_cache_slice_bits(z->img->tables);
-}
-
-/* n bytes of zeros, edited only where there is anything else. */
-static int zeros_edit(struct resize *z, uint64_t off, uint64_t len, struct err *e)
-{
-	static const uint8_t zeros[4096];
-	uint64_t n;
-
-	for (uint64_t end = off + len; off < end; off += n) {
-		const struct table_slice *s;
-		uint64_t in = off & (slice_size(z) - 1);
-		bool zero;
-
-		n = MIN(MIN(end - off, slice_size(z) - in), sizeof zeros);
-		if (table_cache_get(z->img->tables, off - in, &s, e) < 0)
-			return -1;
-		zero = bytes_are_zero(s->bytes + in, (size_t)n);
-		table_cache_put(z->img->tables, s);
-		if (!zero && table_cache_edit(z->img->tables, off, zeros, (size_t)n, e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int word_read(struct resize *z, uint64_t off, uint64_t *raw, struct err *e)
-{
-	const struct table_slice *s;
-	uint64_t in = off & (slice_size(z) - 1);
-
-	if (table_cache_get(z->img->tables, off - in, &s, e) < 0)
-		return -1;
-	*raw = be64_get(s->bytes + in);
-	table_cache_put(z->img->tables, s);
-	return 0;
-}
-
-static int word_write(struct resize *z, uint64_t off, uint64_t raw, struct err *e)
-{
-	uint8_t bytes[8];
-
-	be64_put(bytes, raw);
-	return table_cache_edit(z->img->tables, off, bytes, sizeof bytes, e);
-}
-
-/* "All ones" for a cluster that the disk ends in becomes real ones: those that are added are 0. */
-static int ones_make(struct resize *z, uint64_t entry_off, uint64_t *data_off, struct err *e)
-{
-	uint8_t ones[512];
-
-	memset(ones, 0xff, sizeof ones);
-	if (txn_take_table(z->w->txn, TXN_BITMAP_TABLE, 1, data_off, e) < 0)
-		return -1;
-	for (uint64_t at = 0; at < geom_cluster_size(&z->img->geom); at += sizeof ones)
-		if (table_cache_edit(z->img->tables, *data_off + at, ones, sizeof ones, e) < 0)
-			return -1;
-	return word_write(z, entry_off, *data_off, e);
-}
-
-static bool can_follow(const struct resize *z, const struct bitmap_table_entry *x)
-{
-	return x->data_off && !geom_in_cluster(&z->img->geom, x->data_off) &&
-	       table_cache_reaches(z->img->tables, x->data_off);
-}
-
-/* Bits behind the first `bits`, in the cluster that these end in. */
-static int tail_clear(struct resize *z, const struct bitmap_entry *x, uint64_t bits, struct err *e)
-{
-	unsigned cluster_bits = z->img->geom.cluster_bits;
-	uint64_t in = bits & ((UINT64_C(8) << cluster_bits) - 1), raw, word;
-	uint64_t entry_off = x->table_off + (bits >> (cluster_bits + 3)) * 8;
-	struct bitmap_table_entry t;
-
-	if (!in)
-		return 0;
-	if (word_read(z, entry_off, &raw, e) < 0)
-		return -1;
-	t = bitmap_table_entry_decode(raw);
-	if (!t.data_off && t.all_ones && ones_make(z, entry_off, &t.data_off, e) < 0)
-		return -1;
-	if (!can_follow(z, &t))
-		return 0;
-	/* Bits count from the lowest of each byte, words from the highest byte. */
-	uint64_t off = t.data_off + in / 64 * 8, kept = in % 64;
-
-	if (kept) {
-		uint64_t mask = (UINT64_C(1) << kept) - 1;
-
-		if (word_read(z, off, &word, e) < 0)
-			return -1;
-		mask = __builtin_bswap64(mask);
-		if ((word & ~mask) && word_write(z, off, word & mask, e) < 0)
-			return -1;
-		off += 8;
-	}
-	return zeros_edit(z, off, t.data_off + (UINT64_C(1) << cluster_bits) - off, e);
-}
-
 static int table_cut(struct resize *z, const struct bitmap_entry *x, uint32_t nr, struct err *e)
 {
 	const struct geom *g = &z->img->geom;
@@ -180,10 +119,10 @@ static int table_cut(struct resize *z, const struct bitmap_entry *x, uint32_t nr
 	for (uint32_t i = nr; i < x->table_nr; i++) {
 		struct bitmap_table_entry t;
 
-		if (word_read(z, x->table_off + i * UINT64_C(8), &raw, e) < 0)
+		if (resize_word_read(z, x->table_off + i * UINT64_C(8), &raw, e) < 0)
 			return -1;
 		t = bitmap_table_entry_decode(raw);
-		if (can_follow(z, &t) && txn_release(z->w->txn, t.data_off, size, 1, e) < 0)
+		if (resize_can_follow(z, &t) && txn_release(z->w->txn, t.data_off, size, 1, e) < 0)
 			return -1;
 	}
 	return kept < had ? txn_release(z->w->txn, x->table_off + kept, had - kept, 1, e) : 0;
@@ -198,17 +137,29 @@ static int table_grow(struct resize *z, struct bitmap_entry *x, uint32_t nr, str
 	uint64_t off, raw;
 
 	if (clusters == geom_clusters(g, had))
-		return zeros_edit(z, x->table_off + had, nr * UINT64_C(8) - had, e);
+		return resize_zeros_edit(z, x->table_off + had, nr * UINT64_C(8) - had, e);
 	if (txn_take_table(z->w->txn, TXN_BITMAP_TABLE, clusters, &off, e) < 0)
 		return -1;
 	for (uint64_t at = 0; at < had; at += 8)
-		if (word_read(z, x->table_off + at, &raw, e) < 0 ||
-		    (raw && word_write(z, off + at, raw, e) < 0))
+		if (resize_word_read(z, x->table_off + at, &raw, e) < 0 ||
+		    (raw && resize_word_write(z, off + at, raw, e) < 0))
 			return -1;
 	if (txn_release(z->w->txn, x->table_off, had, 1, e) < 0)
 		return -1;
 	x->table_off = off;
 	return 0;
+}
+
+/* What is added is a change: a disk that was shorter in between reads as zeros where a backup, made
+ * before that, holds something else. */
+static int new_set(struct resize *z, const struct bitmap_entry *x, struct err *e)
+{
+	uint64_t first, end;
+
+	if (z->size < z->old_size)
+		return 0;
+	bitmap_touched(z->old_size, z->size - z->old_size, x->granularity_bits, &first, &end);
+	return resize_bits_set(z, x, first, end, e);
 }
 
 static int bitmap_change(struct resize *z, uint64_t place, struct bitmap_entry *x, struct err *e)
@@ -217,7 +168,7 @@ static int bitmap_change(struct resize *z, uint64_t place, struct bitmap_entry *
 	uint32_t nr = (uint32_t)entries_for(z, z->size, x);
 	uint8_t head[ENTRY_HEAD_BYTES];
 
-	if (tail_clear(z, x, bits, e) < 0)
+	if (resize_bits_cut(z, x, bits, e) < 0)
 		return -1;
 	if (nr != x->table_nr) {
 		if (nr < x->table_nr ? table_cut(z, x, nr, e) < 0 : table_grow(z, x, nr, e) < 0)
@@ -227,6 +178,8 @@ static int bitmap_change(struct resize *z, uint64_t place, struct bitmap_entry *
 		if (table_cache_edit(z->img->tables, place, head, sizeof head, e) < 0)
 			return -1;
 	}
+	if ((x->flags & BITMAP_AUTO) && new_set(z, x, e) < 0)
+		return -1;
 	return image_writer_relax(z->w, e);
 }
 

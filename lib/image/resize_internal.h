@@ -40,3 +40,16 @@ int resize_fill_data_file(struct resize *z, struct err *e);
 int resize_bitmaps_check(struct resize *z, struct err *e);
 /* Withdraws the bitmaps and changes them; resize_commit_size() puts them in force again. */
 int resize_bitmaps(struct resize *z, struct err *e);
+
+/* Bits and bytes of a bitmap's tables and data (resize_bits.c). */
+struct bitmap_entry;
+struct bitmap_table_entry;
+int resize_word_read(struct resize *z, uint64_t off, uint64_t *raw, struct err *e);
+int resize_word_write(struct resize *z, uint64_t off, uint64_t raw, struct err *e);
+int resize_zeros_edit(struct resize *z, uint64_t off, uint64_t len, struct err *e);
+bool resize_can_follow(const struct resize *z, const struct bitmap_table_entry *x);
+/* Clears the bits behind the first `bits`, in the cluster that these end in. */
+int resize_bits_cut(struct resize *z, const struct bitmap_entry *x, uint64_t bits, struct err *e);
+/* Sets bits first .. end-1, all of them in the table; what can't be followed stays. */
+int resize_bits_set(struct resize *z, const struct bitmap_entry *x, uint64_t first, uint64_t end,
+		    struct err *e);

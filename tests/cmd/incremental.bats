@@ -143,6 +143,34 @@ days() {
 	[ "$(stat -c %s tue.raw)" -eq 921600 ]
 }
 
+@test "a disk that was cut and has grown again in between, in every layout" {
+	local layout end
+	for layout in $LAYOUTS; do
+		[[ $layout != *v2 ]] || continue
+		echo "$layout"
+		rm -f s.* full.* mon.* tue.*
+		"layout_$layout" s.qcow2
+		raw_now start
+		end=$(stat -c %s start.raw)
+		io s.qcow2 "write -P 7 $((end - 20480)) 20480"
+		qcow2-bitmap --add -g 4k s.qcow2 daily
+		qcow2-convert -O qcow2 s.qcow2 full.qcow2
+		raw_now full
+		# What was cut off is zeros now, and no write has told of it.
+		qcow2-resize -q --shrink s.qcow2 $((end - 13824))
+		qcow2-resize -q s.qcow2 "$end"
+		back_up full.qcow2 mon.qcow2
+		restored mon
+		# Shorter than the backup before, and longer.
+		qcow2-resize -q --shrink s.qcow2 $((end - 16896))
+		io s.qcow2 "write -P 8 $((end - 17408)) 512"
+		qcow2-resize -q s.qcow2 $((end + 1024))
+		back_up mon.qcow2 tue.qcow2
+		restored tue
+		run -1 cmp -s full.raw tue.raw
+	done
+}
+
 refused() {
 	run --separate-stderr qcow2-convert "${@:2}"
 	echo "$output/$stderr"

@@ -3,6 +3,7 @@ load ../helpers
 load ../images/matrix
 load ../images/resizable
 load ../images/damage
+load ../images/bitmaps
 load refuse
 
 setup() {
@@ -515,7 +516,7 @@ raw_bits() {
 	peek "$1" "$off" 4096 | sed 's/\(00\)*$//'
 }
 
-@test "bits of what is cut off are cleared, the others stay" {
+@test "bits of what is cut off are cleared, what is added is dirty, the others stay" {
 	img create -f qcow2 -o cluster_size=4k d.qcow2 2M
 	img bitmap --add -g 512 d.qcow2 fine
 	io d.qcow2 "write -P 1 0 512" "write -P 1 5k 1k" "write -P 1 1M 1M"
@@ -525,14 +526,41 @@ raw_bits() {
 	sound d.qcow2
 	# 2048 bits of the first MiB and three of what follows
 	[ "$(raw_bits d.qcow2)" = "$(printf '010c%0508d07' 0)" ]
+	cp d.qcow2 short.qcow2
 	resized 4194304 d.qcow2 4M
-	[ "$(raw_bits d.qcow2)" = "$(printf '010c%0508d07' 0)" ]
+	[ "$(raw_bits d.qcow2)" = "$(printf '010c%0508d' 0)$(printf '%01536d' 0 | tr 0 f)" ]
 	sound d.qcow2
+	# One that does not record stays as it is.
+	img bitmap --disable short.qcow2 fine
+	resized 4194304 short.qcow2 4M
+	[ "$(raw_bits short.qcow2)" = "$(printf '010c%0508d07' 0)" ]
+	sound short.qcow2
 }
 
-@test "a bitmap of ones is one of zeros where the disk is new" {
+@test "what is added is dirty, clusters of bits and more, for every reader" {
+	requires qemu-nbd
+	local g size
+	for size in 1000448 2097152 2097664; do
+		rm -f d.qcow2
+		img create -f qcow2 -o cluster_size=512 d.qcow2 $size
+		for g in 512 2048 65536 4194304; do img bitmap --add -g $g d.qcow2 g$g; done
+		img bitmap --add --disable d.qcow2 off
+		io d.qcow2 "write -P 1 500k 4k"
+		resized 8388608 d.qcow2 8M
+		sound d.qcow2
+		bitmaps_same d.qcow2
+		for g in 512 2048 65536; do
+			[ "$(dirty d.qcow2 g$g | tail -1)" = \
+				"$((size / g * g)) $((8388608 - size / g * g))" ]
+		done
+		[ "$(dirty d.qcow2 g4194304)" = "0 8388608" ]
+		[ "$(dirty d.qcow2 off)" = "" ]
+	done
+}
+
+@test "a bitmap of ones that does not record is one of zeros where the disk is new" {
 	img create -f qcow2 -o cluster_size=4k d.qcow2 1049088
-	img bitmap --add -g 512 d.qcow2 fine
+	img bitmap --add --disable -g 512 d.qcow2 fine
 	poke_be d.qcow2 "$(bitmap_table_at d.qcow2)" 8 1
 	resized 2097152 d.qcow2 2M
 	sound d.qcow2
@@ -551,6 +579,26 @@ raw_bits() {
 	poke_be d.qcow2 $(($(directory_at d.qcow2) + 8)) 4 2
 	unchanged d.qcow2 8M
 	[[ $stderr == *"'fine'"*"does not fit"* ]]
+}
+
+@test "tables and bits that may be somebody else's are left alone" {
+	img create -f qcow2 -o cluster_size=4k d.qcow2 2M
+	img bitmap --add -g 512 d.qcow2 fine
+	io d.qcow2 "write -P 1 0 4k"
+	table=$(bitmap_table_at d.qcow2)
+	cp d.qcow2 whole.qcow2
+	# bits in the L2 table, then in the L1 table, then the table itself there
+	l1=$(peek_be d.qcow2 40 8)
+	for host in $(entry_offset d.qcow2 "$l1") "$l1"; do
+		poke_be d.qcow2 "$table" 8 "$host"
+		unchanged d.qcow2 4M
+		[[ $stderr == *"'fine': its data at "*"run check"* ]]
+		unchanged --shrink d.qcow2 1M
+	done
+	cp whole.qcow2 d.qcow2
+	poke_be d.qcow2 "$(directory_at d.qcow2)" 8 "$l1"
+	unchanged d.qcow2 4M
+	[[ $stderr == *"'fine': its table at "*"run check"* ]]
 }
 
 @test "autoclear bits of others go, bitmaps that were not valid stay so" {
