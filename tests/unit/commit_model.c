@@ -1,22 +1,12 @@
 /* Random chains of random layouts, committed into one of their layers, against plain arrays: the top
- * reads the same afterwards, the base reads as the top does, the check finds nothing.
- *
- * MODEL_ROUNDS: how many chains (a few seconds by default). MODEL_SEED: where to begin; the seed of
- * a round that fails is printed. MODEL_REFERENCE=1: other tools take snapshots of the layers, grow
- * and shrink them, and check them. */
+ * reads the same afterwards, the base reads as the top does, the check finds nothing. Other tools
+ * take snapshots of the layers, grow and shrink them, and check them. Variables: model_run.h. */
 #include "model_help.h"
-
-#include "check.h"
-#include "image/packer.h"
-#include "image/writer.h"
+#include "model_run.h"
 #include "ops/commit.h"
-#include "ops/create.h"
 
 #define ROUNDS 60
 #define LAYERS_MOST 4
-
-static char place[] = "/tmp/qcow2-commits-XXXXXX";
-static bool ask_reference;
 
 /* A layer as the disk that it is together with what is behind it. */
 struct layer {
@@ -36,12 +26,7 @@ static bool run(const char *command, const char *file)
 	char line[256];
 
 	snprintf(line, sizeof line, "%s %s", command, file);
-	return system(line) == 0;
-}
-
-static uint64_t some_size(void)
-{
-	return align_up(below(one_in(4) ? 3 << 20 : 300000) + 1, SECTOR_SIZE);
+	return shell(line);
 }
 
 /* The size of the bottom, or one around it. */
@@ -61,7 +46,7 @@ static bool layer_make(struct round *r, unsigned i, struct err *e)
 {
 	struct layer *l = &r->layers[i], *behind = i + 1 < r->nr ? l + 1 : NULL;
 	struct new_image n = { .path = l->name, .format = FORMAT_QCOW2, .has_size = true };
-	uint64_t size = behind ? size_over(r->layers[r->nr - 1].m.size) : some_size();
+	uint64_t size = behind ? size_over(r->layers[r->nr - 1].m.size) : some_disk_size();
 
 	snprintf(l->data_name, sizeof l->data_name, "d%u.raw", i);
 	l->format = behind || one_in(2) ? FORMAT_QCOW2 : FORMAT_RAW;
@@ -85,55 +70,29 @@ static bool layer_make(struct round *r, unsigned i, struct err *e)
 	return new_image_make(&n, e) == 0;
 }
 
-static bool pack_some(struct image_writer *w, struct layer *l, uint64_t at, struct err *e)
-{
-	size_t size = (size_t)1 << l->o.cluster_bits, len;
-	struct packer *p = packer_new(size, l->o.compression, 1, e);
-	uint8_t *in = calloc(1, size), *out = malloc(size);
-
-	at = align_down(at, size);
-	len = MIN(size, l->m.size - at);
-	model_fill_range(&l->m, at, len, FILL_TEXT);
-	memcpy(in, l->m.bytes + at, len);
-	uint32_t n = p ? packer_pack(p, in, out) : 0;
-	bool good = n && !l->o.data_file ? image_write_packed(w, at, out, n, e) == 0
-					 : image_write(w, at, in, len, e) == 0;
-
-	packer_free(p);
-	free(in);
-	free(out);
-	return good;
-}
-
 static bool change_some(struct image_writer *w, struct layer *l, struct err *e)
 {
-	uint64_t at = one_in(4) ? below(l->m.size) : align_down(below(l->m.size), 4096);
-	uint64_t len = some_length(l->m.size - at);
+	uint64_t at, len;
 
+	some_range(&l->m, &at, &len);
 	switch (below(5)) {
 	case 0:
-		memset(l->m.bytes + at, 0, len);
-		return image_write_zeros(w, at, len, one_in(2), e) == 0;
+		return zero_some(w, &l->m, at, len, e);
 	case 1:
-		return pack_some(w, l, at, e);
+		return pack_some(w, &l->o, &l->m, &at, &len, e);
 	default:
-		model_fill_range(&l->m, at, len, (enum filling)below(FILLINGS));
-		return image_write(w, at, l->m.bytes + at, len, e) == 0;
+		return write_some(w, &l->m, at, len, e);
 	}
 }
 
 static bool layer_fill(struct layer *l, unsigned changes, struct err *e)
 {
-	struct disk *d = disk_of(l->name, FORMAT_QCOW2, DISK_WRITE, e);
-	struct image_writer *w = d ? image_writer_new(d, NULL, NULL, e) : NULL;
-	bool good = w != NULL;
+	struct session s;
+	bool good = session_open(&s, l->name, e);
 
 	for (unsigned i = 0; good && i < changes; i++)
-		good = change_some(w, l, e);
-	good = good && image_writer_finish(w, e) == 0;
-	image_writer_free(w);
-	disk_close(d);
-	return good;
+		good = change_some(s.w, l, e);
+	return session_close(&s, good, e);
 }
 
 /* The other tools leave their traces: a snapshot, and what growing and shrinking leave behind. */
@@ -144,8 +103,7 @@ static bool others(struct layer *l)
 	if (!ask_reference || l->format == FORMAT_RAW)
 		return true;
 	if (!l->o.data_file && l->o.refcount_order > 2 && one_in(2)) {
-		l->snapshot = (struct model){ malloc(l->m.size), l->m.size };
-		memcpy(l->snapshot.bytes, l->m.bytes, l->m.size);
+		l->snapshot = model_copy(&l->m);
 		if (!run("qemu-img snapshot -c s", l->name))
 			return false;
 	}
@@ -217,23 +175,6 @@ static bool chain_commit(struct round *r, unsigned depth, bool drop, struct err 
 	return good;
 }
 
-static bool snapshot_is(const struct layer *l, struct err *e)
-{
-	struct disk_options o = { .snapshot = "s" };
-	struct spec s;
-	struct disk *d = spec_path(&s, l->name, FORMAT_QCOW2) ? disk_open(&s, &o, e) : NULL;
-	struct disk_reader *reader = d ? disk_reader_new(d, e) : NULL;
-	uint8_t *buf = malloc(l->snapshot.size);
-	bool same = reader && disk_read(reader, 0, buf, l->snapshot.size, e) == 0 &&
-		    !memcmp(buf, l->snapshot.bytes, l->snapshot.size);
-
-	free(buf);
-	disk_reader_free(reader);
-	disk_close(d);
-	spec_fini(&s);
-	return same;
-}
-
 static bool layer_is_well(const struct layer *l, bool reads_as_known, struct err *e)
 {
 	bool good = !reads_as_known || disk_is(l->name, l->format, &l->m, e);
@@ -256,7 +197,7 @@ static bool round_run(struct err *e)
 	for (unsigned i = 0; good && i < r.nr; i++)
 		good = layer_is_well(&r.layers[i], !i || i >= depth, e);
 	if (good && r.layers[r.nr - 1].snapshot.bytes)
-		good = snapshot_is(&r.layers[r.nr - 1], e);
+		good = snapshot_is(r.layers[r.nr - 1].name, "s", &r.layers[r.nr - 1].snapshot, e);
 	for (unsigned i = 0; i < r.nr; i++) {
 		free(r.layers[i].m.bytes);
 		free(r.layers[i].snapshot.bytes);
@@ -266,31 +207,13 @@ static bool round_run(struct err *e)
 
 static void chains_are_what_plain_arrays_would_hold(void)
 {
-	const char *rounds = getenv("MODEL_ROUNDS"), *seed = getenv("MODEL_SEED");
-	unsigned nr = rounds ? (unsigned)strtoul(rounds, NULL, 10) : ROUNDS;
-	uint64_t first = seed ? strtoull(seed, NULL, 10) : 1;
-
-	for (unsigned i = 0; i < nr; i++) {
-		struct err e = ERR_INIT;
-
-		model_seed = first + i;
-		bool good = round_run(&e);
-
-		CHECK(good);
-		if (!good) {
-			printf("# MODEL_SEED=%llu: %s; files are in %s\n",
-			       (unsigned long long)first + i, e.text, place);
-			return;
-		}
-		CHECK(run("rm -f", "*.raw *.qcow2"));
-	}
+	model_rounds(round_run, ROUNDS, false);
 }
 
 int main(void)
 {
-	ask_reference = getenv("MODEL_REFERENCE") != NULL;
-	CHECK(mkdtemp(place) && chdir(place) == 0);
+	if (!model_begin())
+		return 1;
 	RUN(chains_are_what_plain_arrays_would_hold);
-	rmdir(place); /* it stays while something is in it */
-	return DONE();
+	return model_end();
 }

@@ -1,18 +1,12 @@
 /* Random disks through random layouts, against a plain array: raw to image, image to raw, several
  * sources into one, windows, overlays copied over their backing file. What comes out must hold
  * the same bytes, and the check must find nothing in any image on the way.
- *
- * MODEL_ROUNDS: how many rounds (a few seconds by default). MODEL_SEED: where to begin; the seed
- * of a round that fails is printed. MODEL_REFERENCE=1: other tools look at some images too. */
+ * Variables: model_run.h. */
+#include "image/builder.h"
 #include "model_help.h"
-
-#include "check.h"
-#include "image/packer.h"
+#include "model_run.h"
 
 #define ROUNDS 20
-
-static char place[] = "/tmp/qcow2-model-XXXXXX";
-static bool ask_reference;
 
 static struct convert_options some_copy(struct disk **sources, unsigned nr, const char *target,
 					enum image_format format)
@@ -49,7 +43,7 @@ static bool reference_agrees(const char *image, const char *raw)
 	snprintf(command, sizeof command,
 		 "qemu-img check -q -f qcow2 %s && qemu-img compare -q -f qcow2 -F raw %s %s", image,
 		 image, raw);
-	return system(command) == 0;
+	return shell(command);
 }
 
 /* raw or qcow2 source -> image; whatever the options, the same bytes. */
@@ -89,7 +83,7 @@ static bool into_raw(const char *source, const struct model *m, struct err *e)
 	return good && disk_is("out.raw", FORMAT_RAW, m, e);
 }
 
-static void there_and_back(struct err *e)
+static bool there_and_back(struct err *e)
 {
 	struct model m = model_new(below(one_in(8) ? 5 << 20 : 1 << 20));
 
@@ -99,10 +93,11 @@ static void there_and_back(struct err *e)
 	CHECK(into_raw("two.qcow2", &m, e));
 	CHECK(reference_agrees("two.qcow2", "out.raw"));
 	free(m.bytes);
+	return !check_failed;
 }
 
 /* A window of several disks, one behind the other. */
-static void a_window_of_several(struct err *e)
+static bool a_window_of_several(struct err *e)
 {
 	struct disk *d[3] = { NULL };
 	static const char *const names[] = { "a.raw", "b.raw", "c.raw" };
@@ -137,6 +132,7 @@ static void a_window_of_several(struct err *e)
 	CHECK(o.format == FORMAT_RAW || image_is_clean("window.out", e));
 	free(window.bytes);
 	free(all.bytes);
+	return !check_failed;
 }
 
 static bool assign_and_write(struct builder *b, const struct model *m, uint64_t at, uint64_t len,
@@ -197,7 +193,7 @@ static bool layer_fill(struct builder *b, struct packer *p, struct model *m, str
 }
 
 /* An overlay over base.raw. *m becomes what it shows. */
-static bool overlay_make(const char *path, struct model *m, struct err *e)
+static bool layer_make(const char *path, struct model *m, struct err *e)
 {
 	struct create_options o = some_options(true);
 	struct file *f = file_open(path, FILE_WRITE | FILE_CREATE, e);
@@ -218,7 +214,7 @@ static bool overlay_make(const char *path, struct model *m, struct err *e)
 	return good;
 }
 
-static void over_a_backing_file(struct err *e)
+static bool over_a_backing_file(struct err *e)
 {
 	uint64_t size = align_up(below(one_in(8) ? 4 << 20 : 600000), SECTOR_SIZE);
 	struct model base = model_new(one_in(2) ? size : below(size * 5 / 4 + 1));
@@ -227,7 +223,7 @@ static void over_a_backing_file(struct err *e)
 	memcpy(m.bytes, base.bytes, MIN(size, base.size));
 	CHECK(model_save(&base, "base.raw"));
 	free(base.bytes);
-	CHECK(overlay_make("overlay.qcow2", &m, e));
+	CHECK(layer_make("overlay.qcow2", &m, e));
 	CHECK(image_is_clean("overlay.qcow2", e));
 	CHECK(disk_is("overlay.qcow2", FORMAT_QCOW2, &m, e));
 
@@ -246,58 +242,30 @@ static void over_a_backing_file(struct err *e)
 	CHECK(reference_agrees("copy.qcow2", "out.raw"));
 	CHECK(into_image("copy.qcow2", FORMAT_QCOW2, &m, "one.qcow2", e));
 	free(m.bytes);
-}
-
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
-static void rounds(void (*one)(struct err *e))
-{
-	uint64_t first = number_from("MODEL_SEED", 1), nr = number_from("MODEL_ROUNDS", ROUNDS);
-
-	for (uint64_t i = first; i < first + nr && !check_failed; i++) {
-		struct err e = ERR_INIT;
-
-		model_seed = i * UINT64_C(0x9e3779b97f4a7c15);
-		one(&e);
-		if (check_failed)
-			printf("# MODEL_SEED=%llu: %s\n", (unsigned long long)i, e.text);
-	}
+	return !check_failed;
 }
 
 static void bytes_survive_any_layout(void)
 {
-	rounds(there_and_back);
+	model_rounds(there_and_back, ROUNDS, false);
 }
 
 static void windows_of_several_disks_are_exact(void)
 {
-	rounds(a_window_of_several);
+	model_rounds(a_window_of_several, ROUNDS, false);
 }
 
 static void overlays_copied_over_their_base_show_the_same(void)
 {
-	rounds(over_a_backing_file);
+	model_rounds(over_a_backing_file, ROUNDS, false);
 }
 
 int main(void)
 {
-	ask_reference = number_from("MODEL_REFERENCE", 0) && system("qemu-img --version >&2") == 0;
-	if (!mkdtemp(place) || chdir(place) < 0)
+	if (!model_begin())
 		return 1;
 	RUN(bytes_survive_any_layout);
 	RUN(windows_of_several_disks_are_exact);
 	RUN(overlays_copied_over_their_base_show_the_same);
-	if (run_failed) {
-		printf("# files are in %s\n", place);
-		return DONE();
-	}
-	char command[64];
-
-	snprintf(command, sizeof command, "rm -r %s", place);
-	return DONE() || system(command) != 0;
+	return model_end();
 }

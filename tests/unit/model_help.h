@@ -1,5 +1,5 @@
 #pragma once
-/* What the model test plays with: a disk as a plain array of bytes, the same disk as files, and
+/* What the model tests play with: a disk as a plain array of bytes, the same disk as files, and
  * the questions whether both are the same. Everything follows from one seed. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,23 +7,13 @@
 #include <unistd.h>
 
 #include "base/align.h"
-#include "image/builder.h"
 #include "image/disk.h"
+#include "image/packer.h"
+#include "image/writer.h"
+#include "model_layouts.h"
 #include "ops/check.h"
 #include "ops/convert.h"
-
-static uint64_t model_seed;
-
-static inline uint64_t below(uint64_t n)
-{
-	model_seed = model_seed * UINT64_C(6364136223846793005) + 1442695040888963407;
-	return (model_seed >> 33) % n;
-}
-
-static inline bool one_in(unsigned n)
-{
-	return below(n) == 0;
-}
+#include "ops/create.h"
 
 struct model {
 	uint8_t *bytes; /* zeros behind `size` up to the next sector */
@@ -63,6 +53,24 @@ static inline struct model model_new(uint64_t size)
 	return m;
 }
 
+static inline struct model model_copy(const struct model *from)
+{
+	struct model m = { malloc(from->size + 1), from->size };
+
+	memcpy(m.bytes, from->bytes, from->size);
+	return m;
+}
+
+/* Another length; zeros behind the old one. */
+static inline void model_resize(struct model *m, uint64_t size)
+{
+	uint8_t *bytes = calloc(1, align_up(size, SECTOR_SIZE) + 1);
+
+	memcpy(bytes, m->bytes, MIN(size, m->size));
+	free(m->bytes);
+	*m = (struct model){ bytes, size };
+}
+
 /* As a raw file, with holes. */
 static inline bool model_save(const struct model *m, const char *path)
 {
@@ -82,15 +90,31 @@ static inline bool model_save(const struct model *m, const char *path)
 	return good;
 }
 
-static inline struct disk *disk_of(const char *path, enum image_format format, unsigned flags,
-				   struct err *e)
+/* Encrypted images all have the same passphrase. */
+static inline bool spec_of(struct spec *s, const char *path, enum image_format format)
 {
-	struct disk_options o = { .flags = flags };
+	bool good = spec_path(s, path, format);
+
+	s->chain_secret = model_passphrase();
+	return good;
+}
+
+static inline struct disk *disk_with(const char *path, enum image_format format,
+				     const struct disk_options *o, struct err *e)
+{
 	struct spec s;
-	struct disk *d = spec_path(&s, path, format) ? disk_open(&s, &o, e) : NULL;
+	struct disk *d = spec_of(&s, path, format) ? disk_open(&s, o, e) : NULL;
 
 	spec_fini(&s);
 	return d;
+}
+
+static inline struct disk *disk_of(const char *path, enum image_format format, unsigned flags,
+				   struct err *e)
+{
+	struct disk_options o = { .flags = flags, .write_flags = FILE_NO_FLUSH };
+
+	return disk_with(path, format, &o, e);
 }
 
 /* Reads the disk in pieces of odd lengths, and by its extents, and compares. */
@@ -146,25 +170,153 @@ static inline bool image_is_clean(const char *path, struct err *e)
 	return clean;
 }
 
-/* Options that go together. */
-static inline struct create_options some_options(bool backing)
+/* The snapshot of that name is as large as `m`, and holds the same. */
+static inline bool snapshot_is(const char *path, const char *name, const struct model *m,
+			       struct err *e)
 {
-	static const uint8_t bits[] = { 9, 9, 10, 11, 12, 12, 13, 14, 14, 15, 16, 16, 17, 18, 21 };
-	struct create_options o = CREATE_OPTIONS_DEFAULT;
+	struct disk_options o = { .snapshot_name = name };
+	struct disk *d = disk_with(path, FORMAT_QCOW2, &o, e);
+	struct disk_reader *r = d ? disk_reader_new(d, e) : NULL;
+	uint8_t *buf = malloc(m->size + 1);
+	bool same = r && disk_size(d) == m->size && disk_read(r, 0, buf, m->size, e) == 0 &&
+		    !memcmp(buf, m->bytes, m->size);
 
-	o.cluster_bits = bits[below(sizeof bits)];
-	o.version = one_in(5) ? 2 : 3;
-	if (o.version < 3)
-		return o;
-	o.refcount_order = (unsigned)below(7);
-	o.extended_l2 = o.cluster_bits >= CLUSTER_BITS_MIN_EXTENDED && one_in(2);
-	o.compression = one_in(2) ? COMPRESSION_ZSTD : COMPRESSION_ZLIB;
-	o.lazy_refcounts = one_in(4);
-	if (one_in(5)) {
-		o.data_file = "data.raw";
-		o.data_file_raw = !backing && one_in(2);
-	}
-	if (one_in(4) && (!backing || o.extended_l2))
-		o.preallocation = (enum preallocation)below(4);
-	return o;
+	if (!same)
+		printf("# snapshot %s differs\n", name);
+	free(buf);
+	disk_reader_free(r);
+	disk_close(d);
+	return same;
+}
+
+/* --- an image that is open for writing --- */
+
+struct session {
+	struct disk *d;
+	struct image_writer *w;
+};
+
+static inline bool session_open(struct session *s, const char *path, struct err *e)
+{
+	const struct snapshot_entry *all;
+	uint32_t nr;
+
+	*s = (struct session){ disk_of(path, FORMAT_QCOW2, DISK_WRITE, e), NULL };
+	/* The snapshots are there for who changes them. */
+	if (s->d && image_snapshots(disk_image(s->d, 0), &all, &nr, e) == 0)
+		s->w = image_writer_new(s->d, NULL, NULL, e);
+	return s->w != NULL;
+}
+
+static inline void session_end(struct session *s)
+{
+	image_writer_free(s->w);
+	disk_close(s->d);
+}
+
+/* Makes what was written durable, if all was good so far. */
+static inline bool session_close(struct session *s, bool good, struct err *e)
+{
+	good = good && image_writer_finish(s->w, e) == 0;
+	session_end(s);
+	return good;
+}
+
+/* A range to be changed: most begin where tables may tell it apart. */
+static inline void some_range(const struct model *m, uint64_t *at, uint64_t *len)
+{
+	*at = one_in(4) ? below(m->size) : align_down(below(m->size), 4096);
+	*len = some_length(m->size - *at);
+}
+
+static inline bool write_some(struct image_writer *w, struct model *m, uint64_t at, uint64_t len,
+			      struct err *e)
+{
+	model_fill_range(m, at, len, (enum filling)below(FILLINGS));
+	return image_write(w, at, m->bytes + at, len, e) == 0;
+}
+
+static inline bool zero_some(struct image_writer *w, struct model *m, uint64_t at, uint64_t len,
+			     struct err *e)
+{
+	memset(m->bytes + at, 0, len);
+	return image_write_zeros(w, at, len, one_in(2), e) == 0;
+}
+
+/* The whole cluster of *at, packed where that is possible and makes it smaller. */
+static inline bool pack_some(struct image_writer *w, const struct create_options *o,
+			     struct model *m, uint64_t *at, uint64_t *len, struct err *e)
+{
+	size_t size = (size_t)1 << o->cluster_bits;
+	struct packer *p = packer_new(size, o->compression, 1, e);
+	uint8_t *in = calloc(1, size), *out = malloc(size);
+
+	*at = align_down(*at, size);
+	*len = MIN(size, m->size - *at);
+	model_fill_range(m, *at, *len, one_in(2) ? FILL_TEXT : FILL_SPECK);
+	memcpy(in, m->bytes + *at, *len);
+	uint32_t n = p ? packer_pack(p, in, out) : 0;
+	bool good = n && may_compress(o) ? image_write_packed(w, *at, out, n, e) == 0
+					 : image_write(w, *at, in, *len, e) == 0;
+
+	packer_free(p);
+	free(in);
+	free(out);
+	return good;
+}
+
+/* --- an image to begin with --- */
+
+static inline uint64_t some_disk_size(void)
+{
+	return align_up(below(one_in(4) ? 3 << 20 : 300000) + 1, SECTOR_SIZE);
+}
+
+/* A copy of what is in s.raw, packed or not. */
+static inline bool full_image_make(const char *path, const struct create_options *o,
+				   const struct model *m, struct err *e)
+{
+	struct convert_options c = { .source_nr = 1, .count = UINT64_MAX, .target = path,
+				     .format = FORMAT_QCOW2, .create = *o,
+				     .target_flags = FILE_NO_FLUSH, .sparse = 4096, .workers = 1,
+				     .target_secret = model_passphrase() };
+	struct disk *d = NULL;
+
+	c.compress = may_compress(o) && !o->preallocation && one_in(2);
+	bool good = model_save(m, "s.raw") && (d = disk_of("s.raw", FORMAT_RAW, DISK_HOLES, e));
+
+	c.sources = &d;
+	good = good && convert(&c, e) == 0;
+	disk_close(d);
+	return good;
+}
+
+/* An empty image over b.raw, which is shorter or longer; m becomes what it shows. */
+static inline bool overlay_make(const char *path, struct create_options *o, struct model *m,
+				struct err *e)
+{
+	struct model b = model_new(align_up(below(3 * m->size) + 1, SECTOR_SIZE));
+	struct new_image n = { .path = path, .format = FORMAT_QCOW2, .has_size = true };
+
+	o->backing_name = "b.raw";
+	o->backing_format = "raw";
+	n.options = *o;
+	n.options.size = m->size;
+	memset(m->bytes, 0, m->size);
+	memcpy(m->bytes, b.bytes, MIN(m->size, b.size));
+	bool good = model_save(&b, "b.raw") && new_image_make(&n, e) == 0;
+
+	free(b.bytes);
+	return good;
+}
+
+/* One or the other. */
+static inline bool some_image(const char *path, struct create_options *o, struct model *m,
+			      struct err *e)
+{
+	bool backing = one_in(3);
+
+	*o = some_options(backing);
+	*m = model_new(some_disk_size());
+	return backing ? overlay_make(path, o, m, e) : full_image_make(path, o, m, e);
 }

@@ -1,44 +1,27 @@
 /* Random images on random backing files get others, and none, and must read the same as before; what
- * a dry run says is what is copied.
- *
- * MODEL_ROUNDS: how many images. MODEL_SEED: where to begin; the seed of a round that fails is
- * printed. MODEL_REFERENCE=1: another tool reads and checks the images too. */
+ * a dry run says is what is copied. Variables: model_run.h. */
 #include "model_help.h"
-
-#include "check.h"
-#include "image/writer.h"
-#include "ops/create.h"
+#include "model_run.h"
 #include "ops/rebase.h"
 
 #define ROUNDS 40
 
-static char place[] = "/tmp/qcow2-rebase-XXXXXX";
-static bool ask_reference;
+static const char image[] = "t.qcow2";
 
 /* A backing file: a raw file, or an image, packed or not, perhaps with another one behind it. */
 static bool backing_make(const struct model *m, const char *raw, const char *qcow2, bool *is_raw,
 			 struct err *e)
 {
-	struct convert_options c = { .source_nr = 1, .count = UINT64_MAX, .target = qcow2,
-				     .format = FORMAT_QCOW2, .create = some_options(false),
-				     .target_flags = FILE_NO_FLUSH, .sparse = 4096,
-				     .workers = 1 };
-	struct disk *d = NULL;
+	struct create_options o = some_options(false);
 
 	*is_raw = one_in(3);
 	if (!model_save(m, raw))
 		return false;
 	if (*is_raw)
 		return true;
-	c.create.data_file = NULL;
-	c.create.data_file_raw = false;
-	c.compress = !c.create.preallocation && one_in(2);
-	d = disk_of(raw, FORMAT_RAW, DISK_HOLES, e);
-	c.sources = &d;
-	bool good = d && convert(&c, e) == 0;
-
-	disk_close(d);
-	return good;
+	o.data_file = NULL;
+	o.data_file_raw = false;
+	return full_image_make(qcow2, &o, m, e);
 }
 
 /* The same bytes but for some ranges, and another length. */
@@ -65,28 +48,18 @@ static void model_overlay(struct model *m, const struct model *behind)
 		memcpy(m->bytes, behind->bytes, MIN(m->size, behind->size));
 }
 
-static bool some_writes(struct model *m, bool zeros, struct err *e)
+static bool some_writes(struct model *m, struct err *e)
 {
-	struct disk_options o = { .flags = DISK_WRITE, .write_flags = FILE_NO_FLUSH };
-	struct spec s;
-	struct disk *d = spec_path(&s, "t.qcow2", FORMAT_QCOW2) ? disk_open(&s, &o, e) : NULL;
-	struct image_writer *w = d ? image_writer_new(d, NULL, NULL, e) : NULL;
-	bool good = w != NULL;
+	struct session s;
+	bool good = session_open(&s, image, e);
 
 	for (uint64_t i = below(20); good && i; i--) {
-		uint64_t at = one_in(4) ? below(m->size) : align_down(below(m->size), 4096);
-		uint64_t len = some_length(m->size - at);
-		bool zero = zeros && one_in(4);
+		uint64_t at, len;
 
-		model_fill_range(m, at, len, zero ? FILL_ZERO : (enum filling)below(FILLINGS));
-		good = zero ? image_write_zeros(w, at, len, one_in(2), e) == 0
-			    : image_write(w, at, m->bytes + at, len, e) == 0;
+		some_range(m, &at, &len);
+		good = one_in(4) ? zero_some(s.w, m, at, len, e) : write_some(s.w, m, at, len, e);
 	}
-	good = good && image_writer_finish(w, e) == 0;
-	image_writer_free(w);
-	disk_close(d);
-	spec_fini(&s);
-	return good;
+	return session_close(&s, good, e);
 }
 
 struct backing {
@@ -114,7 +87,7 @@ static bool some_backing(struct backing *b, const struct model *like, unsigned n
 
 static bool image_make(struct model *m, const struct backing *b, struct err *e)
 {
-	struct new_image n = { .path = "t.qcow2", .format = FORMAT_QCOW2,
+	struct new_image n = { .path = image, .format = FORMAT_QCOW2,
 			       .options = some_options(b->name != NULL), .has_size = true };
 
 	n.options.size = m->size;
@@ -124,22 +97,22 @@ static bool image_make(struct model *m, const struct backing *b, struct err *e)
 	if (!n.options.extended_l2)
 		n.options.preallocation = PREALLOCATION_OFF;
 	model_overlay(m, b->name ? &b->m : NULL);
-	return new_image_make(&n, e) == 0 && some_writes(m, true, e);
+	return new_image_make(&n, e) == 0 && some_writes(m, e);
 }
 
 static bool is_as_before(const struct model *m, struct err *e)
 {
-	if (!image_is_clean("t.qcow2", e) || !disk_is("t.qcow2", FORMAT_QCOW2, m, e))
+	if (!image_is_clean(image, e) || !disk_is(image, FORMAT_QCOW2, m, e))
 		return false;
 	if (!ask_reference)
 		return true;
-	return model_save(m, "m.raw") && system("qemu-img check -q -f qcow2 t.qcow2") == 0 &&
-	       system("qemu-img compare -q -f qcow2 -F raw t.qcow2 m.raw") == 0;
+	return model_save(m, "m.raw") && shell("qemu-img check -q -f qcow2 t.qcow2") &&
+	       shell("qemu-img compare -q -f qcow2 -F raw t.qcow2 m.raw");
 }
 
 static bool has_data_file(struct err *e)
 {
-	struct disk *d = disk_of("t.qcow2", FORMAT_QCOW2, DISK_NO_BACKING, e);
+	struct disk *d = disk_of(image, FORMAT_QCOW2, DISK_NO_BACKING, e);
 	bool has = d && image_data_file_name(disk_image(d, 0));
 
 	disk_close(d);
@@ -153,7 +126,7 @@ static bool stand_on(const struct backing *b, const struct model *m, struct err 
 	struct rebase_need said, did;
 	struct spec s;
 
-	if (!spec_path(&s, "t.qcow2", FORMAT_QCOW2))
+	if (!spec_path(&s, image, FORMAT_QCOW2))
 		return false;
 	bool good = rebase(&s, &o, &said, e) == 0;
 
@@ -184,7 +157,7 @@ static bool round_run(struct err *e)
 		good = some_backing(next, one_in(2) ? &m : &root, i % 2, e) &&
 		       stand_on(next, &m, e);
 		if (good && one_in(3))
-			good = some_writes(&m, true, e) && is_as_before(&m, e);
+			good = some_writes(&m, e) && is_as_before(&m, e);
 	}
 	free(b[0].m.bytes);
 	free(b[1].m.bytes);
@@ -195,31 +168,13 @@ static bool round_run(struct err *e)
 
 static void disks_read_the_same_on_other_backing_files(void)
 {
-	const char *rounds = getenv("MODEL_ROUNDS"), *seed = getenv("MODEL_SEED");
-	unsigned nr = rounds ? (unsigned)strtoul(rounds, NULL, 10) : ROUNDS;
-	uint64_t first = seed ? strtoull(seed, NULL, 10) : 1;
-
-	for (unsigned i = 0; i < nr; i++) {
-		struct err e = ERR_INIT;
-
-		model_seed = first + i;
-		bool good = round_run(&e);
-
-		CHECK(good);
-		if (!good) {
-			printf("# MODEL_SEED=%llu: %s; files are in %s\n",
-			       (unsigned long long)first + i, e.text, place);
-			return;
-		}
-		CHECK(system("rm -f *.raw *.qcow2") == 0);
-	}
+	model_rounds(round_run, ROUNDS, false);
 }
 
 int main(void)
 {
-	ask_reference = getenv("MODEL_REFERENCE") != NULL;
-	CHECK(mkdtemp(place) && chdir(place) == 0);
+	if (!model_begin())
+		return 1;
 	RUN(disks_read_the_same_on_other_backing_files);
-	rmdir(place); /* it stays while something is in it */
-	return DONE();
+	return model_end();
 }
