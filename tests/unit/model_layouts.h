@@ -60,12 +60,14 @@ static const struct model_layout model_layouts[] = {
 /* What some_options() gives; NULL: anything. */
 static const struct model_layout *model_layout;
 
-/* The layout of a round: of two rounds one has any, the other the next of the table; all have the one
- * of MODEL_LAYOUT. */
+/* The layout of a round: of two rounds one has any, the other the next of the table. MODEL_LAYOUT names
+ * the one that all have, or says "each": they have those of the table alone. */
 static inline void model_layout_choose(uint64_t round, bool encrypted)
 {
 	const char *name = getenv("MODEL_LAYOUT");
 
+	if (name && !strcmp(name, "each"))
+		round = 2 * round + 1;
 	model_layout = round % 2 ? &model_layouts[round / 2 % MODEL_LAYOUTS] : NULL;
 	for (size_t i = 0; name && i < MODEL_LAYOUTS; i++)
 		if (!strcmp(name, model_layouts[i].name))

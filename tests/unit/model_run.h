@@ -3,14 +3,14 @@
  *
  * MODEL_ROUNDS: how many (a few seconds by default). MODEL_SEED: where to begin; the seed of a round
  * that fails is printed, and the files of that round stay. MODEL_LAYOUT: a name in model_layouts.h,
- * else all of them take their turn. MODEL_REFERENCE=1: other tools change the images in between and
+ * or "each"; else all of them take their turn, and others. MODEL_REFERENCE=1: other tools change the images in between and
  * look at them, too. */
 #include <unistd.h>
 
 #include "check.h"
 #include "model_layouts.h"
 
-static char model_place[] = "/tmp/qcow2-model-XXXXXX";
+static char model_place[256];
 static bool ask_reference;
 
 static inline bool shell(const char *command)
@@ -48,6 +48,9 @@ static inline void model_rounds(bool (*one)(struct err *e), uint64_t usual, bool
 
 static inline bool model_begin(void)
 {
+	const char *dir = getenv("TMPDIR");
+
+	snprintf(model_place, sizeof model_place, "%s/qcow2-model-XXXXXX", dir ? dir : "/tmp");
 	ask_reference = number_from("MODEL_REFERENCE", 0) != 0;
 	return mkdtemp(model_place) && chdir(model_place) == 0;
 }

@@ -239,12 +239,34 @@ static bool others_write(struct round *r)
 	return shell(command);
 }
 
+/* One change of a bitmap. */
+static bool others_bitmap(struct round *r)
+{
+	static const char *const words[] = { "--add", "--remove", "--clear", "--enable",
+					     "--disable" };
+	struct bitmap_step one = { .action = BITMAP_ADD };
+	unsigned which = (unsigned)below(MODEL_BITMAPS), bits = 9 + (unsigned)below(9);
+	char command[512], granularity[32] = "";
+
+	if (r->o.version < 3)
+		return true;
+	if (r->bitmaps.items[which].there)
+		one.action = (enum bitmap_action)(BITMAP_REMOVE + below(4));
+	else
+		snprintf(granularity, sizeof granularity, "-g %u", 1u << bits);
+	snprintf(command, sizeof command, "qemu-img bitmap %s %s %s %c",
+		 words[one.action - BITMAP_ADD], granularity, reference_name(&r->o, image),
+		 'a' + which);
+	return model_step(&r->bitmaps, &r->bitmaps.items[which], &one, bits, r->m.size) &&
+	       shell(command);
+}
+
 static bool others(struct round *r)
 {
 	if (!ask_reference)
 		return true;
-	return (!one_in(2) || others_snapshot(r)) && others_write(r) &&
-	       reference_is_content(&r->o, image);
+	return (!one_in(2) || others_snapshot(r)) && (!one_in(2) || others_bitmap(r)) &&
+	       others_write(r) && reference_is_content(&r->o, image);
 }
 
 /* --- a round --- */
