@@ -27,6 +27,7 @@ struct file_fd {
 	int direct_fd; /* a second descriptor with O_DIRECT, or -1 */
 	_Atomic uint64_t written; /* bytes, since it was opened */
 	atomic_bool takes_places;
+	uint64_t places_end; /* what was before this when it was opened has its places */
 };
 
 static struct file_fd *file_fd_of(struct file *f)
@@ -84,7 +85,8 @@ static void write_out(struct file *f, size_t n)
  * which costs more than copying the bytes. It is a wish: what can't be had, the write asks for. */
 static void take_places(struct file *f, uint64_t off, size_t n)
 {
-	if (!file_fd_of(f)->takes_places || n < TAKE_PLACES_FROM)
+	if (!file_fd_of(f)->takes_places || n < TAKE_PLACES_FROM ||
+	    off + n <= file_fd_of(f)->places_end)
 		return;
 	if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)n) < 0 &&
 	    errno == EOPNOTSUPP)
@@ -284,6 +286,8 @@ static int fd_setup(struct file_fd *ff, const char *path, unsigned flags, struct
 		return err_set(e, ERR_UNSUPPORTED, "neither a regular file nor a device");
 	ff->file.regular = S_ISREG(st.st_mode);
 	ff->takes_places = ff->file.regular && (flags & FILE_WRITE) && is_ext4(ff->file.fd);
+	if ((uint64_t)st.st_blocks * 512 >= (uint64_t)st.st_size)
+		ff->places_end = (uint64_t)st.st_size;
 	ff->file.device = st.st_dev;
 	ff->file.inode = st.st_ino;
 	if (S_ISBLK(st.st_mode)) { /* two nodes of one device are the same file */
