@@ -97,7 +97,7 @@ static int kept_add(struct repair *r, struct err *e)
 
 	for (uint64_t i = 0; i < c->clusters; i++) {
 		uint64_t host = c->blocks[i >> bits], expected = counts_get(&c->expected, i);
-		uint64_t keep = check_stored(c, i);
+		uint64_t keep = check_count_unknown(c, i) ? 0 : check_stored(c, i);
 		bool is_data = keep;
 
 		if (repair_may_free_cluster(r, i) || expected >= MAX(keep, 1))
