@@ -69,6 +69,33 @@ bool table_cache_reaches(struct table_cache *c, uint64_t off)
 	return find_locked(c, align_down(off, UINT64_C(1) << c->slice_bits)) != NULL;
 }
 
+void table_slice_rests(struct table_cache *c, struct cached_slice *s)
+{
+	s->waits = false;
+	s->newer = NULL;
+	s->older = c->newest;
+	if (s->older)
+		s->older->newer = s;
+	c->newest = s;
+	c->nr++;
+}
+
+/* From the list of those that rest. */
+static void take_out(struct table_cache *c, struct cached_slice *s)
+{
+	*(s->newer ? &s->newer->older : &c->newest) = s->older;
+	if (s->older)
+		s->older->newer = s->newer;
+	c->nr--;
+}
+
+void table_slice_waits(struct table_cache *c, struct cached_slice *s)
+{
+	take_out(c, s);
+	s->waits = true;
+	c->waiting++;
+}
+
 void table_slice_drop(struct table_cache *c, struct cached_slice *s)
 {
 	struct cached_slice **at = table_bucket(c, s->slice.off);
@@ -79,24 +106,23 @@ void table_slice_drop(struct table_cache *c, struct cached_slice *s)
 	if (s->waits)
 		c->waiting--;
 	else
-		c->nr--;
+		take_out(c, s);
 	s->detached = true;
 	if (!s->users)
 		slice_free(s);
 }
 
-/* Makes room for one more: what was not used for longest goes, if nobody holds it. */
+/* Makes room for one more: what was not used for longest goes, if nobody holds it. Those that wait
+ * may be many more than those that rest, and are not looked at. */
 static void evict_locked(struct table_cache *c)
 {
 	struct cached_slice *oldest = NULL;
 
 	if (c->nr < c->keep)
 		return;
-	for (size_t i = 0; i < TABLE_BUCKETS; i++)
-		for (struct cached_slice *s = c->buckets[i]; s; s = s->next)
-			if (!s->users && !s->waits &&
-			    (!oldest || s->last_use < oldest->last_use))
-				oldest = s;
+	for (struct cached_slice *s = c->newest; s; s = s->older)
+		if (!s->users && (!oldest || s->last_use < oldest->last_use))
+			oldest = s;
 	if (oldest)
 		table_slice_drop(c, oldest);
 }
@@ -121,7 +147,7 @@ static struct cached_slice *add_locked(struct table_cache *c, uint64_t off, stru
 	s->last_use = ++c->clock;
 	s->next = *table_bucket(c, off);
 	*table_bucket(c, off) = s;
-	c->nr++;
+	table_slice_rests(c, s);
 	return s;
 }
 
@@ -177,14 +203,11 @@ static struct cached_slice *own_locked(struct table_cache *c, struct cached_slic
 	s = add_locked(c, was.slice.off, e);
 	if (s) {
 		memcpy(s->bytes, held->bytes, (size_t)1 << c->slice_bits);
-		s->waits = was.waits;
 		s->made = was.made;
 		s->from = was.from;
 		s->to = was.to;
-		if (s->waits) {
-			c->nr--;
-			c->waiting++;
-		}
+		if (was.waits)
+			table_slice_waits(c, s);
 	}
 	held->users--; /* others hold it still */
 	return s;
@@ -195,11 +218,9 @@ static void mark_locked(struct table_cache *c, struct cached_slice *s, uint32_t 
 {
 	atomic_store_explicit(&c->edited, true, memory_order_relaxed);
 	if (!s->waits) {
-		s->waits = true;
+		table_slice_waits(c, s);
 		s->from = from;
 		s->to = to;
-		c->nr--;
-		c->waiting++;
 	}
 	s->from = MIN(s->from, from);
 	s->to = MAX(s->to, to);

@@ -16,6 +16,7 @@ struct cached_slice {
 	bool made;	/* the file holds nothing of it yet */
 	uint32_t from, to; /* bytes that were edited */
 	struct cached_slice *next; /* in its bucket */
+	struct cached_slice *older, *newer; /* among those that do not wait, as they came */
 };
 
 struct table_cache {
@@ -24,6 +25,7 @@ struct table_cache {
 	pthread_mutex_t lock; /* guards everything below, and is held while a slice is read */
 	uint64_t clock;
 	unsigned nr, keep;    /* slices that do not wait: how many there are, and may be */
+	struct cached_slice *newest; /* of these */
 	size_t waiting;
 	atomic_bool edited;   /* ever */
 	struct cached_slice *buckets[TABLE_BUCKETS];
@@ -38,3 +40,6 @@ static inline struct cached_slice **table_bucket(struct table_cache *c, uint64_t
 
 /* Takes it out of the cache; memory goes at once, or with the last user. */
 void table_slice_drop(struct table_cache *c, struct cached_slice *s);
+/* It does not wait for being stored, or not any more; and the contrary. */
+void table_slice_rests(struct table_cache *c, struct cached_slice *s);
+void table_slice_waits(struct table_cache *c, struct cached_slice *s);

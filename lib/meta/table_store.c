@@ -63,9 +63,9 @@ static int gather_write(struct table_cache *c, struct cached_slice **list, size_
 
 static void stored_locked(struct table_cache *c, struct cached_slice *s)
 {
-	s->waits = s->made = false;
+	s->made = false;
 	c->waiting--;
-	c->nr++;
+	table_slice_rests(c, s);
 }
 
 /* What was many while it waited is too many to keep. */

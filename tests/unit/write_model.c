@@ -286,6 +286,11 @@ static bool all_is_well(struct round *r, struct err *e)
 	return true;
 }
 
+static bool bitmaps_some(struct round *r, struct err *e)
+{
+	return bitmaps_change(image, &r->bitmaps, r->m.size, r->o.version < 3, e);
+}
+
 static bool step(struct round *r, struct err *e)
 {
 	switch (below(8)) {
@@ -296,7 +301,7 @@ static bool step(struct round *r, struct err *e)
 		return snapshots_change(r, e);
 	case 3:
 	case 4:
-		return bitmaps_change(image, &r->bitmaps, r->m.size, r->o.version < 3, e);
+		return bitmaps_some(r, e);
 	default:
 		return batch(r, (unsigned)below(60) + 1, e);
 	}
@@ -305,7 +310,8 @@ static bool step(struct round *r, struct err *e)
 static bool round_run(struct err *e)
 {
 	struct round *r = calloc(1, sizeof *r);
-	bool good = some_image(image, &r->o, &r->m, e) && batch(r, (unsigned)below(60) + 1, e);
+	bool good = some_image(image, &r->o, &r->m, e) && (one_in(3) || bitmaps_some(r, e)) &&
+		    batch(r, (unsigned)below(60) + 1, e);
 
 	for (unsigned i = 0; good && i < 12; i++) {
 		good = step(r, e) && all_is_well(r, e);
