@@ -38,11 +38,7 @@ int bits_init(struct bits *b, struct file *f, uint64_t nr, unsigned page_bits, s
 	b->page_nr = div_up(div_up(nr, 8), page_size(b));
 	b->buf_page = b->page_nr;
 	b->pages = calloc(b->page_nr + 1, sizeof *b->pages);
-	b->buf = malloc(page_size(b));
-	if (b->pages && b->buf)
-		return 0;
-	bits_fini(b);
-	return err_nomem(e);
+	return b->pages ? 0 : err_nomem(e);
 }
 
 void bits_fini(struct bits *b)
@@ -72,6 +68,8 @@ int bits_page_get(struct bits *b, uint64_t page, uint64_t *kind, const uint8_t *
 	*kind = p->mem ? UINT64_MAX : p->stored;
 	if (p->mem || p->stored == BITS_ZEROS || p->stored == BITS_ONES)
 		return 0;
+	if (!b->buf && !(b->buf = malloc(page_size(b))))
+		return err_nomem(e);
 	*bytes = b->buf;
 	if (b->buf_page == page)
 		return 0;
@@ -97,28 +95,41 @@ static void bytes_set(uint8_t *bytes, uint64_t first, uint64_t end)
 		bytes[to] |= tail;
 }
 
+/* The page as it is in the file, at `mem`, which is all zeros. */
+static int page_load(struct bits *b, uint64_t page, uint8_t *mem, struct err *e)
+{
+	uint64_t stored = b->pages[page].stored, used = page_end(b, page) - page_first(b, page);
+	size_t n = (size_t)div_up(used, 8);
+
+	if (stored == BITS_ONES)
+		bytes_set(mem, 0, used);
+	else if (stored != BITS_ZEROS && b->buf_page == page)
+		memcpy(mem, b->buf, n);
+	else if (stored != BITS_ZEROS && file_read_padded(b->file, stored, mem, n, NULL, e) < 0)
+		return err_ctx(e, "bitmap data");
+	if (used % 8)
+		mem[used / 8] &= (uint8_t)((1 << used % 8) - 1);
+	return 0;
+}
+
 /* Bytes of the page that may be changed. */
 static int page_edit(struct bits *b, uint64_t page, uint8_t **bytes, struct err *e)
 {
 	struct bits_page *p = &b->pages[page];
-	uint64_t kind, used = page_end(b, page) - page_first(b, page);
-	const uint8_t *old;
 
+	if (!p->mem) {
+		uint8_t *mem = calloc(1, page_size(b));
+
+		if (!mem)
+			return err_nomem(e);
+		if (page_load(b, page, mem, e) < 0) {
+			free(mem);
+			return -1;
+		}
+		p->mem = mem;
+		b->mem_nr++;
+	}
 	*bytes = p->mem;
-	if (p->mem)
-		return 0;
-	if (bits_page_get(b, page, &kind, &old, e) < 0)
-		return -1;
-	p->mem = *bytes = calloc(1, page_size(b));
-	if (!p->mem)
-		return err_nomem(e);
-	b->mem_nr++;
-	if (kind == BITS_ONES)
-		bytes_set(p->mem, 0, used);
-	else if (kind != BITS_ZEROS)
-		memcpy(p->mem, old, (size_t)div_up(used, 8));
-	if (used % 8)
-		p->mem[used / 8] &= (uint8_t)((1 << used % 8) - 1);
 	return 0;
 }
 

@@ -23,7 +23,8 @@ struct bits {
 	struct bits_page *pages;
 	uint64_t page_nr;
 	uint64_t mem_nr; /* pages that have `mem` */
-	uint8_t *buf; /* one page as it is in the file: buf_page, if that is < page_nr */
+	uint8_t *buf; /* one page as it is in the file: buf_page, if that is < page_nr; NULL: none
+		       * was asked for yet */
 	uint64_t buf_page;
 };
 

@@ -25,16 +25,19 @@ static int load(struct image_writer *w, struct bitmap *b, uint64_t *used, struct
 }
 
 /* One that we can't keep up has missed changes from now on. */
-static void judge(struct image_writer *w, struct bitmap *b, uint64_t *used)
+static int judge(struct image_writer *w, struct bitmap *b, uint64_t *used, struct err *e)
 {
 	struct err why = ERR_INIT;
 
 	if (!(b->entry.flags & BITMAP_AUTO) || (b->entry.flags & BITMAP_IN_USE) ||
 	    load(w, b, used, &why) == 0)
-		return;
+		return 0;
+	if (why.code == ERR_NOMEM)
+		return err_nomem(e);
 	warn_to(w->listener, "'%s': a bitmap can't be kept up: %s", w->disk->name, why.text);
 	b->entry.flags |= BITMAP_IN_USE;
 	w->bitmaps.changed = true;
+	return 0;
 }
 
 /* Loads them and takes hold of them, if that is possible. */
@@ -51,7 +54,9 @@ static int hold(struct image_writer *w, struct err *e)
 		return 0;
 	}
 	for (size_t i = 0; i < w->bitmaps.nr; i++)
-		judge(w, &w->bitmaps.items[i], &used);
+		if (judge(w, &w->bitmaps.items[i], &used, e) < 0)
+			return -1;
+	w->marks = 0;
 	w->tracks = true;
 	return bitmap_set_hold(&w->bitmaps, w, e);
 }
@@ -71,6 +76,7 @@ int writer_bitmaps_begin(struct image_writer *w, struct err *e)
 static int mark(struct image_writer *w, struct bitmap *b, uint64_t guest, uint64_t len,
 		struct err *e)
 {
+	uint64_t before = b->bits.mem_nr;
 	unsigned page = b->entry.granularity_bits + b->bits.page_bits + 3;
 
 	if (w->marks > MARKS_MAX && page < 63) {
@@ -79,13 +85,15 @@ static int mark(struct image_writer *w, struct bitmap *b, uint64_t guest, uint64
 		len = MIN(align_up(guest + len, grain), w->disk->size) - first;
 		guest = first;
 	}
-	return bitmap_mark(&w->bitmaps, b, guest, len, e);
+	if (bitmap_mark(&w->bitmaps, b, guest, len, e) < 0)
+		return -1;
+	w->marks += b->bits.mem_nr << b->bits.page_bits;
+	w->marks -= before << b->bits.page_bits;
+	return 0;
 }
 
 int writer_bitmaps_mark(struct image_writer *w, uint64_t guest, uint64_t len, struct err *e)
 {
-	uint64_t marks = 0;
-
 	if (!w->tracks || guest >= w->disk->size)
 		return 0;
 	len = MIN(len, w->disk->size - guest);
@@ -96,9 +104,7 @@ int writer_bitmaps_mark(struct image_writer *w, uint64_t guest, uint64_t len, st
 			continue;
 		if (mark(w, b, guest, len, e) < 0)
 			return -1;
-		marks += b->bits.mem_nr << b->bits.page_bits;
 	}
-	w->marks = marks;
 	return 0;
 }
 

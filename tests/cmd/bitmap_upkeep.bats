@@ -3,6 +3,7 @@ load ../helpers
 load ../images/matrix
 load ../images/changed
 load ../images/bitmaps
+load ../images/many
 
 tool="$QCOW2_BUILD/tests/tools/disk-tool"
 
@@ -138,4 +139,20 @@ edit() {
 	run -0 "$tool" change t.qcow2 write:0:4096:1
 	[[ $output == *"bitmaps can't be kept up: bitmap directory"* ]]
 	[ "$(bitmaps_of t.qcow2)" = void ]
+}
+
+@test "there are 65535 bitmaps at most, and all of them follow the disk" {
+	many_bitmaps t.qcow2 65535
+	qcow2-check -q t.qcow2
+	run --separate-stderr -1 qcow2-bitmap --add t.qcow2 more
+	[[ $stderr == *"there are 65535 bitmaps already, and no more may be" ]]
+	qcow2-bitmap --remove t.qcow2 b7
+	qcow2-bitmap --add -g 64k t.qcow2 more
+	timeout 60 qcow2-resize -q t.qcow2 1114112
+	head -c 512 /dev/urandom >s.raw
+	timeout 60 qcow2-convert -n -f raw -O qcow2 -S 0 s.raw t.qcow2
+	qcow2-check -q t.qcow2
+	qcow2-bitmap --list --output=json t.qcow2 >list.json
+	[ "$(jq -c '[length, (map([."dirty-bytes", .flags]) | unique)]' list.json)" = \
+		'[65535,[[131072,["auto"]]]]' ]
 }

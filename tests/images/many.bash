@@ -35,3 +35,35 @@ many() {
 		$put->($table, $entries);
 		truncate $f, $all * $c' "$1" "$2" "${3:-}"
 }
+
+# many_bitmaps FILE NR [GRANULARITY_BITS]: NR enabled bitmaps "bN", all empty, of a disk of 1 MiB without
+# data; clusters of 512 bytes.
+many_bitmaps() {
+	perl -e '
+		my ($path, $nr, $bits) = @ARGV;
+		my ($c, $l1, $tables) = (512, 512, 1024);
+		my $directory = $tables + $nr * $c;
+		my $entries = "";
+		for my $i (1 .. $nr) {
+			my $name = "b$i";
+			$entries .= pack "Q>NNCCnN a*", $tables + ($i - 1) * $c, 1, 2, 1, $bits,
+				length $name, 0, $name;
+			$entries .= "\0" x (-length($entries) % 8);
+		}
+		my $used = $directory / $c + int((length($entries) + $c - 1) / $c);
+		my ($blocks, $table) = (0, 0);
+		for (1 .. 3) {
+			$blocks = int(($used + $blocks + $table + 255) / 256);
+			$table = int(($blocks * 8 + $c - 1) / $c);
+		}
+		my $block = $used * $c;
+		open my $f, ">:raw", $path or die;
+		my $put = sub { seek $f, $_[0], 0; print $f $_[1] };
+		$put->(0, pack "a4 N Q>N N Q>N N Q>Q> N N Q> Q>Q>Q> N N NNNNQ>Q>", "QFI\xfb", 3, 0, 0, 9,
+			1048576, 0, 32, $l1, $block + $blocks * $c, $table, 0, 0, 0, 0, 1, 4, 104,
+			0x23852875, 24, $nr, 0, length $entries, $directory);
+		$put->($directory, $entries);
+		$put->($block, pack "n*", (1) x ($used + $blocks + $table));
+		$put->($block + $blocks * $c, pack "Q>*", map { $block + $_ * $c } 0 .. $blocks - 1);
+		truncate $f, ($used + $blocks + $table) * $c' "$1" "$2" "${3:-16}"
+}
