@@ -80,7 +80,8 @@ static void stripes_give_the_key_back_and_all_are_needed(void)
 		CHECK(!memcmp(got, key, n));
 		split[17 * n] ^= 1;
 		af_merge(hash_find("sha1"), split, n, 50, got);
-		CHECK(memcmp(got, key, n) != 0);
+		/* One byte comes out right by chance now and then, 14 don't. */
+		CHECK(n == 1 || memcmp(got, key, n) != 0);
 	}
 }
 
