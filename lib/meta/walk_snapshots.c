@@ -146,9 +146,10 @@ static int place_check(struct walk *w, struct err *e)
 		f.bad = WALK_BAD_ALIGNMENT;
 		return walk_report(w, &f, e);
 	}
-	/* One entry at least must be there, and behind the header. */
-	if (h->nb_snapshots &&
-	    (!h->snapshots_off || !walk_in_file(w, h->snapshots_off, FIXED_BYTES))) {
+	/* One entry at least must be there, and behind the header. An offset that no file can have is
+	 * refused by whoever opens the image, even if there is no entry. */
+	if (h->nb_snapshots ? !h->snapshots_off || !walk_in_file(w, h->snapshots_off, FIXED_BYTES)
+			    : h->snapshots_off > FILE_OFFSET_MAX) {
 		f.bad = WALK_BAD_RANGE;
 		return walk_report(w, &f, e);
 	}

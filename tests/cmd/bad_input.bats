@@ -43,6 +43,7 @@ found_when_read() {
 		L2 table|0x30000|8000ff0000000000
 		refcount block|0x10000|0000ff0000000000
 		snapshot table|60|000000010000000800000000
+		snapshot table without a snapshot|60|00000000ffffffffffff0000
 	ROWS
 }
 
