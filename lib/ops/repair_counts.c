@@ -180,6 +180,18 @@ static int rebuild(struct repair *r, uint64_t largest, struct err *e)
 	return 0;
 }
 
+/* An L1 table that lies on the header: where the refcount structure is would be an entry of it, and
+ * lead to an L2 table there. Each new structure would be crossed like the one before. */
+static bool l1_is_header(struct repair *r)
+{
+	if (!r->header.l1_size || r->header.l1_table_off >= geom_cluster_size(&r->geom))
+		return false;
+	if (!r->told_header)
+		repair_say(r, "the refcount structure can't be rebuilt: the L1 table lies on the header");
+	r->told_header = true;
+	return true;
+}
+
 int repair_counts(struct repair *r, struct err *e)
 {
 	uint64_t largest;
@@ -193,7 +205,7 @@ int repair_counts(struct repair *r, struct err *e)
 		r->told_narrow = true;
 		largest = geom_refcount_max(&r->geom);
 	}
-	if (no_block || largest > geom_refcount_max(&r->geom) || repair_refcounts_lost(r))
-		return rebuild(r, largest, e);
-	return repair_raise(r, e);
+	if (!no_block && largest <= geom_refcount_max(&r->geom) && !repair_refcounts_lost(r))
+		return repair_raise(r, e);
+	return l1_is_header(r) ? 0 : rebuild(r, largest, e);
 }

@@ -26,7 +26,7 @@ struct repair {
 	bool attached; /* what is to be put back by hand is */
 	uint64_t clusters; /* of the file as it was found: what is new is nobody's to hear about */
 	struct orphans orphans; /* leaked clusters that may be data, as of this round */
-	bool told_narrow, told_many;
+	bool told_narrow, told_many, told_header;
 
 	bool refcounts_forgotten; /* in this round: nothing is counted for them any more */
 	uint64_t outside; /* the lowest host byte of what leads out of the file and stays */

@@ -108,3 +108,15 @@ suspects() {
 		qemu-img compare -q -f qcow2 -F qcow2 t.qcow2 u.qcow2
 	done
 }
+
+@test "where the L1 table lies on the header the refcount structure is left as it is" {
+	image_snapshot t.qcow2
+	poke_be t.qcow2 40 8 0
+	poke_be t.qcow2 56 4 0
+	cp t.qcow2 u.qcow2
+	run --separate-stderr qcow2-check -r all t.qcow2
+	[ "$status" -eq 2 ]
+	[[ $output$stderr == *"can't be rebuilt: the L1 table lies on the header"* ]]
+	[ "$(stat -c %s t.qcow2)" -eq "$(stat -c %s u.qcow2)" ]
+	cmp -n 72 t.qcow2 u.qcow2
+}
