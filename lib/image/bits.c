@@ -112,25 +112,26 @@ static int page_load(struct bits *b, uint64_t page, uint8_t *mem, struct err *e)
 	return 0;
 }
 
-/* Bytes of the page that may be changed. */
-static int page_edit(struct bits *b, uint64_t page, uint8_t **bytes, struct err *e)
+/* Bytes of the page that may be changed; NULL on error. */
+static uint8_t *page_edit(struct bits *b, uint64_t page, struct err *e)
 {
 	struct bits_page *p = &b->pages[page];
 
 	if (!p->mem) {
 		uint8_t *mem = calloc(1, page_size(b));
 
-		if (!mem)
-			return err_nomem(e);
+		if (!mem) {
+			err_nomem(e);
+			return NULL;
+		}
 		if (page_load(b, page, mem, e) < 0) {
 			free(mem);
-			return -1;
+			return NULL;
 		}
 		p->mem = mem;
 		b->mem_nr++;
 	}
-	*bytes = p->mem;
-	return 0;
+	return p->mem;
 }
 
 int bits_set(struct bits *b, uint64_t first, uint64_t end, struct err *e)
@@ -147,7 +148,7 @@ int bits_set(struct bits *b, uint64_t first, uint64_t end, struct err *e)
 			page_become(b, page, BITS_ONES);
 			continue;
 		}
-		if (page_edit(b, page, &bytes, e) < 0)
+		if (!(bytes = page_edit(b, page, e)))
 			return -1;
 		bytes_set(bytes, first - start, to - start);
 	}
@@ -217,7 +218,7 @@ static int page_or(struct bits *b, uint64_t first, uint64_t end, const uint8_t *
 	if ((!b->pages[page].mem && b->pages[page].stored == BITS_ONES) ||
 	    bytes_find(bytes, 0, n, true) == n)
 		return 0;
-	if (page_edit(b, page, &into, e) < 0)
+	if (!(into = page_edit(b, page, e)))
 		return -1;
 	into += (first - page_first(b, page)) / 8;
 	for (uint64_t i = 0; i < n / 8; i++)
