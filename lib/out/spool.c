@@ -1,15 +1,28 @@
 #include "out/spool.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define HELD_IN_MEMORY ((size_t)16 << 20)
+#define LARGE_PAGE     ((size_t)2 << 20)
 #define STREAM_BUFFER  ((size_t)64 << 10)
+
+/* Memory is taken as it fills. In large pages, for asking for it costs more than filling it: but only
+ * what a longer document reaches, the first of them would be cleared for a single line. */
+static char *held_buffer(void)
+{
+	char *buf = aligned_alloc(LARGE_PAGE, HELD_IN_MEMORY);
+
+	if (buf && madvise(buf + LARGE_PAGE, HELD_IN_MEMORY - LARGE_PAGE, MADV_HUGEPAGE) < 0)
+		return buf; /* it was a wish */
+	return buf;
+}
 
 bool spool_begin(struct spool *s, FILE *to, bool hold)
 {
-	size_t room = hold ? HELD_IN_MEMORY : STREAM_BUFFER;
-
-	*s = (struct spool){ .to = to, .hold = hold, .buf = malloc(room), .room = room };
+	*s = (struct spool){ .to = to, .hold = hold };
+	s->buf = hold ? held_buffer() : malloc(STREAM_BUFFER);
+	s->room = hold ? HELD_IN_MEMORY : STREAM_BUFFER;
 	return s->buf;
 }
 
