@@ -24,6 +24,7 @@ class Case:
         self.layout = layout
         self.damages = damages
         self.wrong = []
+        self.strict = False     # what can't be opened afterwards is wrong in any case
 
     def __str__(self):
         return f"{self.layout.name} {'+'.join(d.name for d in self.damages)}"
@@ -59,6 +60,23 @@ class Case:
 
     # --- judging ---
 
+    def prepare(self):
+        """The damaged image, of which nothing is known yet."""
+        self.wrong = []
+        self.hit = self.damage("t.qcow2")
+
+    def changed(self):
+        """What is wrong with the content, whatever the damage leaves."""
+        return self._strictly(self._content)
+
+    def dropped(self):
+        return self._strictly(self._kept)
+
+    def _strictly(self, ask):
+        self.wrong, self.strict = [], True
+        ask()
+        return self.wrong
+
     def expect(self, right, words):
         if not right:
             self.wrong.append(" ".join(words.split())[:TEXT_MAX])
@@ -71,8 +89,7 @@ class Case:
 
     def judge(self, reference):
         """The list of what is wrong."""
-        self.wrong = []
-        self.hit = self.damage("t.qcow2")
+        self.prepare()
         self._copy("t.qcow2", "was.qcow2")
         self._found()
         self._repaired()
@@ -151,13 +168,18 @@ class Case:
     def left(self):
         return [d.left_in(self.layout.image) for d in self.damages]
 
+    def gone(self):
+        """Names of what nobody can keep; what is left for a person is still in the file."""
+        return {name for d in self.damages if not (self.strict and d.left) for name in d.gone}
+
     def shut(self):
         """What is left of the damage keeps the image from being opened."""
-        return any(left in ("unread", "snapshots", "crypto") for left in self.left())
+        return not self.strict and any(left in ("unread", "snapshots", "crypto")
+                                       for left in self.left())
 
     def _content(self):
         for view, content in self.layout.content.items():
-            if any(view in d.gone for d in self.damages):
+            if view in self.gone():
                 continue
             now, err = self.read(view, "t.qcow2")
             hit = {nr for v, nr in self.hit if v == view}
@@ -186,7 +208,7 @@ class Case:
         info = json.loads(out)
         snapshots = [s["name"] for s in info.get("snapshots", [])]
         bitmaps = info["format-specific"]["data"].get("bitmaps", [])
-        gone = {name for d in self.damages for name in d.gone}
+        gone = self.gone()
         marked = {name for d in self.damages for name in d.marked}
         image = self.layout.image
         for s in image.snapshots:
