@@ -12,6 +12,8 @@
 /* Tables mostly lie near the start. What is there is tried before all is read. */
 #define SCAN_FIRST (UINT64_C(64) << 20)
 #define TRIES_MAX  64
+/* Clusters that the checks in one layout may count in all, beyond the first check. */
+#define CLUSTERS_MAX (UINT64_C(1) << 27)
 
 struct search {
 	const struct spec *spec;
@@ -21,6 +23,7 @@ struct search {
 	size_t old_n;
 	struct rebuild *best; /* bytes NULL: none yet */
 	unsigned tried;
+	uint64_t counted; /* clusters, in this layout */
 };
 
 void rebuild_fini(struct rebuild *r)
@@ -41,6 +44,21 @@ static uint64_t data_bytes(const struct rebuild *r)
 	return r->check.allocated_clusters << r->header.cluster_bits;
 }
 
+/* Guest bytes that are mapped, less what is wrong about the tables; counts say nothing here. */
+static uint64_t gain(const struct rebuild *r)
+{
+	static const enum problem_kind of_counts[] = {
+		PROBLEM_REFCOUNT_ZERO, PROBLEM_REFCOUNT_TOO_LOW, PROBLEM_COPIED_L2_TABLE,
+		PROBLEM_COPIED_DATA,
+	};
+	uint64_t bad = errors_of(&r->check), counts = 0;
+
+	for (size_t i = 0; i < sizeof of_counts / sizeof *of_counts; i++)
+		counts += r->check.kinds[of_counts[i]];
+	bad = (bad - MIN(bad, counts)) << r->header.cluster_bits;
+	return data_bytes(r) - MIN(data_bytes(r), bad);
+}
+
 /* A header that leads to nothing contradicts little: any other is better. What is leaked is not
  * explained, which says as much against a header as an error does. */
 static bool is_better(const struct rebuild *a, const struct rebuild *b)
@@ -54,6 +72,10 @@ static bool is_better(const struct rebuild *a, const struct rebuild *b)
 	if (!a->header.refcount_table_clusters && !b->header.refcount_table_clusters &&
 	    data_bytes(a) != data_bytes(b))
 		return data_bytes(a) > data_bytes(b);
+	/* Tables that are no refcounts against none: the tree of the disk tells. */
+	if (!a->header.refcount_table_clusters != !b->header.refcount_table_clusters &&
+	    gain(a) != gain(b))
+		return gain(a) > gain(b);
 	return a_bad != b_bad ? a_bad < b_bad : errors_of(&a->check) < errors_of(&b->check);
 }
 
@@ -94,10 +116,14 @@ static int header_try(struct search *s, const struct rebuild *r, struct check_re
 /* Takes r, with its bytes, if it is the best so far. */
 static int rebuild_judge(struct search *s, struct rebuild *r, struct err *e)
 {
-	bool opens;
-	int ret = s->tried < TRIES_MAX ? header_try(s, r, &r->check, &opens, e) : 0;
+	uint64_t clusters = s->scan.size >> r->header.cluster_bits;
+	bool opens = false, tries = s->tried < TRIES_MAX &&
+				    (!s->counted || s->counted + clusters <= CLUSTERS_MAX);
+	int ret = tries ? header_try(s, r, &r->check, &opens, e) : 0;
 
-	if (s->tried++ >= TRIES_MAX || ret < 0 || !opens) {
+	s->counted += tries ? clusters : 0;
+	s->tried += tries;
+	if (ret < 0 || !opens) {
 		rebuild_fini(r);
 		return ret;
 	}
@@ -111,6 +137,15 @@ static int rebuild_judge(struct search *s, struct rebuild *r, struct err *e)
 	rebuild_fini(s->best);
 	*s->best = *r;
 	return 0;
+}
+
+/* Nothing that maps more of the file is left to be found, without refcounts at least. */
+static bool is_enough(const struct search *s)
+{
+	const struct rebuild *r = s->best;
+
+	return is_clean(r) || (r->bytes && !r->intact && !r->header.refcount_table_clusters &&
+			       gain(r) >= s->scan.size / 2);
 }
 
 /* Makes the bytes of a header, and judges them. */
@@ -184,6 +219,15 @@ static void fields_propose(struct rebuild *r, const struct rebuild_layout *l,
 		r->source[REBUILD_REFCOUNTS] = REBUILD_ASSUMED;
 }
 
+/* Whether a proposal without refcounts maps less than the best at most: see is_better(). */
+static bool is_hopeless(const struct search *s, const struct rebuild_layout *l,
+			const struct rebuild_l1 *l1)
+{
+	return !l->table_clusters && s->best->bytes && !s->best->intact &&
+	       !s->best->header.refcount_table_clusters &&
+	       (uint64_t)l1->used << geom_l2_span_bits(&l->geom) < data_bytes(s->best);
+}
+
 /* One L1 table: with what the old header says, and without. */
 static int l1_try(struct search *s, struct rebuild_layout *l, const struct rebuild_l1 *l1,
 		  const struct rebuild_snapshots *t, struct err *e)
@@ -222,8 +266,9 @@ static int tables_try(struct search *s, struct rebuild_layout *l, struct err *e)
 	if (rebuild_snapshots(&s->scan, l, &t, e) < 0 ||
 	    rebuild_l1_tables(&s->scan, l, &t, list, &nr, e) < 0)
 		goto out;
+	s->counted = 0;
 	for (size_t i = 0; i < nr && !is_clean(s->best); i++)
-		if (l1_try(s, l, &list[i], &t, e) < 0)
+		if (!is_hopeless(s, l, &list[i]) && l1_try(s, l, &list[i], &t, e) < 0)
 			goto out;
 	ret = 0;
 out:
@@ -237,7 +282,7 @@ static int layout_try(struct search *s, struct rebuild_layout *l, struct err *e)
 
 	if (ret == 0)
 		ret = tables_try(s, l, e);
-	if (ret == 0 && !is_clean(s->best) && l->geom.cluster_bits >= CLUSTER_BITS_MIN_EXTENDED) {
+	if (ret == 0 && !is_enough(s) && l->geom.cluster_bits >= CLUSTER_BITS_MIN_EXTENDED) {
 		l->geom.subclusters = true;
 		ret = tables_try(s, l, e);
 	}
@@ -253,7 +298,15 @@ static int all_try(struct search *s, struct err *e)
 	s->tried = 0;
 	if (rebuild_layouts(&s->scan, list, &nr, e) < 0)
 		return -1;
-	for (size_t i = 0; i < nr && !is_clean(s->best); i++)
+	for (size_t i = 0; i < nr && !is_enough(s); i++)
+		if (layout_try(s, &list[i], e) < 0)
+			return -1;
+	/* What looks like refcounts is none if most of what is mapped contradicts it. */
+	if (!nr || !list[0].table_clusters ||
+	    (s->best->bytes && errors_of(&s->best->check) < s->best->check.allocated_clusters / 8))
+		return 0;
+	rebuild_layouts_guess(&s->scan, list, &nr);
+	for (size_t i = 0; i < nr && !is_enough(s); i++)
 		if (layout_try(s, &list[i], e) < 0)
 			return -1;
 	return 0;

@@ -52,6 +52,9 @@ struct rebuild_layout {
 #define LAYOUTS_MAX 24
 int rebuild_layouts(struct rebuild_scan *s, struct rebuild_layout *list, size_t *nr,
 		    struct err *e) MUST_CHECK;
+/* Those without refcounts: all cluster sizes whose refcount table, of 16-bit counts, could count the
+ * file. */
+void rebuild_layouts_guess(const struct rebuild_scan *s, struct rebuild_layout *list, size_t *nr);
 /* Reads what rebuild_count() needs. */
 int rebuild_layout_load(struct rebuild_scan *s, struct rebuild_layout *l, struct err *e) MUST_CHECK;
 void rebuild_layout_fini(struct rebuild_layout *l);

@@ -159,6 +159,21 @@ static int pointer_try(struct rebuild_scan *s, const struct rebuild_pointer *p, 
 	return 0;
 }
 
+void rebuild_layouts_guess(const struct rebuild_scan *s, struct rebuild_layout *list, size_t *nr)
+{
+	*nr = 0;
+	for (unsigned bits = CLUSTER_BITS_MAX; bits >= CLUSTER_BITS_MIN; bits--) {
+		struct rebuild_layout l = { .geom = { .version = 3,
+						      .cluster_bits = (uint8_t)bits,
+						      .refcount_order = 4 } };
+
+		geom_derive(&l.geom);
+		if (geom_clusters(&l.geom, s->size) >> geom_refcount_block_bits(&l.geom) <
+		    REFCOUNT_TABLE_BYTES_MAX / 8)
+			list[(*nr)++] = l;
+	}
+}
+
 int rebuild_layouts(struct rebuild_scan *s, struct rebuild_layout *list, size_t *nr, struct err *e)
 {
 	AUTO_FREE uint8_t *block = malloc(CLUSTER_SIZE_MAX);
@@ -172,11 +187,7 @@ int rebuild_layouts(struct rebuild_scan *s, struct rebuild_layout *list, size_t 
 		    (watch_stopped(s->watch, e) < 0 ||
 		     pointer_try(s, &s->refcounts[i], block, list, nr, e) < 0))
 			return -1;
-	for (unsigned bits = CLUSTER_BITS_MAX; !*nr && bits >= CLUSTER_BITS_MIN; bits--)
-		list[CLUSTER_BITS_MAX - bits] = (struct rebuild_layout){
-			.geom = { .version = 3, .cluster_bits = (uint8_t)bits, .refcount_order = 4,
-				  .l2_entry_bits = 3, .l2_bits = (uint8_t)(bits - 3) } };
 	if (!*nr)
-		*nr = CLUSTER_BITS_MAX - CLUSTER_BITS_MIN + 1;
+		rebuild_layouts_guess(s, list, nr);
 	return 0;
 }

@@ -10,6 +10,11 @@
 
 #define L2_LOOKED_AT   256 /* tables that an L1 table leads to, in full */
 #define EMPTY_ENOUGH   16  /* of them without a single entry: this is no L1 table */
+/* Bytes that are read in one layout to find L1 tables; less where no refcounts say what cannot be one.
+ * Without a bound, each table over empty clusters is tried in each layout. */
+#define PROBE_BYTES	    (UINT64_C(1) << 30)
+#define PROBE_BYTES_BLIND   (UINT64_C(256) << 20)
+#define READ_COST	    UINT64_C(4096) /* of a shorter read */
 #define SNAPSHOT_FIRST ((size_t)256 << 10) /* bytes of a snapshot table that are read at first */
 
 static bool in_file(const struct rebuild_scan *s, const struct rebuild_layout *l, uint64_t host)
@@ -31,6 +36,8 @@ static bool l2_is_plausible(struct rebuild_scan *s, struct rebuild_layout *l, ui
 	*last = 0;
 	if (file_read_padded(s->file, off, table, geom_cluster_size(g), NULL, &ignored) < 0)
 		return false;
+	if (bytes_are_zero(table, geom_cluster_size(g)))
+		return true;
 	for (uint32_t i = 0; i < geom_l2_entries(g); i++) {
 		struct l2_entry x = l2_entry_at(g, table, i);
 
@@ -55,7 +62,13 @@ struct probe {
 	uint8_t *l1, *l2; /* a cluster each */
 	uint64_t stop_at; /* something else begins here */
 	uint32_t tested, foreign, tested_used;
+	uint64_t budget; /* bytes that may still be read */
 };
+
+static void pay(struct probe *p)
+{
+	p->budget -= MIN(p->budget, MAX(geom_cluster_size(&p->layout->geom), READ_COST));
+}
 
 /* Whether COPIED says what the refcounts say. */
 static bool l1_word_is_good(struct probe *p, uint64_t word)
@@ -81,6 +94,7 @@ static void l1_word_take(struct probe *p, struct rebuild_l1 *x, uint32_t idx, ui
 		p->stop_at = l2_off;
 	if (p->tested < L2_LOOKED_AT) {
 		p->tested++;
+		pay(p);
 		p->foreign += !l2_is_plausible(p->scan, p->layout, l2_off, p->l2, &used, &last);
 		p->tested_used += used;
 	}
@@ -146,13 +160,17 @@ static bool l1_probe(struct probe *p, uint64_t off, struct rebuild_l1 *x)
 	p->tested = p->foreign = p->tested_used = 0;
 	p->stop_at = stop_of(p, off);
 	for (; at < p->stop_at && at - off < L1_BYTES_MAX && !is_free(p, at); at += size) {
+		pay(p);
 		const struct probe before = *p;
 		const struct rebuild_l1 good = *x;
 
 		if (file_read_padded(p->scan->file, at, p->l1, size, NULL, &ignored) == 0 &&
 		    l1_cluster_take(p, x, (uint32_t)((at - off) / 8)))
 			continue;
+		const uint64_t left = p->budget;
+
 		*p = before;
+		p->budget = left;
 		*x = good;
 		break;
 	}
@@ -168,7 +186,8 @@ static void mapped_end_find(struct probe *p, struct rebuild_l1 *x)
 	bool used = false;
 	uint32_t last;
 
-	for (uint32_t i = x->nr; i-- && !used;) {
+	p->budget = PROBE_BYTES_BLIND;
+	for (uint32_t i = x->nr; i-- && !used && p->budget;) {
 		if (file_read_padded(p->scan->file, x->off + (uint64_t)i * 8, word, 8, NULL,
 				     &ignored) < 0)
 			return;
@@ -176,6 +195,7 @@ static void mapped_end_find(struct probe *p, struct rebuild_l1 *x)
 
 		if (!in_file(p->scan, p->layout, l2_off))
 			continue;
+		pay(p);
 		l2_is_plausible(p->scan, p->layout, l2_off, p->l2, &used, &last);
 		x->mapped_end = ((uint64_t)i << geom_l2_span_bits(g)) +
 				((uint64_t)(last + used) << g->cluster_bits);
@@ -208,26 +228,35 @@ static void l1_insert(struct rebuild_l1 list[L1_MAX], size_t *nr, const struct r
 	list[i] = *x;
 }
 
-static int runs_probe(struct probe *p, struct rebuild_l1 list[L1_MAX], size_t *nr, struct err *e)
+static void place_probe(struct probe *p, uint64_t at, struct rebuild_l1 list[L1_MAX], size_t *nr)
 {
-	uint64_t size = geom_cluster_size(&p->layout->geom), last = 0;
 	uint64_t table = p->layout->table_off;
 	uint64_t table_end = table + ((uint64_t)p->layout->table_clusters << p->layout->geom.cluster_bits);
+	struct rebuild_l1 x;
 
-	for (size_t i = 0; i < p->scan->run_nr; i++) {
-		uint64_t at = MAX(align_down(p->scan->runs[i].off, size), last + size);
+	if ((at >= table && at < table_end) || is_free(p, at) || !l1_probe(p, at, &x))
+		return;
+	x.is_snapshot = is_snapshot_l1(p->snapshots, at);
+	l1_insert(list, nr, &x);
+}
+
+/* The places where runs of pointers start, or all others. An L1 table mostly follows something else,
+ * so that the former are the first to be paid for. */
+static int runs_probe(struct probe *p, bool starts, struct rebuild_l1 list[L1_MAX], size_t *nr,
+		      struct err *e)
+{
+	uint64_t size = geom_cluster_size(&p->layout->geom), last = 0;
+
+	for (size_t i = 0; i < p->scan->run_nr && p->budget; i++) {
+		uint64_t first = align_down(p->scan->runs[i].off, size);
+		uint64_t at = MAX(first, last + size);
 
 		if (watch_stopped(p->scan->watch, e) < 0)
 			return -1;
-		for (; at < p->scan->runs[i].end; at += size) {
-			struct rebuild_l1 x;
-
+		for (; at < p->scan->runs[i].end && p->budget; at += size) {
 			last = at;
-			if ((at >= table && at < table_end) || is_free(p, at) ||
-			    !l1_probe(p, at, &x))
-				continue;
-			x.is_snapshot = is_snapshot_l1(p->snapshots, at);
-			l1_insert(list, nr, &x);
+			if ((at == first) == starts)
+				place_probe(p, at, list, nr);
 		}
 	}
 	return 0;
@@ -265,12 +294,13 @@ int rebuild_l1_tables(struct rebuild_scan *s, struct rebuild_layout *l,
 {
 	AUTO_FREE uint8_t *l1 = malloc(geom_cluster_size(&l->geom));
 	AUTO_FREE uint8_t *l2 = malloc(geom_cluster_size(&l->geom));
-	struct probe p = { .scan = s, .layout = l, .snapshots = t, .l1 = l1, .l2 = l2 };
+	struct probe p = { .scan = s, .layout = l, .snapshots = t, .l1 = l1, .l2 = l2,
+			   .budget = l->table_clusters ? PROBE_BYTES : PROBE_BYTES_BLIND };
 
 	*nr = 0;
 	if (!l1 || !l2)
 		return err_nomem(e);
-	if (runs_probe(&p, list, nr, e) < 0)
+	if (runs_probe(&p, true, list, nr, e) < 0 || runs_probe(&p, false, list, nr, e) < 0)
 		return -1;
 	if (!*nr)
 		empty_l1_find(&p, list, nr);

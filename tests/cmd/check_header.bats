@@ -174,6 +174,16 @@ rebuilt() {
 	same
 }
 
+@test "a large disk whose first refcount block is lost as well: found, and soon" {
+	qcow2-create -q -f qcow2 -o preallocation=metadata t.qcow2 128G
+	yes other | dd of=t.qcow2 bs=64k count=1 iflag=fullblock conv=notrunc status=none
+	yes other | dd of=t.qcow2 bs=64k seek=2 count=1 iflag=fullblock conv=notrunc status=none
+	run --separate-stderr qcow2-check --rebuild-header --output=json t.qcow2
+	[ "$status" -eq 2 ]
+	jq -e '."cluster-size" == 65536 and ."virtual-size" == 137438953472 and
+		."l1-entries" == 256' <<<"$output"
+}
+
 @test "a header that was made anew is taken back" {
 	image ''
 	lose 65536
