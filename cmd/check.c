@@ -112,19 +112,13 @@ static int image_repair_print(struct image *img, const char *name, const struct 
 	return status;
 }
 
-static unsigned write_flags(const struct spec *s, const struct cache_mode *cache)
-{
-	return (cache->sync_writes ? FILE_SYNC_WRITES : 0) |
-	       (cache->no_flush || s->no_flush ? FILE_NO_FLUSH : 0);
-}
-
 /* What repair and check open alike, for writing or not. */
 static int file_open_for(const struct spec *s, const struct request *q,
 			 const struct cache_mode *cache, struct image **img, struct err *e)
 {
 	if (!q->repair)
 		return check_open(s, &cmd_listener, img, e);
-	const struct repair_file how = { .write_flags = write_flags(s, cache),
+	const struct repair_file how = { .write_flags = check_write_flags(s, cache),
 					 .plan = q->undo->plan,
 					 .undo = q->undo->undo };
 
@@ -212,7 +206,7 @@ int main(int argc, const char **argv)
 	check_header_take(&c, &header,
 			  repair || undo.apply || undo.plan || wishes.deep || details);
 	if (undo.apply)
-		return cmd_finish_status(&c, check_undo_apply(name, undo.apply));
+		return cmd_finish_status(&c, check_undo_apply(name, undo.apply, cache_word));
 	if (details && !cmd_flags.json)
 		cmd_usage(&c, "--details needs --output=json");
 	rep.details_max = details ? DETAILS_DEFAULT : 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/check_report.h"
+#include "cmd/check_undo.h"
 #include "cmd/common.h"
 #include "ops/rebuild_header.h"
 #include "out/emit.h"
@@ -144,8 +145,7 @@ int check_header_rebuild(const char *name, const struct cache_mode *cache,
 	struct err e = ERR_INIT;
 	int ret = request_parse(name, h, &s, &o, &e);
 
-	o.write_flags = (cache->sync_writes ? FILE_SYNC_WRITES : 0) |
-			(cache->no_flush || s.no_flush ? FILE_NO_FLUSH : 0);
+	o.write_flags = check_write_flags(&s, cache);
 	s.direct = s.direct || cache->direct;
 	if (ret == 0)
 		ret = rebuild_header(&s, &o, &cmd_listener, &r, &e);

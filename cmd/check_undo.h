@@ -25,8 +25,10 @@ struct check_undo {
  * is to be made anew, with --undo as well. */
 void check_undo_take(const struct cmd *c, const struct check_undo *u, const char *repair,
 		     bool rebuild);
-/* --undo-apply: the exit status. */
-int check_undo_apply(const char *name, const char *undo);
+/* --undo-apply: the exit status. `cache_word`: that of --cache, or NULL. */
+int check_undo_apply(const char *name, const char *undo, const char *cache_word);
+/* How a file is opened that is written to in this cache mode. */
+unsigned check_write_flags(const struct spec *s, const struct cache_mode *cache);
 
 /* What would be written: lines, or the keys of a JSON object. */
 void check_plan_human(const struct repair_plan *p);

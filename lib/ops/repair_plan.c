@@ -1,5 +1,6 @@
 #include "ops/repair_plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/align.h"
@@ -32,8 +33,7 @@ static size_t write_at(const struct repair_plan *p, uint64_t at)
 static void name(struct repair_plan *p, uint64_t off, uint64_t len, enum walk_what what)
 {
 	for (size_t i = write_at(p, off); i < p->nr && p->writes[i].off < off + len; i++)
-		if (!p->writes[i].what)
-			p->writes[i].what = check_what_text(what);
+		p->writes[i].whats |= 1u << what;
 }
 
 struct naming {
@@ -83,6 +83,18 @@ static int writes_name(struct file *f, struct repair_plan *p, struct err *e)
 		ret = 0;
 	walk_free(w);
 	return ret;
+}
+
+const char *planned_write_text(const struct planned_write *w, char text[PLANNED_TEXT_MAX])
+{
+	size_t n = 0;
+
+	text[0] = 0;
+	for (unsigned i = 0; i < WALK_WHATS; i++)
+		if (w->whats >> i & 1 && n < PLANNED_TEXT_MAX)
+			n += (size_t)snprintf(text + n, PLANNED_TEXT_MAX - n, "%s%s",
+					      n ? ", " : "", check_what_text(i));
+	return n ? text : NULL;
 }
 
 int repair_plan_of(struct image *img, struct repair_plan *p, struct err *e)

@@ -5,8 +5,8 @@
 #include "base/text.h"
 #include "io/file_undo.h"
 
-int repair_undo(const struct spec *s, const char *undo, const struct listener *l,
-		struct repair_undone *done, struct err *e)
+int repair_undo(const struct spec *s, const char *undo, unsigned write_flags,
+		const struct listener *l, struct repair_undone *done, struct err *e)
 {
 	const char *name = s->name ? s->name : s->path;
 	struct file_undo_applied a = { 0 };
@@ -18,7 +18,7 @@ int repair_undo(const struct spec *s, const char *undo, const struct listener *l
 	if (!from)
 		return err_ctx(e, "undo file '%s'",
 			       text_escape(undo, strlen(undo), shown, sizeof shown));
-	image = file_open(s->path, FILE_WRITE | spec_file_flags(s), e);
+	image = file_open(s->path, FILE_WRITE | write_flags | spec_file_flags(s), e);
 	if (image && repair_file_lock(image, s, l, e) == 0)
 		ret = file_undo_apply(from, image, &a, e);
 	if (image && file_close(image, e) < 0)

@@ -10,9 +10,9 @@ struct repair_undone {
 };
 
 /* Makes the file that `s` names what it was when the undo file at `undo` was begun; locked as a
- * writer does. The file need not be an image any more. */
-int repair_undo(const struct spec *s, const char *undo, const struct listener *l,
-		struct repair_undone *done, struct err *e) MUST_CHECK;
+ * writer does. The file need not be an image any more. write_flags: FILE_SYNC_WRITES, FILE_NO_FLUSH. */
+int repair_undo(const struct spec *s, const char *undo, unsigned write_flags,
+		const struct listener *l, struct repair_undone *done, struct err *e) MUST_CHECK;
 
 /* Locks a file that is to be written to as any writer does. */
 int repair_file_lock(struct file *f, const struct spec *s, const struct listener *l,

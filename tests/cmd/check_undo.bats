@@ -38,6 +38,18 @@ KINDS="refcount_too_low leaked_cluster refcount_entry_reserved copied_data l2_en
 	done
 }
 
+@test "a plan names all that lies in a range" {
+	# refcounts are built anew: a block that is full, and then their table
+	image_small t.qcow2 cluster_size=512
+	poke_be t.qcow2 48 8 $FAR
+	[ "$(stat -c %s t.qcow2)" -lt $((2044 * 512)) ]
+	truncate -s $((2044 * 512)) t.qcow2
+	run --separate-stderr -0 qcow2-check -r all --plan --output=json t.qcow2
+	jq -e 'any(.["planned-writes"][]; .what == "refcount table, refcount block")' <<<"$output"
+	run --separate-stderr -0 qcow2-check -r all --plan t.qcow2
+	[[ $output == *" refcount table, refcount block"* ]]
+}
+
 @test "a plan for a sound image is empty" {
 	image_snapshot t.qcow2
 	run --separate-stderr -0 qcow2-check -r all --dry-run --output=json t.qcow2
@@ -56,8 +68,10 @@ KINDS="refcount_too_low leaked_cluster refcount_entry_reserved copied_data l2_en
 		run --separate-stderr -0 qcow2-check --undo-apply undo t.qcow2
 		[[ $output == *" bytes were put back." ]]
 		cmp t.qcow2 was
-		# again, and of a repair of leaks alone
-		qcow2-check -q --undo-apply undo t.qcow2
+		# again, for programs, and of a repair of leaks alone
+		run --separate-stderr -0 qcow2-check -T none --output=json --undo-apply undo t.qcow2
+		jq -e '.filename == "t.qcow2" and .["bytes-put-back"] > 0 and
+			.["undo-file-torn"] == false' <<<"$output"
 		cmp t.qcow2 was
 		rm undo
 		run qcow2-check -q -r leaks --undo undo t.qcow2
@@ -78,6 +92,8 @@ KINDS="refcount_too_low leaked_cluster refcount_entry_reserved copied_data l2_en
 	run --separate-stderr -1 qcow2-check -r all --undo t.qcow2 t.qcow2
 	[[ $stderr == *"undo file 't.qcow2'"*exists* ]]
 	run --separate-stderr -1 qcow2-check -r all --undo nowhere/undo t.qcow2
+	run --separate-stderr -1 qcow2-check -T never --undo-apply was t.qcow2
+	[[ $stderr == *"cache"*never* ]]
 	run --separate-stderr -1 qcow2-check --undo-apply missing t.qcow2
 	[[ $stderr == *"undo file 'missing'"* ]]
 	run --separate-stderr -1 qcow2-check --undo-apply was t.qcow2
