@@ -50,19 +50,10 @@ static inline void blocks_run(const struct sector_cipher *c, bool encrypt, size_
 
 static inline void le64_put(uint8_t *p, uint64_t v)
 {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	v = __builtin_bswap64(v);
-#endif
-	memcpy(p, &v, sizeof v);
+	be64_put(p, __builtin_bswap64(v));
 }
 
 static inline uint64_t le64_get(const uint8_t *p)
 {
-	uint64_t v;
-
-	memcpy(&v, p, sizeof v);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	v = __builtin_bswap64(v);
-#endif
-	return v;
+	return __builtin_bswap64(be64_get(p));
 }
