@@ -1,6 +1,5 @@
 /* Key slots: the master key, split into stripes and encrypted with what a passphrase gives. */
 #include <nettle/memops.h>
-#include <stdlib.h>
 
 #include "base/secret.h"
 #include "crypt/af.h"
@@ -52,6 +51,28 @@ static size_t encrypted_len(const struct luks_header *h)
 	return (split + CRYPT_SECTOR - 1) / CRYPT_SECTOR * CRYPT_SECTOR;
 }
 
+/* Trying all slots must not take forever: whoever wrote the header says how long it takes. */
+static int work_check(const struct luks_header *h, struct err *e)
+{
+	uint64_t sum = 0;
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < LUKS_SLOTS; i++)
+		if (h->slots[i].enabled) {
+			sum += (uint64_t)h->slots[i].iterations + h->iterations;
+			used++;
+		}
+	if (!used)
+		return err_set(e, ERR_INVALID,
+			       "no key slot is in use: no passphrase opens the image any more");
+	if (sum > LUKS_ITERATIONS_MAX)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "too many PBKDF2 iterations in all slots together: %llu, and at most "
+			       "%llu are read",
+			       (unsigned long long)sum, (unsigned long long)LUKS_ITERATIONS_MAX);
+	return 0;
+}
+
 int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *key,
 		   struct bytes pass, uint64_t iter_ms, uint8_t *material, struct err *e)
 {
@@ -59,8 +80,10 @@ int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *ke
 	struct luks_slot *s = &h->slots[nr];
 	struct sector_cipher *c;
 
-	if (!hash || luks_iterations(hash, h->key_len, iter_ms, &s->iterations, e) < 0 ||
-	    random_bytes(s->salt, sizeof s->salt, e) < 0)
+	if (!hash || luks_iterations(hash, h->key_len, iter_ms, &s->iterations, e) < 0)
+		return -1;
+	s->enabled = true; /* as far as the bound on all of them goes: nobody locks himself out */
+	if (work_check(h, e) < 0 || random_bytes(s->salt, sizeof s->salt, e) < 0)
 		return -1;
 	c = slot_cipher(h, nr, hash, pass, e);
 	if (!c)
@@ -93,27 +116,6 @@ int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass, 
 	secret_wipe(material, luks_material_len(h));
 	luks_digest(h, hash, key, digest);
 	return memeql_sec(digest, h->digest, sizeof digest);
-}
-
-/* Trying all slots must not take forever: whoever wrote the header says how long it takes. */
-static int work_check(const struct luks_header *h, struct err *e)
-{
-	uint64_t sum = 0;
-	unsigned used = 0;
-
-	for (unsigned i = 0; i < LUKS_SLOTS; i++)
-		if (h->slots[i].enabled) {
-			sum += (uint64_t)h->slots[i].iterations + h->iterations;
-			used++;
-		}
-	if (!used)
-		return err_set(e, ERR_INVALID,
-			       "no key slot is in use: no passphrase opens the image any more");
-	if (sum > LUKS_ITERATIONS_MAX)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "too many PBKDF2 iterations in all slots together: %llu",
-			       (unsigned long long)sum);
-	return 0;
 }
 
 static int slots_try(const struct luks_header *h, const struct luks_source *from,
@@ -151,7 +153,7 @@ struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_sour
 	    work_check(h, e) < 0)
 		return NULL;
 	key = secret_new(sizeof *key);
-	material = malloc(luks_material_len(h)); /* wiped by who makes it plain */
+	material = secret_new(luks_material_len(h));
 	if (!key || !material)
 		err_nomem(e);
 	else if (slots_try(h, from, pass, material, key, slot, e) == 0)
@@ -159,6 +161,6 @@ struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_sour
 	secret_free(key);
 	key = NULL;
 out:
-	free(material);
+	secret_free(material);
 	return key;
 }

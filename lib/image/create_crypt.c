@@ -1,7 +1,5 @@
 #include "image/create_crypt.h"
 
-#include <stdlib.h>
-
 #include "base/secret.h"
 #include "crypt/hash.h"
 #include "crypt/luks.h"
@@ -75,7 +73,7 @@ static int luks_write(struct luks_header *h, const struct create_encryption *c,
 		      const struct luks_key *key, uint64_t iter_ms, struct file *f, uint64_t off,
 		      struct err *e)
 {
-	uint8_t bytes[LUKS_HEADER_BYTES], *material = malloc(luks_material_len(h));
+	uint8_t bytes[LUKS_HEADER_BYTES], *material = secret_new(luks_material_len(h));
 	struct wr w = wr_over(bytes, sizeof bytes);
 	uint64_t slot_off = off + (uint64_t)h->slots[0].key_sector * SECTOR_SIZE;
 	int ret = -1;
@@ -87,7 +85,7 @@ static int luks_write(struct luks_header *h, const struct create_encryption *c,
 		luks_header_encode(&w, h);
 		ret = file_write_at(f, off, bytes, sizeof bytes, e);
 	}
-	free(material);
+	secret_free(material);
 	return ret;
 }
 

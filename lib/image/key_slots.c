@@ -1,6 +1,5 @@
 #include "image/key_slots.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/secret.h"
@@ -30,9 +29,10 @@ static uint64_t material_off(const struct key_slots *k, unsigned nr)
 	       (uint64_t)k->header.slots[nr].key_sector * SECTOR_SIZE;
 }
 
+/* It holds the master key in the clear for a while. */
 static uint8_t *material_new(const struct key_slots *k, struct err *e)
 {
-	uint8_t *material = malloc(luks_material_len(&k->header));
+	uint8_t *material = secret_new(luks_material_len(&k->header));
 
 	if (!material)
 		err_nomem(e);
@@ -53,7 +53,7 @@ int key_slots_match(struct key_slots *k, unsigned nr, struct bytes pass, bool *m
 		 file_read_at(k->writer->img->file, material_off(k, nr), material, n, e) == 0)
 		ret = luks_slot_open(&k->header, nr, pass, material, key, e);
 	*matches = ret > 0;
-	free(material);
+	secret_free(material);
 	secret_free(key);
 	return ret < 0 ? -1 : 0;
 }
@@ -109,7 +109,7 @@ int key_slots_fill(struct key_slots *k, unsigned nr, struct bytes pass, uint64_t
 	if (material && luks_slot_fill(&next, nr, k->key, pass, iter_ms, material, e) == 0 &&
 	    begin(k, e) == 0 && material_write(k, nr, material, e) == 0)
 		ret = header_write(k, &next, true, e);
-	free(material);
+	secret_free(material);
 	return ret < 0 ? err_ctx(e, "key slot %u", nr) : 0;
 }
 
@@ -126,6 +126,6 @@ int key_slots_erase(struct key_slots *k, unsigned nr, struct err *e)
 	if (noise && random_bytes(noise, luks_material_len(&k->header), e) == 0 &&
 	    begin(k, e) == 0 && header_write(k, &next, false, e) == 0)
 		ret = material_write(k, nr, noise, e);
-	free(noise);
+	secret_free(noise);
 	return ret < 0 ? err_ctx(e, "key slot %u", nr) : 0;
 }

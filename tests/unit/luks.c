@@ -260,6 +260,10 @@ static void hostile_headers_cost_nothing(void)
 	a.h.iterations = LUKS_ITERATIONS_MAX;
 	CHECK(fails(&a, ERR_UNSUPPORTED, "too many PBKDF2 iterations in all slots"));
 	a.h = good;
+	/* nor is a slot made that would be one too many */
+	a.h.slots[0].iterations = LUKS_ITERATIONS_MAX - 4000;
+	CHECK(!add(&a, 2, "w"));
+	a.h = good;
 	SET(a.h.hash, "sha3");
 	CHECK(fails(&a, ERR_UNSUPPORTED, "hash 'sha3'"));
 	a.h = good;
