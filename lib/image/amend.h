@@ -27,8 +27,8 @@ int image_amend_upgrade(struct image_writer *w, struct err *e) MUST_CHECK;
  * does not know. bitmaps_go: those will be dropped. */
 int image_amend_downgrade_check(struct image_writer *w, bool bitmaps_go, const struct watch *watch,
 				struct err *e) MUST_CHECK;
-/* Version 3 becomes 2. Clusters that are marked as zeros become clusters that are not there or, where
- * a backing file would show, clusters of zeros, which share a host cluster. Legacy AES can't share
- * them, and is refused then. */
+/* Version 3 becomes 2. Clusters that are marked as zeros become zeros in the host cluster that they
+ * keep; where they have none, or share it, clusters that are not there or, where a backing file would
+ * show, clusters of zeros, which share a host cluster (with legacy AES: have one each). */
 int image_amend_downgrade(struct image_writer *w, const struct watch *watch,
 			  struct err *e) MUST_CHECK;

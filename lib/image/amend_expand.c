@@ -21,6 +21,7 @@ struct expand {
 	uint8_t *table;		  /* room for one */
 	uint8_t *zeros;		  /* a cluster */
 	uint64_t host, refs;	  /* the cluster of zeros in use, and its references; 0: none */
+	uint64_t kept, kept_len;  /* clusters behind marks that are to hold zeros; not written yet */
 };
 
 static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
@@ -30,25 +31,38 @@ static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
 		       (unsigned long long)f->place, (unsigned long long)f->value);
 }
 
-/* A new cluster that reads as zeros. */
-static int zeros_take(struct expand *x, struct err *e)
+/* A new cluster that reads as zeros at `guest`. */
+static int zeros_take(struct expand *x, uint64_t guest, uint64_t *host, struct err *e)
 {
 	uint64_t size = geom_cluster_size(x->geom), nr;
 
-	if (txn_take(x->w->txn, 1, &x->host, &nr, e) < 0)
+	if (txn_take(x->w->txn, 1, host, &nr, e) < 0)
 		return -1;
 	if (!image_is_encrypted(x->w->img))
-		return file_zero(x->w->img->file, x->host, size, FILE_ZERO_PUNCH, e);
-	return writer_write_host(x->w, 0, x->host, x->zeros, (size_t)size, e);
+		return file_zero(x->w->img->file, *host, size, FILE_ZERO_PUNCH, e);
+	return writer_write_host(x->w, guest, *host, x->zeros, (size_t)size, e);
+}
+
+/* A cluster of its own: with legacy AES zeros look otherwise at each place of the disk (7.1). Those who
+ * share the table read it at the same place. */
+static int zeros_alone(struct expand *x, uint64_t guest, uint64_t times, uint64_t *host,
+		       struct err *e)
+{
+	if (zeros_take(x, guest, host, e) < 0)
+		return -1;
+	return times > 1 ? txn_share(x->w->txn, *host, times - 1, e) : 0;
 }
 
 /* A place that reads as zeros, for as many more references. */
-static int zeros_place(struct expand *x, uint64_t times, uint64_t *host, struct err *e)
+static int zeros_place(struct expand *x, uint64_t guest, uint64_t times, uint64_t *host,
+		       struct err *e)
 {
 	uint64_t more = times;
 
+	if (x->w->img->header.crypt_method == CRYPT_AES)
+		return zeros_alone(x, guest, times, host, e);
 	if (!x->refs || x->refs + times > SHARED_MOST) {
-		if (zeros_take(x, e) < 0)
+		if (zeros_take(x, guest, &x->host, e) < 0)
 			return -1;
 		x->refs = 0;
 		more--; /* it was taken for the first of them */
@@ -60,13 +74,48 @@ static int zeros_place(struct expand *x, uint64_t times, uint64_t *host, struct 
 	return 0;
 }
 
-/* The entry at `p`, which is marked. */
-static int entry_replace(struct expand *x, const struct walk_l2_table *t,
+/* Clusters that adjoin become zeros in one go. */
+static int kept_flush(struct expand *x, struct err *e)
+{
+	uint64_t len = x->kept_len;
+
+	x->kept_len = 0;
+	return len ? file_zero(x->w->img->file, x->kept, len, FILE_ZERO_KEEP, e) : 0;
+}
+
+/* The cluster at `host` holds zeros before any entry says that it is to be read: the commit sees to
+ * that. Until then the mark does not care what is in it. */
+static int kept_zero(struct expand *x, uint64_t guest, uint64_t host, struct err *e)
+{
+	uint64_t size = geom_cluster_size(x->geom);
+
+	if (image_is_encrypted(x->w->img))
+		return writer_write_host(x->w, guest, host, x->zeros, (size_t)size, e);
+	if (x->kept_len && x->kept + x->kept_len == host) {
+		x->kept_len += size;
+		return 0;
+	}
+	if (kept_flush(x, e) < 0)
+		return -1;
+	x->kept = host;
+	x->kept_len = size;
+	return 0;
+}
+
+/* The entry at `p`, which is marked. A cluster that nothing but this entry has stays its own (16.3),
+ * so that preallocation lasts; one that another entry reads keeps what is in it. */
+static int entry_replace(struct expand *x, const struct walk_l2_table *t, uint64_t guest,
 			 const struct l2_entry *entry, uint8_t *p, struct err *e)
 {
-	uint64_t host = 0;
+	uint64_t host = 0, count = 0;
 
-	if (x->backing && zeros_place(x, t->times, &host, e) < 0)
+	if (entry->has_host && txn_refcount(x->w->txn, entry->host, &count, e) < 0)
+		return -1;
+	if (entry->has_host && count == t->times) {
+		be64_put(p, entry->host);
+		return kept_zero(x, guest, entry->host, e);
+	}
+	if (x->backing && zeros_place(x, guest, t->times, &host, e) < 0)
 		return -1;
 	be64_put(p, host);
 	return entry->has_host ? txn_release(x->w->txn, entry->host,
@@ -77,14 +126,19 @@ static int entry_replace(struct expand *x, const struct walk_l2_table *t,
 static int table_replace(struct expand *x, const struct walk_l2_table *t, uint64_t first,
 			 uint64_t end, struct err *e)
 {
+	uint64_t guest = (uint64_t)t->l1_idx << geom_l2_span_bits(x->geom);
+
 	memcpy(x->table, t->bytes, (size_t)geom_cluster_size(x->geom));
 	for (uint64_t i = first; i < end; i++) {
 		struct l2_entry entry = l2_entry_at(x->geom, t->bytes, (uint32_t)i);
 
 		if (!entry.packed && entry.zero &&
-		    entry_replace(x, t, &entry, x->table + i * 8, e) < 0)
+		    entry_replace(x, t, guest + (i << x->geom->cluster_bits), &entry,
+				  x->table + i * 8, e) < 0)
 			return -1;
 	}
+	if (kept_flush(x, e) < 0)
+		return -1;
 	if (table_cache_edit(x->w->img->tables, t->host + first * 8, x->table + first * 8,
 			     (size_t)(end - first) * 8, e) < 0)
 		return -1;

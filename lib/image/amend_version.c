@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/align.h"
 #include "base/cleanup.h"
 #include "format/snapshot_entry.h"
 #include "image/amend.h"
@@ -68,6 +69,13 @@ static int refuse(struct err *e, const char *why)
 	return err_set(e, ERR_INVALID, "compat=0.10 is not possible: %s", why);
 }
 
+/* Where a disk ends inside a sector, some writers round it for a snapshot. */
+static bool is_disk_size(uint64_t size, uint64_t disk)
+{
+	return size == disk || (size >= align_down(disk, SECTOR_SIZE) &&
+				size <= align_up(disk, SECTOR_SIZE));
+}
+
 static int snapshots_check(const struct image_writer *w, struct err *e)
 {
 	for (uint32_t i = 0; i < w->img->snapshot_nr; i++) {
@@ -75,7 +83,7 @@ static int snapshots_check(const struct image_writer *w, struct err *e)
 
 		if (s->vm_state_len > UINT32_MAX)
 			return refuse(e, "a snapshot's machine state is 4 GiB or larger");
-		if (s->has_disk_size && s->disk_size != w->img->header.size)
+		if (s->has_disk_size && !is_disk_size(s->disk_size, w->img->header.size))
 			return refuse(e, "the disk of a snapshot has another size than the disk has "
 					 "now");
 	}
@@ -100,9 +108,6 @@ static int downgrade_judge(struct image_writer *w, bool bitmaps_go, const struct
 		return -1;
 	if (h->compression_type != COMPRESSION_ZLIB && z->packed)
 		return refuse(e, "clusters of the disk or of a snapshot are compressed with zstd");
-	if (h->crypt_method == CRYPT_AES && h->backing_name.n && z->marks)
-		return refuse(e, "an image that is encrypted with legacy AES and has a backing file "
-				 "holds clusters that are marked as zeros");
 	return 0;
 }
 
@@ -114,6 +119,21 @@ int image_amend_downgrade_check(struct image_writer *w, bool bitmaps_go, const s
 	return writer_geom(w)->version < 3 ? 0 : downgrade_judge(w, bitmaps_go, watch, &z, e);
 }
 
+/* Fields and feature bits that later versions of the format may have, and that may be ignored (2.4);
+ * extensions are kept. */
+static void loss_warn(const struct image_writer *w)
+{
+	const struct header *h = &w->img->header;
+	bool fields = false;
+
+	for (size_t i = 0; i < h->unknown_fields.n; i++)
+		fields |= h->unknown_fields.p[i] != 0;
+	if (fields || h->compatible_features & ~COMPATIBLE_KNOWN)
+		warn_to(w->listener, "%s of the header that are not known here are dropped: version 2 "
+				     "has no place for them",
+			fields ? "fields" : "compatible feature bits");
+}
+
 int image_amend_downgrade(struct image_writer *w, const struct watch *watch, struct err *e)
 {
 	struct zero_marks z;
@@ -123,5 +143,6 @@ int image_amend_downgrade(struct image_writer *w, const struct watch *watch, str
 	if (downgrade_judge(w, false, watch, &z, e) < 0 || txn_begin(w->txn, KEPT_UP, e) < 0 ||
 	    (z.marks && zero_marks_expand(w, watch, e) < 0))
 		return -1;
+	loss_warn(w);
 	return header_switch(w, 2, e);
 }

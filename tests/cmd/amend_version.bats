@@ -95,6 +95,30 @@ refused() {
 	cmp was.first is.first
 }
 
+# kept CREATION_KEYS CLUSTERS: marks over data, and one without; CLUSTERS are allocated afterwards.
+kept() {
+	qemu-img create -q -f qcow2 -o cluster_size=4k$1 t.qcow2 1M
+	qemu-io -f qcow2 -c 'write -q -P 5 0 64k' -c 'write -q -z 4k 16k' -c 'write -q -z 32k 4k' \
+		-c 'write -q -z -u 40k 4k' t.qcow2
+	resizable_contents t.qcow2 was
+	qemu-img map --output=json t.qcow2 >map.json
+	qcow2-amend -o compat=0.10 t.qcow2
+	sound
+	same_as was
+	[ "$(qcow2-check --output=json t.qcow2 | jq '."allocated-clusters"')" -eq $2 ]
+	qemu-io -f qcow2 -c 'write -q -P 6 4k 2k' t.qcow2
+	[ "$(qemu-img map --output=json t.qcow2 | jq '[.[] | select(.start <= 4096)][-1] | .offset - .start')" -eq \
+		"$(jq '.[0].offset' map.json)" ]
+	sound
+	rm -f t.qcow2 was* is*
+}
+
+@test "clusters that were kept behind marks stay where they are, and hold zeros" {
+	kept "" 15
+	prose base.raw 1048576
+	kept ,backing_file=base.raw,backing_fmt=raw 16
+}
+
 @test "more zeros than a refcount can tell leave room for snapshots" {
 	truncate -s 300M base.raw
 	qemu-img create -q -f qcow2 -o cluster_size=4k,backing_file=base.raw,backing_fmt=raw t.qcow2
@@ -133,6 +157,33 @@ refused() {
 	qcow2-check -q t.qcow2
 	qcow2-convert --passphrase-file pass -O raw t.qcow2 is
 	cmp was is
+}
+
+@test "encrypted zeros in front of a backing file, in snapshots too" {
+	local keys
+	prose base.raw 1048576
+	printf pass >pass
+	for keys in aes luks,encrypt.iter-time=10; do
+		qcow2-create -q -f qcow2 --passphrase-file pass -o encrypt.format=$keys,cluster_size=4k,backing_file=base.raw,backing_fmt=raw t.qcow2
+		qemu-io --object secret,id=s,data=pass -c 'write -q -P 3 64k 64k' -c 'write -q -z 64k 8k' \
+			-c 'write -q -z 256k 40k' \
+			--image-opts driver=qcow2,file.filename=t.qcow2,encrypt.key-secret=s
+		qcow2-snapshot -c first t.qcow2
+		qemu-io --object secret,id=s,data=pass -c 'write -q -z 80k 8k' -c 'write -q -P 4 256k 4k' \
+			--image-opts driver=qcow2,file.filename=t.qcow2,encrypt.key-secret=s
+		qcow2-convert --passphrase-file pass -O raw t.qcow2 was
+		qcow2-convert --passphrase-file pass -l first -O raw t.qcow2 was.first
+		qcow2-amend --passphrase-file pass -o compat=0.10 t.qcow2
+		[ "$(version)" -eq 2 ]
+		qcow2-check -q t.qcow2
+		qemu-img check -q --object secret,id=s,data=pass \
+			--image-opts driver=qcow2,file.filename=t.qcow2,encrypt.key-secret=s
+		qemu-img convert --object secret,id=s,data=pass -O raw \
+			--image-opts driver=qcow2,file.filename=t.qcow2,encrypt.key-secret=s is
+		cmp was is
+		qcow2-convert --passphrase-file pass -l first -O raw t.qcow2 is.first
+		cmp was.first is.first
+	done
 }
 
 @test "clusters that only snapshots have compressed with zstd keep version 3 (appendix C 3)" {
@@ -175,6 +226,43 @@ refused() {
 	refused "another size"
 	qemu-img create -q -f qcow2 -o lazy_refcounts=on t.qcow2 1M
 	qcow2-amend -o compat=0.10 t.qcow2
+	sound
+}
+
+@test "what later versions of the format may add: extensions stay, in order; the rest goes, with a word" {
+	local rest
+	qemu-img create -q -f qcow2 -o cluster_size=4k t.qcow2 1M
+	# a header of 120 bytes, behind it two extensions that nobody knows
+	poke_be t.qcow2 100 4 120
+	poke t.qcow2 112 00000000000000010000abcd0000000361626300000000000000abce00000000
+	poke t.qcow2 144 0000000000000000
+	run --separate-stderr qcow2-amend -o compat=0.10 t.qcow2
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+	[[ $stderr == *"not known here are dropped"* ]]
+	[ "$(grep -c . <<<"$stderr")" -eq 1 ]
+	sound
+	rest=0000abcd0000000361626300000000000000abce000000000000000000000000
+	[ "$(peek t.qcow2 72 32)" = $rest ]
+	qcow2-amend -o compat=1.1 t.qcow2
+	[ "$(peek t.qcow2 112 32)" = $rest ]
+	sound
+	# fields of zeros say nothing (2.4), and nothing is said
+	poke_be t.qcow2 100 4 120
+	poke t.qcow2 112 0000000000000000$rest
+	run --separate-stderr qcow2-amend -o compat=0.10 t.qcow2
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
+	[ "$(peek t.qcow2 72 32)" = $rest ]
+}
+
+@test "snapshots of a disk that ends inside a sector have its size" {
+	qemu-img create -q -f qcow2 -o cluster_size=4k t.qcow2 1M
+	poke_be t.qcow2 24 8 1048000
+	qemu-img snapshot -c theirs t.qcow2
+	qcow2-snapshot -c ours t.qcow2
+	qcow2-amend -o compat=0.10 t.qcow2
+	[ "$(version)" -eq 2 ]
 	sound
 }
 
