@@ -32,8 +32,8 @@ same() {
 	local dirty=0
 	[ "$(peek_be t.qcow2 4 4)" -lt 3 ] || dirty=$(($(peek_be t.qcow2 72 8) & 1))
 	if [ "$dirty" -eq 0 ]; then
-		qemu-img check --output=json t.qcow2 >check.json 2>check.err || [ $? -eq 3 ]
-		[ "$(jq '[.["check-errors"], .corruptions] | add' check.json)" -eq 0 ]
+		# 1: it could not check all, 2: corruptions, 3: leaks and nothing else.
+		qemu-img check -q t.qcow2 >check.txt 2>&1 || [ $? -eq 3 ]
 	fi
 	resizable_same t.qcow2 start
 }

@@ -29,8 +29,8 @@ prepare() {
 
 # leaks_at_most: nobody finds anything worse.
 leaks_at_most() {
-	qemu-img check --output=json t.qcow2 >check.json 2>check.err || [ $? -eq 3 ]
-	[ "$(jq '[.["check-errors"], .corruptions] | add' check.json)" -eq 0 ]
+	# 1: it could not check all, 2: corruptions, 3: leaks and nothing else.
+	qemu-img check -q t.qcow2 >check.txt 2>&1 || [ $? -eq 3 ]
 	run qcow2-check t.qcow2
 	[ "$status" -eq 0 ] || [ "$status" -eq 3 ]
 }
