@@ -336,3 +336,21 @@ repaired() {
 	[[ $stderr == *lock* ]]
 	wait
 }
+
+@test "an encrypted cluster with two owners stays where both can read it" {
+	local secret=(--object secret,id=s,data=x) first i
+	local opts=driver=qcow2,file.filename=t.qcow2,encrypt.key-secret=s
+	luks_create t.qcow2 1M
+	qemu-io "${secret[@]}" --image-opts "$opts" -c 'write -q -P 1 0 64k' -c 'write -q -P 2 64k 64k'
+	first=$(entry_offset t.qcow2 "$(l2_entry_at t.qcow2 0)")
+	poke t.qcow2 "$(l2_entry_at t.qcow2 1)" "$(peek t.qcow2 "$(l2_entry_at t.qcow2 0)" 8)"
+	run --separate-stderr -0 qcow2-check -r all t.qcow2
+	qemu-img check -q "${secret[@]}" --image-opts "$opts"
+	for i in 0 1; do
+		# the place is the same, and nobody may write to it
+		[ "$(peek_be t.qcow2 "$(l2_entry_at t.qcow2 $i)" 8)" -eq "$first" ]
+		qemu-io "${secret[@]}" --image-opts "$opts" -c "read -q -P 1 $((i * 64))k 64k" >out
+		[ ! -s out ]
+	done
+	settled t.qcow2 0
+}
