@@ -5,8 +5,6 @@ load ../images/encrypted
 load ../images/changed
 load faults
 
-tool="$QCOW2_BUILD/tests/tools/disk-tool"
-
 setup() {
 	requires_fault
 	requires perl
@@ -19,8 +17,20 @@ setup() {
 	qcow2-convert -O qcow2 --passphrase-file one -o encrypt.format=luks,encrypt.iter-time=1 d.raw t.qcow2
 }
 
+# keys_command add|drop SLOT|- PASSPHRASE|- [force]: the change of a slot that "one" asks for.
+keys_command() {
+	local keys=encrypt.state=inactive
+	command=(qcow2-amend -q --passphrase-file one)
+	[ "$1" = drop ] || keys=encrypt.state=active,encrypt.iter-time=1,encrypt.new-secret=s
+	[ "$1" = add ] || [ "$3" = - ] || keys+=,encrypt.old-secret=s
+	[ "$2" = - ] || keys+=,encrypt.keyslot=$2
+	[ "$3" = - ] || command+=(--object "secret,id=s,file=$3")
+	command+=(${4:+--$4} -o "$keys" t.qcow2)
+}
+
 keys() {
-	"$tool" key=one keys t.qcow2 "$@"
+	keys_command "$@"
+	"${command[@]}"
 }
 
 prepare() { put_back start; }
@@ -58,15 +68,15 @@ succeeded() {
 	qcow2-check -q t.qcow2
 }
 
-# at_each_point ARGS...: of disk-tool keys.
+# at_each_point ARGS...: of keys_command.
 at_each_point() {
-	command=("$tool" key=one keys t.qcow2 "$@")
+	keys_command "$@"
 	keep_as start t.qcow2
 	each_crash judge
 }
 
 failing_at_each_point() {
-	command=("$tool" key=one keys t.qcow2 "$@")
+	keys_command "$@"
 	keep_as start t.qcow2
 	each_failure failed error:write short:write error:flush
 }

@@ -14,23 +14,17 @@ setup() {
 
 # start KIND: the image to begin with, and what it holds.
 start() {
-	rm -rf t.qcow2* old* start*
+	rm -f t.qcow2*
 	kind=$1
 	resizable "$kind" t.qcow2
-	mkdir old
-	cp t.qcow2* old/
-	resizable_contents t.qcow2 start
+	resizable_keep
 }
 
-prepare() {
-	rm -f t.qcow2*
-	cp --sparse=always old/* .
-}
+prepare() { resizable_put_back; }
 
 # leaks_at_most: nobody finds anything worse.
 leaks_at_most() {
-	# 1: it could not check all, 2: corruptions, 3: leaks and nothing else.
-	qemu-img check -q t.qcow2 >check.txt 2>&1 || [ $? -eq 3 ]
+	resizable_leaks_at_most
 	run qcow2-check t.qcow2
 	[ "$status" -eq 0 ] || [ "$status" -eq 3 ]
 }

@@ -79,3 +79,22 @@ resizable_same() {
 		[ ! -e "$2.$snapshot" ] || cmp "$2.$snapshot" "got.$snapshot" || return 1
 	done
 }
+
+# resizable_keep: t.qcow2 as it is comes back with resizable_put_back; what it holds is "start".
+resizable_keep() {
+	rm -rf old start*
+	mkdir old
+	cp t.qcow2* old/
+	resizable_contents t.qcow2 start
+}
+
+resizable_put_back() {
+	rm -f t.qcow2*
+	cp --sparse=always old/* .
+}
+
+# resizable_leaks_at_most: qemu-img finds nothing worse in t.qcow2.
+resizable_leaks_at_most() {
+	# 1: it could not check all, 2: corruptions, 3: leaks and nothing else.
+	qemu-img check -q t.qcow2 >check.txt 2>&1 || [ $? -eq 3 ]
+}

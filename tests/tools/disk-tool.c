@@ -3,8 +3,6 @@
  *	disk-tool change FILE STEP...    qcow2; the steps are done in order in one go:
  *		write:OFFSET:LENGTH:BYTE  zero:OFFSET:LENGTH  unmap:OFFSET:LENGTH
  *		discard:OFFSET:LENGTH  pack:OFFSET:LENGTH:BYTE (whole clusters)  commit
- *	disk-tool keys FILE add SLOT|- NEW [force]    a passphrase more, of an image that key= opens
- *	disk-tool keys FILE drop SLOT|- OLD|- [force]
  *	disk-tool mixed FILE FMT OLD NEW each sector of the disk is that of OLD or that of NEW (raw);
  *		behind their ends they read as zeros. mixed-bytes: each byte
  *
@@ -17,7 +15,6 @@
 #include "base/align.h"
 #include "image/packer.h"
 #include "image/writer.h"
-#include "ops/amend_keys.h"
 
 #define PIECE ((size_t)1 << 20)
 
@@ -115,35 +112,6 @@ static int change(char **args)
 	return ret < 0 ? fail(args[0], &e) : 0;
 }
 
-static struct bytes secret_of(const char *word)
-{
-	bool none = !strcmp(word, "-");
-
-	return (struct bytes){ none ? NULL : (const uint8_t *)word, none ? 0 : strlen(word) };
-}
-
-static int change_keys(char **args, bool force)
-{
-	struct err e = ERR_INIT;
-	struct key_change c = { .activate = !strcmp(args[1], "add"), .unlock = key, .force = force };
-	struct disk_options o = { .flags = DISK_WRITE | DISK_NO_BACKING, .listener = &listener };
-	struct spec s;
-	struct disk *d;
-	int ret;
-
-	c.has_slot = strcmp(args[2], "-") != 0;
-	c.slot = strtoull(args[2], NULL, 0);
-	c.iter_ms = c.activate;
-	*(c.activate ? &c.new_secret : &c.old_secret) = secret_of(args[3]);
-	if (!spec_path(&s, args[0], FORMAT_QCOW2))
-		return 1;
-	d = disk_open_metadata(&s, &o, &e);
-	ret = d ? amend_keys(d, &c, &listener, &e) : -1;
-	disk_close(d);
-	spec_fini(&s);
-	return ret < 0 ? fail(args[0], &e) : 0;
-}
-
 static int read_padded(struct disk_reader *r, uint64_t size, uint64_t at, uint8_t *buf,
 		       struct err *e)
 {
@@ -205,8 +173,6 @@ int main(int argc, char **argv)
 	}
 	if (argc >= 3 && !strcmp(argv[1], "change"))
 		return change(argv + 2);
-	if (argc >= 6 && !strcmp(argv[1], "keys"))
-		return change_keys(argv + 2, argc == 7);
 	if (argc == 6 && !strcmp(argv[1], "mixed"))
 		return mixed(argv + 2, 512);
 	if (argc == 6 && !strcmp(argv[1], "mixed-bytes"))
