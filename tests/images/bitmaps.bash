@@ -48,15 +48,17 @@ bitmaps_same() {
 
 # bitmaps_of FILE: all that bitmaps say, as text; "void" where they say nothing.
 bitmaps_of() {
-	local name rest
-	qcow2-bitmap --list "$1" >list.out 2>list.err
-	if grep -q 'are void' list.err; then
+	local name rest names said
+	# No files: a comparison has two of these running at once.
+	said=$(qcow2-bitmap --list "$1" 2>&1 >/dev/null)
+	if [[ $said == *"are void"* ]]; then
 		echo void
 		return
 	fi
-	bitmap_names "$1" >names.out
+	names=$(bitmap_names "$1")
+	[ -n "$names" ] || return 0
 	while read -r name rest; do
 		echo "$name $rest"
 		[[ $rest == *in-use* ]] || dirty "$1" "$name"
-	done <names.out
+	done <<<"$names"
 }
