@@ -87,6 +87,7 @@ static int image_repair_print(struct image *img, const char *name, const struct 
 				    .watch = cmd_watch(2),
 				    .deep = q->wishes->deep,
 				    .free_suspects = q->wishes->free_suspects,
+				    .drop_snapshots = q->wishes->drop_snapshots,
 				    .reattach = q->wishes->reattach,
 				    .attach = q->wishes->attach,
 				    .attach_nr = q->wishes->attach_nr,

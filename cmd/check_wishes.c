@@ -49,6 +49,8 @@ int check_wishes_take(const struct cmd *c, struct check_wishes *w, const char *r
 
 	if (w->free_suspects && !repair)
 		cmd_usage(c, "--free-suspects needs --repair");
+	if (w->drop_snapshots && !all)
+		cmd_usage(c, "--drop-snapshots needs --repair=all");
 	if ((w->reattach_sure || w->reattach_guess || w->attach_words) && !all)
 		cmd_usage(c, "--reattach and --attach need --repair=all");
 	w->reattach = w->reattach_guess ? REATTACH_GUESS

@@ -9,7 +9,7 @@ struct cmd;
 
 /* Options of `check` about lost data: how closely to look, and what a repair is to do with it. */
 struct check_wishes {
-	int deep, free_suspects, reattach_sure, reattach_guess;
+	int deep, free_suspects, drop_snapshots, reattach_sure, reattach_guess;
 	char **attach_words;
 
 	enum repair_reattach reattach;
@@ -23,6 +23,8 @@ struct check_wishes {
 	  "unpack every compressed cluster as well", NULL },                               \
 	{ "free-suspects", 0, POPT_ARG_NONE, &(w).free_suspects, 0,                        \
 	  "with -r: free leaked clusters that may be lost data, too", NULL },              \
+	{ "drop-snapshots", 0, POPT_ARG_NONE, &(w).drop_snapshots, 0,                      \
+	  "with -r all: drop snapshots that can't be read", NULL },                        \
 	{ "reattach", 0, POPT_ARG_NONE, &(w).reattach_sure, 0,                             \
 	  "with -r all: put lost L2 tables back where that is sure; --reattach=guess: where it is not", NULL }, \
 	{ "reattach-guess", 0, POPT_ARG_NONE | POPT_ARGFLAG_DOC_HIDDEN, &(w).reattach_guess, 0, NULL, NULL }, \

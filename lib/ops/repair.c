@@ -182,6 +182,7 @@ static void on_found(void *arg, const struct finding *f)
 	struct repair *r = arg;
 
 	repair_outside_note(r, f);
+	repair_snapshot_note(r, f);
 	if (r->report && r->options->found)
 		r->options->found(r->options->arg, f);
 }
@@ -194,6 +195,7 @@ static int pass(struct repair *r, bool report, struct err *e)
 	orphans_fini(&r->orphans);
 	r->outside = UINT64_MAX;
 	r->snapshots_cut = false;
+	memset(r->l1_broken, 0, sizeof r->l1_broken);
 	r->refcounts_forgotten = false;
 	r->next = 0;
 	r->report = report;

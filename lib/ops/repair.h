@@ -34,7 +34,8 @@ struct repair_options {
 
 	bool deep;	    /* as struct check_options, before anything is repaired */
 	bool free_suspects; /* leaked clusters that may be lost data are freed, too */
-	enum repair_reattach reattach;	    /* with `all` only, as the next */
+	bool drop_snapshots; /* with `all` only, as the next: snapshots that cannot be read go */
+	enum repair_reattach reattach;
 	const struct repair_attach *attach; /* attach_nr of them */
 	size_t attach_nr;
 	/* What is touched, before anything is repaired; what leaks are, at the end. Each may be

@@ -26,10 +26,11 @@ struct repair {
 	bool attached; /* what is to be put back by hand is */
 	uint64_t clusters; /* of the file as it was found: what is new is nobody's to hear about */
 	struct orphans orphans; /* leaked clusters that may be data, as of this round */
-	bool told_narrow, told_many, told_header;
+	bool told_narrow, told_many, told_header, told_snapshots;
 
 	bool refcounts_forgotten; /* in this round: nothing is counted for them any more */
 	uint64_t outside; /* the lowest host byte of what leads out of the file and stays */
+	uint8_t l1_broken[SNAPSHOTS_MAX / 8]; /* bit per snapshot: this pass can't follow its L1 */
 	bool snapshots_cut; /* the snapshot table begins in the file, and ends behind it */
 	uint64_t next; /* where new clusters go; 0: not known in this round */
 };
@@ -70,6 +71,9 @@ int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e) MU
 /* Whether there is room for them. */
 bool repair_can_take(struct repair *r, uint64_t nr);
 void repair_outside_note(struct repair *r, const struct finding *f);
+
+/* --- repair_snapshots.c --- */
+void repair_snapshot_note(struct repair *r, const struct finding *f);
 
 /* --- repair_leaks.c --- */
 /* Whether leaked clusters may be freed in this round at all, and whether this one may. The only

@@ -1,12 +1,15 @@
 /* The snapshot table, written anew where entries of it are wrong (8.1). What the lengths in an entry
- * say is held against what is there: a name holds no zero byte. */
+ * say is held against what is there: a name holds no zero byte. Snapshots that cannot be read are
+ * dropped if the user says so, and never else. */
 #include "ops/repair_internal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/align.h"
+#include "base/text.h"
 #include "format/snapshot_entry.h"
 
 #define FIXED_BYTES 40
@@ -19,11 +22,22 @@ struct snapshot_table {
 	uint8_t *bytes; /* the old one, and what follows it */
 	size_t n;
 	struct wr out;
-	uint32_t kept;
+	uint32_t seen, kept; /* entries */
 	uint8_t entry[ENTRY_BYTES_MAX];
 };
 
-static void told(struct repair *r, enum problem_kind kind, uint64_t place, uint64_t value)
+void repair_snapshot_note(struct repair *r, const struct finding *f)
+{
+	bool l1 = f->kind == PROBLEM_SNAPSHOT_L1_SIZE ||
+		  f->kind == PROBLEM_SNAPSHOT_L1_UNALIGNED ||
+		  f->kind == PROBLEM_SNAPSHOT_L1_OUT_OF_FILE;
+
+	if (l1 && f->owner == FINDING_SNAPSHOT && f->owner_idx < SNAPSHOTS_MAX)
+		bit_set(r->l1_broken, f->owner_idx);
+}
+
+static void told_how(struct repair *r, enum problem_kind kind, uint64_t place, uint64_t value,
+		     const char *how)
 {
 	struct finding f = { .kind = kind,
 			     .has_place = place,
@@ -31,7 +45,12 @@ static void told(struct repair *r, enum problem_kind kind, uint64_t place, uint6
 			     .has_value = true,
 			     .value = value };
 
-	repair_fixed(r, &f, NULL);
+	repair_fixed(r, &f, how);
+}
+
+static void told(struct repair *r, enum problem_kind kind, uint64_t place, uint64_t value)
+{
+	told_how(r, kind, place, value, NULL);
 }
 
 static bool has_zero(const uint8_t *p, size_t n)
@@ -75,7 +94,34 @@ static bool is_empty(const uint8_t *p)
 	return !be64_get(p) && !be32_get(p + 8) && !be16_get(p + 12);
 }
 
-/* Puts the entry together from its parts, decodes it, and adds it to the new table. */
+/* What is wrong with the L1 table of a snapshot that the pass could not follow. */
+static enum problem_kind l1_kind(const struct geom *g, const struct snapshot_entry *s)
+{
+	if (s->l1_nr * UINT64_C(8) > L1_BYTES_MAX)
+		return PROBLEM_SNAPSHOT_L1_SIZE;
+	return geom_in_cluster(g, s->l1_off) ? PROBLEM_SNAPSHOT_L1_UNALIGNED
+					     : PROBLEM_SNAPSHOT_L1_OUT_OF_FILE;
+}
+
+static void entry_drop(struct snapshot_table *t, const struct snapshot_entry *s, uint64_t place)
+{
+	char id[256], name[256], how[sizeof name + 32];
+	struct finding f = { .kind = l1_kind(&t->repair->geom, s),
+			     .owner = FINDING_SNAPSHOT,
+			     .owner_idx = t->seen,
+			     .owner_id = id,
+			     .has_place = true,
+			     .place = place,
+			     .has_host = true,
+			     .host = s->l1_off };
+
+	text_escape(s->id.p ? s->id.p : (const uint8_t *)"", s->id.n, id, sizeof id);
+	text_escape(s->name.p ? s->name.p : (const uint8_t *)"", s->name.n, name, sizeof name);
+	snprintf(how, sizeof how, "\"%s\" is dropped", name);
+	repair_fixed(t->repair, &f, how);
+}
+
+/* Puts the entry together from its parts, decodes it, and adds it to the new table, or drops it. */
 static int entry_add(struct snapshot_table *t, size_t at, size_t extra, size_t id, size_t name,
 		     struct err *e)
 {
@@ -90,6 +136,10 @@ static int entry_add(struct snapshot_table *t, size_t at, size_t extra, size_t i
 	be32_put(t->entry + EXTRA_LEN_AT, (uint32_t)kept);
 	if (snapshot_entry_decode(&r, &s, e) < 0)
 		return -1;
+	if (t->repair->options->drop_snapshots && bit_at(t->repair->l1_broken, t->seen)) {
+		entry_drop(t, &s, t->repair->header.snapshots_off + at);
+		return 0;
+	}
 	if (t->repair->geom.version >= 3 && !s.has_disk_size) {
 		s.has_disk_size = true;
 		s.disk_size = t->repair->geom.disk_size;
@@ -130,9 +180,10 @@ static int entries_take(struct snapshot_table *t, struct err *e)
 	size_t at = 0;
 	int more = 1;
 
-	while (more > 0 && t->kept < nr && !t->out.failed) {
+	while (more > 0 && t->seen < nr && !t->out.failed) {
 		at = (size_t)align_up(at, 8);
 		more = entry_take(t, &at, e);
+		t->seen += more > 0;
 	}
 	return more < 0 ? -1 : 0;
 }
@@ -151,14 +202,37 @@ static int table_store(struct snapshot_table *t, struct err *e)
 	return repair_header(r, HEADER_SNAPSHOTS, e);
 }
 
+static bool l1_wrong(const struct repair *r)
+{
+	return repair_has(r, PROBLEM_SNAPSHOT_L1_SIZE) ||
+	       repair_has(r, PROBLEM_SNAPSHOT_L1_UNALIGNED) ||
+	       repair_has(r, PROBLEM_SNAPSHOT_L1_OUT_OF_FILE);
+}
+
 static bool wanted(const struct repair *r)
 {
-	return (repair_has(r, PROBLEM_SNAPSHOT_COUNT) ||
-		repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE) ||
-		repair_has(r, PROBLEM_SNAPSHOT_EXTRA_LARGE) ||
-		repair_has(r, PROBLEM_SNAPSHOT_EXTRA_SHORT) ||
-		repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE)) &&
-	       !repair_has(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED);
+	return repair_has(r, PROBLEM_SNAPSHOT_COUNT) ||
+	       repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE) ||
+	       repair_has(r, PROBLEM_SNAPSHOT_EXTRA_LARGE) ||
+	       repair_has(r, PROBLEM_SNAPSHOT_EXTRA_SHORT) ||
+	       repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE) ||
+	       (r->options->drop_snapshots && l1_wrong(r));
+}
+
+static void kept_told(struct repair *r)
+{
+	if (!r->told_snapshots)
+		repair_say(r, "snapshots that can't be read are left as they are; --drop-snapshots "
+			      "gives them up");
+	r->told_snapshots = true;
+}
+
+/* What makes no sense at the end of the table is none of it if the number is wrong, too; else it may
+ * be a snapshot, and stays for somebody who looks. */
+static bool may_cut(const struct repair *r)
+{
+	return r->header.nb_snapshots > SNAPSHOTS_MAX ||
+	       repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE) || r->options->drop_snapshots;
 }
 
 static int table_repair(struct snapshot_table *t, struct err *e)
@@ -169,12 +243,12 @@ static int table_repair(struct snapshot_table *t, struct err *e)
 	if (file_read_padded(r->file, r->header.snapshots_off, t->bytes, t->n, NULL, e) < 0 ||
 	    entries_take(t, e) < 0)
 		return -1;
-	/* What makes no sense at its end is none of it if the number is wrong, too; else it may be a
-	 * snapshot, and stays for somebody who looks. */
-	bool cut = had > SNAPSHOTS_MAX || repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE);
-
-	if (t->out.failed || (t->kept < had && !cut))
+	if (t->out.failed)
 		return 0;
+	if (t->seen < had && !may_cut(r)) {
+		kept_told(r);
+		return 0;
+	}
 	if (had > SNAPSHOTS_MAX)
 		told(r, PROBLEM_SNAPSHOT_COUNT, 0, had);
 	if (repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE))
@@ -189,21 +263,16 @@ static int table_repair(struct snapshot_table *t, struct err *e)
 	return table_store(t, e);
 }
 
-int repair_snapshots(struct repair *r, struct err *e)
+static int table_read_and_repair(struct repair *r, size_t n, struct err *e)
 {
-	uint64_t size = geom_cluster_size(&r->geom);
-	uint64_t end = align_up(file_size(r->file), size), off = r->header.snapshots_off;
-	struct snapshot_table *t;
-	size_t room = SNAPSHOT_TABLE_BYTES_MAX + size;
+	struct snapshot_table *t = calloc(1, sizeof *t);
+	size_t room = SNAPSHOT_TABLE_BYTES_MAX + geom_cluster_size(&r->geom);
 	int ret = -1;
 
-	if (!wanted(r) || off >= end)
-		return 0;
-	t = calloc(1, sizeof *t);
 	if (!t)
 		return err_nomem(e);
 	t->repair = r;
-	t->n = (size_t)MIN(end - off, SNAPSHOT_TABLE_BYTES_MAX);
+	t->n = n;
 	t->bytes = malloc(t->n);
 	t->out = wr_over(calloc(1, room), SNAPSHOT_TABLE_BYTES_MAX);
 	if (!t->bytes || !t->out.base)
@@ -214,4 +283,41 @@ int repair_snapshots(struct repair *r, struct err *e)
 	free(t->bytes);
 	free(t);
 	return ret;
+}
+
+/* The header leads to nothing that could be a table: there are no snapshots any more. */
+static int table_drop(struct repair *r, enum problem_kind kind, struct err *e)
+{
+	uint32_t had = r->header.nb_snapshots;
+
+	if (had && !r->options->drop_snapshots) {
+		kept_told(r);
+		return 0;
+	}
+	told_how(r, kind, 0, r->header.snapshots_off, "the header leads to no table any more");
+	if (had)
+		repair_say(r, "none is kept of the %" PRIu32
+			      " snapshots that the header speaks of",
+			   had);
+	r->header.nb_snapshots = 0;
+	r->header.snapshots_off = 0;
+	return repair_header(r, HEADER_SNAPSHOTS, e);
+}
+
+int repair_snapshots(struct repair *r, struct err *e)
+{
+	uint64_t end = align_up(file_size(r->file), geom_cluster_size(&r->geom));
+	uint64_t off = r->header.snapshots_off;
+
+	if (repair_has(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED))
+		return table_drop(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED, e);
+	if (l1_wrong(r) && !r->options->drop_snapshots)
+		kept_told(r);
+	if (!wanted(r))
+		return 0;
+	if (!off || off >= end || !r->header.nb_snapshots)
+		return repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE)
+			   ? table_drop(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE, e)
+			   : 0;
+	return table_read_and_repair(r, (size_t)MIN(end - off, SNAPSHOT_TABLE_BYTES_MAX), e);
 }

@@ -61,6 +61,16 @@ succeeded() {
 	each_crash completes
 }
 
+@test "snapshots that are given up: a crash at any point" {
+	damaged snapshot_l1_out_of_file
+	command=(qcow2-check -q -r all --drop-snapshots --free-suspects t.qcow2)
+	completes() {
+		QCOW2_FAULT='' run "${command[@]}"
+		succeeded
+	}
+	each_crash completes
+}
+
 @test "bitmaps and entries: a crash at any point" {
 	damaged bitmap_name
 	each_crash completes

@@ -19,14 +19,14 @@ static inline bool judge_same(const struct judge *j, const uint8_t *data, size_t
 }
 
 /* False: it could not be opened, or the repair could not be done. */
-static inline bool judge_mend(struct judge *j, bool all, struct repair_result *r)
+static inline bool judge_mend(struct judge *j, const struct repair_options *o,
+			      struct repair_result *r)
 {
-	const struct repair_options o = { .all = all };
 	const struct repair_file how = { .write_flags = FILE_NO_FLUSH };
 	struct image *img = NULL;
 	struct err e = ERR_INIT;
 	bool done = repair_open(&j->spec, &how, NULL, &img, &e) == 0 && img &&
-		    repair_image(img, &o, r, &e) == 0;
+		    repair_image(img, o, r, &e) == 0;
 
 	if (!done && e.code)
 		fuzz_refused(&e);
@@ -52,7 +52,7 @@ static inline bool judge_is_clean(const struct check_result *r)
 }
 
 /* Returns whether the image was repaired: nothing is left. */
-static inline bool judge_repair(const uint8_t *data, size_t size, bool all)
+static inline bool judge_repair(const uint8_t *data, size_t size, const struct repair_options *o)
 {
 	struct judge j = judge_open(data, size);
 	struct check_result before = { 0 }, after = { 0 };
@@ -61,14 +61,14 @@ static inline bool judge_repair(const uint8_t *data, size_t size, bool all)
 	bool clean = false, looked = judge_look(&j, &before);
 
 	AGREE(judge_same(&j, data, size));
-	if (judge_mend(&j, all, &r)) {
+	if (judge_mend(&j, o, &r)) {
 		AGREE(looked && judge_look(&j, &after));
 		AGREE(after.corruptions == r.check.corruptions && after.leaks == r.check.leaks &&
 		      after.check_errors == r.check.check_errors);
 		AGREE(fstat(j.fd, &st) == 0 && (uint64_t)st.st_size <= 4 * size + (64u << 20));
 		AGREE(r.changed || judge_same(&j, data, size));
 		clean = judge_is_clean(&after);
-		AGREE(judge_mend(&j, all, &again));
+		AGREE(judge_mend(&j, o, &again));
 		AGREE(!clean || (!again.changed && judge_is_clean(&again.check)));
 	}
 	judge_close(&j);

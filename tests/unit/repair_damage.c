@@ -3,20 +3,26 @@
  *
  *	unit-repair_damage [FACTOR [FIRST]]	that many times the rounds, from this seed on */
 #include "../fuzz/judge_repair.h"
-#include "damage_help.h"
+#include "damage_lived.h"
 
 static unsigned factor = 1, first;
 
-static void repair_many(const struct create_options *o, unsigned rounds)
+/* Rounds on `good`, which is freed. */
+static void repair_many_of(struct bytes_owned good, const struct create_options *o,
+			   unsigned rounds)
 {
-	struct bytes_owned good = image_make(o);
 	uint8_t *bad = malloc(good.n);
 	unsigned mended = 0;
 
-	CHECK(judge_repair(good.p, good.n, true));
+	CHECK(judge_repair(good.p, good.n, &(struct repair_options){ .all = true }));
 	rounds *= factor;
 	for (unsigned i = first; i < first + rounds; i++) {
 		size_t n = good.n;
+		const struct repair_options how = { .all = i % 4 != 3,
+						    .free_suspects = i % 8 > 4,
+						    .drop_snapshots = i % 16 > 9,
+						    .reattach = i % 32 > 28 ? REATTACH_GUESS
+									    : REATTACH_NONE };
 
 		seed = i;
 		memcpy(bad, good.p, n);
@@ -24,11 +30,16 @@ static void repair_many(const struct create_options *o, unsigned rounds)
 			damage(bad, &n, (size_t)1 << o->cluster_bits);
 		if (factor > 1)
 			fprintf(stderr, "\rseed %u ", i);
-		mended += judge_repair(bad, n, i % 4 != 3);
+		mended += judge_repair(bad, n, &how);
 	}
 	CHECK(mended > rounds / 4);
 	free(bad);
 	free(good.p);
+}
+
+static void repair_many(const struct create_options *o, unsigned rounds)
+{
+	repair_many_of(image_make(o), o, rounds);
 }
 
 static void small_clusters_are_repaired(void)
@@ -72,6 +83,25 @@ static void subclusters_are_repaired(void)
 	repair_many(&o, 60);
 }
 
+static void snapshots_and_bitmaps_are_repaired(void)
+{
+	struct create_options o = CREATE_OPTIONS_DEFAULT;
+
+	o.size = 64 << 10;
+	o.cluster_bits = 9;
+	repair_many_of(image_make_lived(&o, true), &o, 200);
+	o.refcount_order = 6;
+	repair_many_of(image_make_lived(&o, true), &o, 50);
+	o.refcount_order = 4;
+	o.version = 2;
+	repair_many_of(image_make_lived(&o, false), &o, 100);
+	o.version = 3;
+	o.size = 2 << 20;
+	o.cluster_bits = 14;
+	o.extended_l2 = true;
+	repair_many_of(image_make_lived(&o, true), &o, 50);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
@@ -82,5 +112,6 @@ int main(int argc, char **argv)
 	RUN(version_2_is_repaired);
 	RUN(every_refcount_width_is_repaired);
 	RUN(subclusters_are_repaired);
+	RUN(snapshots_and_bitmaps_are_repaired);
 	return DONE();
 }
