@@ -28,3 +28,15 @@ static inline int watch_stopped(const struct watch *w, struct err *e)
 		return err_set(e, ERR_STOPPED, "interrupted");
 	return 0;
 }
+
+/* A part of the work, which reports as if it were all of it, and to `whole` as parts from .. to-1 of
+ * `of`. It lives as long as anybody reports to it. */
+struct watch_part {
+	struct watch watch;
+	const struct watch *whole;
+	unsigned from, to, of;
+};
+
+/* Returns the watch of the part; NULL if `whole` is. */
+const struct watch *watch_part_of(struct watch_part *p, const struct watch *whole, unsigned from,
+				  unsigned to, unsigned of);

@@ -221,12 +221,15 @@ int zero_marks_expand(struct image_writer *w, const struct watch *watch, struct 
 	struct expand x = { .w = w, .geom = writer_geom(w), .table = table, .zeros = zeros,
 			    .backing = w->img->header.backing_name.n > 0 };
 	struct tree active = { w->img->header.l1_table_off, w->img->header.l1_size };
+	struct watch_part marks, claims;
 
 	if (!table || !zeros)
 		return err_nomem(e);
-	if (txn_withdraw(w->txn, e) < 0 || trees_walk(&x, watch, e) < 0 ||
+	if (txn_withdraw(w->txn, e) < 0 ||
+	    trees_walk(&x, watch_part_of(&marks, watch, 0, 1, 2), e) < 0 ||
 	    txn_finish(w->txn, e) < 0 ||
-	    tree_claims(w->txn, &active, TREE_CLAIMS_SET, watch, e) < 0)
+	    tree_claims(w->txn, &active, TREE_CLAIMS_SET, watch_part_of(&claims, watch, 1, 2, 2),
+			e) < 0)
 		return -1;
 	return txn_claimed(w->txn, e);
 }

@@ -137,11 +137,13 @@ static void loss_warn(const struct image_writer *w)
 int image_amend_downgrade(struct image_writer *w, const struct watch *watch, struct err *e)
 {
 	struct zero_marks z;
+	struct watch_part judge, expand;
 
 	if (writer_geom(w)->version < 3)
 		return 0;
-	if (downgrade_judge(w, false, watch, &z, e) < 0 || txn_begin(w->txn, KEPT_UP, e) < 0 ||
-	    (z.marks && zero_marks_expand(w, watch, e) < 0))
+	if (downgrade_judge(w, false, watch_part_of(&judge, watch, 0, 1, 3), &z, e) < 0 ||
+	    txn_begin(w->txn, KEPT_UP, e) < 0 ||
+	    (z.marks && zero_marks_expand(w, watch_part_of(&expand, watch, 1, 3, 3), e) < 0))
 		return -1;
 	loss_warn(w);
 	return header_switch(w, 2, e);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/align.h"
 #include "image/amend.h"
 #include "image/disk.h"
 #include "image/image.h"
@@ -195,15 +196,19 @@ static int downgrade(const struct spec *s, const struct amend_options *o, bool b
 		     struct err *e)
 {
 	const struct bitmap_change drop = { .spec = s, .listener = o->listener };
+	struct amend_options part = *o;
+	struct watch_part judge, make;
 
-	if (change_with(disk_open, s, o, downgrade_check, e) < 0 ||
+	part.watch = watch_part_of(&judge, o->watch, 0, 1, 4);
+	if (change_with(disk_open, s, &part, downgrade_check, e) < 0 ||
 	    (bitmaps && bitmap_change_remove_all(&drop, e) < 0))
 		return -1;
-	return change_with(disk_open, s, o, downgrade_change, e);
+	part.watch = watch_part_of(&make, o->watch, 1, 4, 4);
+	return change_with(disk_open, s, &part, downgrade_change, e);
 }
 
 /* In the order of (15): upgrades first and downgrades last, so that steps between them may use what
- * version 3 has. */
+ * version 3 has. Two of them take long, and share the progress. */
 static int changes_make(const struct spec *s, const struct amend_options *o, bool bitmaps,
 			struct err *e)
 {
@@ -217,15 +222,22 @@ static int changes_make(const struct spec *s, const struct amend_options *o, boo
 		{ o->has_lazy, lazy_change },
 	};
 
+	bool down = o->has_version && o->version == 2;
+	unsigned parts = MAX(1u, (unsigned)o->has_refcount_order + down);
+	struct amend_options counts = *o, last = *o;
+	struct watch_part first, second;
+
+	counts.watch = watch_part_of(&first, o->watch, 0, 1, parts);
+	last.watch = watch_part_of(&second, o->watch, parts - down, parts, parts);
 	if ((o->has_version && o->version == 3 && change(s, o, upgrade_change, e) < 0) ||
 	    (o->keys && keys_change(s, o, e) < 0))
 		return -1;
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
-		if (steps[i].wanted && change(s, o, steps[i].make, e) < 0)
+		if (steps[i].wanted && change(s, &counts, steps[i].make, e) < 0)
 			return -1;
 	if (o->has_size && size_change(s, o, e) < 0)
 		return -1;
-	return o->has_version && o->version == 2 ? downgrade(s, o, bitmaps, e) : 0;
+	return down ? downgrade(s, &last, bitmaps, e) : 0;
 }
 
 int amend(const struct spec *s, const struct amend_options *o, struct err *e)

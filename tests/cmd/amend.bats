@@ -61,6 +61,18 @@ specific() { qemu-img info --output=json t.qcow2 | jq -r ".[\"format-specific\"]
 	[[ $output == *"(100.00/100%)"* ]]
 }
 
+@test "several changes share one progress" {
+	local records
+	qcow2-create -q -f qcow2 -o refcount_bits=32,preallocation=metadata,cluster_size=4k t.qcow2 4G
+	run --separate-stderr -0 qcow2-amend -p -o refcount_bits=16,compat=0.10 t.qcow2
+	records=$(tr '\r' '\n' <<<"$output" | sed -n 's/^ *(\([0-9]*\)\.[0-9]*\/100%).*/\1/p')
+	echo "$records"
+	sort -n -c <<<"$records"
+	# both of them show, each in its half
+	[ "$(awk '$1 > 0 && $1 < 50' <<<"$records" | wc -l)" -ge 3 ]
+	[ "$(awk '$1 > 50 && $1 < 100' <<<"$records" | wc -l)" -ge 1 ]
+}
+
 @test "refcounts of every width, in every layout" {
 	local kind bits
 	for kind in v3 extended small refcount_1 refcount_64 data_file snapshots packed overlay bitmaps; do

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/watch.h"
 #include "out/progress.h"
 
 static void records_are_printed_step_by_step(void)
@@ -158,6 +159,39 @@ static void pace_comes_twice_a_second_and_never_says_nonsense(void)
 	free(text);
 }
 
+static void last_note(void *arg, uint64_t done, uint64_t total)
+{
+	double *share = arg;
+
+	CHECK(total && done <= total);
+	*share = (double)done / (double)total;
+}
+
+static void parts_add_up_to_the_whole(void)
+{
+	static const atomic_int stop;
+	double share = -1;
+	const struct watch whole = { last_note, &share, &stop };
+	struct watch_part first, last, inner;
+	const struct watch *w = watch_part_of(&first, &whole, 0, 1, 4);
+
+	CHECK(w->stop == &stop);
+	watch_progress(w, 0, 8);
+	CHECK(share == 0);
+	watch_progress(w, 4, 8);
+	CHECK(share == 0.125);
+	watch_progress(w, 0, 0); /* nothing to do is done */
+	CHECK(share == 0.25);
+	w = watch_part_of(&inner, watch_part_of(&last, &whole, 1, 4, 4), 2, 3, 3);
+	watch_progress(w, 0, 1);
+	CHECK(share == 0.75);
+	watch_progress(w, UINT64_MAX - 1, UINT64_MAX);
+	CHECK(share > 0.99 && share < 1);
+	watch_progress(w, UINT64_MAX, UINT64_MAX);
+	CHECK(share == 1);
+	CHECK(!watch_part_of(&first, NULL, 0, 1, 4));
+}
+
 int main(void)
 {
 	RUN(records_are_printed_step_by_step);
@@ -165,5 +199,6 @@ int main(void)
 	RUN(reports_say_what_is_known);
 	RUN(pace_tells_rate_and_time_left);
 	RUN(pace_comes_twice_a_second_and_never_says_nonsense);
+	RUN(parts_add_up_to_the_whole);
 	return DONE();
 }
