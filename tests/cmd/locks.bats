@@ -156,3 +156,20 @@ readers_pass() {
 	wait "$holder" || true
 	holder=
 }
+
+@test "the holder is named where the kernel knows it" {
+	requires python3
+	# A lock of a process, not of an open file: byte 100 + 1, somebody writes.
+	python3 -c '
+import fcntl, time
+file = open("disk.qcow2", "r+b")
+fcntl.lockf(file, fcntl.LOCK_SH, 1, 101)
+print("held", flush=True)
+time.sleep(60)' >held 2>&1 3>&- &
+	holder=$!
+	until grep -q held held; do sleep 0.05; done
+	run --separate-stderr -1 qcow2-map disk.qcow2
+	kill $holder
+	[[ ${stderr_lines[0]} == *'Failed to get shared "write" lock' ]]
+	[[ ${stderr_lines[1]} == *"(process $holder holds it)" ]]
+}
