@@ -2,11 +2,12 @@
  * clusters, cut ends. No damage may make the check crash, hang or contradict itself, and what
  * it calls clean must be readable. */
 #include "../fuzz/judge.h"
-#include "damage_help.h"
+#include "damage_lived.h"
 
-static void damage_many(const struct create_options *o, unsigned rounds)
+/* Rounds on `good`, which is freed. */
+static void damage_many_of(struct bytes_owned good, const struct create_options *o,
+			   unsigned rounds)
 {
-	struct bytes_owned good = image_make(o);
 	uint8_t *bad = malloc(good.n);
 	unsigned checked = 0;
 
@@ -25,45 +26,52 @@ static void damage_many(const struct create_options *o, unsigned rounds)
 	free(good.p);
 }
 
+static void damage_many(const struct create_options *o, unsigned rounds)
+{
+	damage_many_of(image_make(o), o, rounds);
+}
+
 static void damage_to_small_clusters_is_survived(void)
 {
-	struct create_options o = CREATE_OPTIONS_DEFAULT;
+	struct create_options o = layout_small();
 
-	o.size = 64 << 10;
-	o.cluster_bits = 9;
 	damage_many(&o, 400);
 }
 
 static void damage_to_version_2_is_survived(void)
 {
-	struct create_options o = CREATE_OPTIONS_DEFAULT;
+	struct create_options o = layout_version_2();
 
-	o.size = 64 << 10;
-	o.version = 2;
-	o.cluster_bits = 10;
 	damage_many(&o, 300);
 }
 
 static void damage_to_every_refcount_width_is_survived(void)
 {
 	for (unsigned order = 0; order <= 6; order++) {
-		struct create_options o = CREATE_OPTIONS_DEFAULT;
+		struct create_options o = layout_width(order);
 
-		o.size = 64 << 10;
-		o.cluster_bits = 9;
-		o.refcount_order = order;
 		damage_many(&o, 60);
 	}
 }
 
 static void damage_to_subclusters_is_survived(void)
 {
-	struct create_options o = CREATE_OPTIONS_DEFAULT;
+	struct create_options o = layout_subclusters();
 
-	o.size = 2 << 20;
-	o.cluster_bits = 14;
-	o.extended_l2 = true;
 	damage_many(&o, 200);
+}
+
+static void lived_in(struct create_options o, unsigned rounds)
+{
+	damage_many_of(image_make_lived(&o, o.version >= 3), &o, rounds);
+}
+
+static void damage_to_snapshots_and_bitmaps_is_survived(void)
+{
+	lived_in(layout_small(), 300);
+	lived_in(layout_width(6), 100);
+	lived_in(layout_version_2(), 200);
+	lived_in(layout_subclusters(), 100);
 }
 
 int main(void)
@@ -72,5 +80,6 @@ int main(void)
 	RUN(damage_to_version_2_is_survived);
 	RUN(damage_to_every_refcount_width_is_survived);
 	RUN(damage_to_subclusters_is_survived);
+	RUN(damage_to_snapshots_and_bitmaps_is_survived);
 	return DONE();
 }

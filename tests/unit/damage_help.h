@@ -16,6 +16,44 @@ static inline uint64_t next(uint64_t below)
 	return (seed >> 33) % below;
 }
 
+/* The layouts that are damaged. */
+static inline struct create_options layout_small(void)
+{
+	struct create_options o = CREATE_OPTIONS_DEFAULT;
+
+	o.size = 64 << 10;
+	o.cluster_bits = 9;
+	return o;
+}
+
+static inline struct create_options layout_version_2(void)
+{
+	struct create_options o = layout_small();
+
+	o.version = 2;
+	o.size *= 2;
+	o.cluster_bits = 10;
+	return o;
+}
+
+static inline struct create_options layout_width(unsigned refcount_order)
+{
+	struct create_options o = layout_small();
+
+	o.refcount_order = refcount_order;
+	return o;
+}
+
+static inline struct create_options layout_subclusters(void)
+{
+	struct create_options o = CREATE_OPTIONS_DEFAULT;
+
+	o.size = 2 << 20;
+	o.cluster_bits = 14;
+	o.extended_l2 = true;
+	return o;
+}
+
 struct bytes_owned {
 	uint8_t *p;
 	size_t n;

@@ -44,62 +44,45 @@ static void repair_many(const struct create_options *o, unsigned rounds)
 
 static void small_clusters_are_repaired(void)
 {
-	struct create_options o = CREATE_OPTIONS_DEFAULT;
+	struct create_options o = layout_small();
 
-	o.size = 64 << 10;
-	o.cluster_bits = 9;
 	repair_many(&o, 150);
 }
 
 static void version_2_is_repaired(void)
 {
-	struct create_options o = CREATE_OPTIONS_DEFAULT;
+	struct create_options o = layout_version_2();
 
-	o.size = 64 << 10;
-	o.version = 2;
-	o.cluster_bits = 10;
 	repair_many(&o, 100);
 }
 
 static void every_refcount_width_is_repaired(void)
 {
 	for (unsigned order = 0; order <= 6; order++) {
-		struct create_options o = CREATE_OPTIONS_DEFAULT;
+		struct create_options o = layout_width(order);
 
-		o.size = 64 << 10;
-		o.cluster_bits = 9;
-		o.refcount_order = order;
 		repair_many(&o, 20);
 	}
 }
 
 static void subclusters_are_repaired(void)
 {
-	struct create_options o = CREATE_OPTIONS_DEFAULT;
+	struct create_options o = layout_subclusters();
 
-	o.size = 2 << 20;
-	o.cluster_bits = 14;
-	o.extended_l2 = true;
 	repair_many(&o, 60);
+}
+
+static void lived_in(struct create_options o, unsigned rounds)
+{
+	repair_many_of(image_make_lived(&o, o.version >= 3), &o, rounds);
 }
 
 static void snapshots_and_bitmaps_are_repaired(void)
 {
-	struct create_options o = CREATE_OPTIONS_DEFAULT;
-
-	o.size = 64 << 10;
-	o.cluster_bits = 9;
-	repair_many_of(image_make_lived(&o, true), &o, 200);
-	o.refcount_order = 6;
-	repair_many_of(image_make_lived(&o, true), &o, 50);
-	o.refcount_order = 4;
-	o.version = 2;
-	repair_many_of(image_make_lived(&o, false), &o, 100);
-	o.version = 3;
-	o.size = 2 << 20;
-	o.cluster_bits = 14;
-	o.extended_l2 = true;
-	repair_many_of(image_make_lived(&o, true), &o, 50);
+	lived_in(layout_small(), 200);
+	lived_in(layout_width(6), 50);
+	lived_in(layout_version_2(), 100);
+	lived_in(layout_subclusters(), 50);
 }
 
 int main(int argc, char **argv)
