@@ -25,3 +25,18 @@ static inline bool vec_grow_size(void **items, size_t nr, size_t *room, size_t e
 
 #define vec_grow(items, nr, room)                                                          \
 	vec_grow_size((void **)(items), (nr), (room), sizeof **(items))
+
+/* How many of the nr items, which rise in `field`, are below `key`: where the first one that is not
+ * stands, or would stand. */
+#define vec_below(items, nr, field, key)                                                   \
+	({                                                                                 \
+		size_t low_ = 0, high_ = (nr);                                             \
+		while (low_ < high_) {                                                     \
+			size_t mid_ = low_ + (high_ - low_) / 2;                           \
+			if ((items)[mid_].field < (key))                                   \
+				low_ = mid_ + 1;                                           \
+			else                                                               \
+				high_ = mid_;                                              \
+		}                                                                          \
+		low_;                                                                      \
+	})

@@ -189,18 +189,10 @@ out:
 static uint64_t table_shared(const struct shares *s, uint64_t host)
 {
 	uint64_t cluster = host >> s->src->geom->cluster_bits;
-	size_t from = 0, to = s->table_nr;
+	size_t at = vec_below(s->tables, s->table_nr, host, host);
 
-	while (from < to) {
-		size_t mid = from + (to - from) / 2;
-
-		if (s->tables[mid].host < host)
-			from = mid + 1;
-		else
-			to = mid;
-	}
 	return count_shared(s, cluster, 1) +
-	       (from < s->table_nr && s->tables[from].host == host ? s->tables[from].shared : 0);
+	       (at < s->table_nr && s->tables[at].host == host ? s->tables[at].shared : 0);
 }
 
 /* Adds up what the tables of one tree share. */

@@ -43,17 +43,7 @@ static void list_sort(struct impact_marks_list *l)
 /* The first mark at or behind `at`. */
 static size_t list_find(const struct impact_marks_list *l, uint64_t at)
 {
-	size_t low = 0, high = l->nr;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (l->marks[mid].at < at)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return vec_below(l->marks, l->nr, at, at);
 }
 
 /* --- the L2 tables --- */
@@ -150,17 +140,9 @@ static int on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
 /* The first touched run of a table; p->nr if there is none. */
 static size_t touched_find(const struct pass *p, uint64_t table)
 {
-	size_t low = 0, high = p->nr;
+	size_t at = vec_below(p->touched, p->nr, table, table);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (p->touched[mid].table < table)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < p->nr && p->touched[low].table == table ? low : p->nr;
+	return at < p->nr && p->touched[at].table == table ? at : p->nr;
 }
 
 /* An L1 entry by itself: its own cluster, or that of the table it leads to, is marked. */

@@ -66,17 +66,9 @@ static void sign(struct place *p, struct orphan *o, uint32_t idx, unsigned score
 
 static bool is_zeroed(const struct place *p, uint32_t idx)
 {
-	size_t low = 0, high = p->out->zeroed_nr;
+	size_t at = vec_below(p->out->zeroed, p->out->zeroed_nr, l1_idx, idx);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (p->out->zeroed[mid].l1_idx < idx)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < p->out->zeroed_nr && p->out->zeroed[low].l1_idx == idx;
+	return at < p->out->zeroed_nr && p->out->zeroed[at].l1_idx == idx;
 }
 
 static int slot_add(struct place *p, struct slot **list, size_t *nr, size_t *room,
@@ -138,17 +130,9 @@ static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
 
 static bool is_free(const struct place *p, uint32_t idx)
 {
-	size_t low = 0, high = p->free_nr;
+	size_t at = vec_below(p->free, p->free_nr, idx, idx);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (p->free[mid].idx < idx)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < p->free_nr && p->free[low].idx == idx;
+	return at < p->free_nr && p->free[at].idx == idx;
 }
 
 /* --- signs of their own --- */
@@ -184,17 +168,9 @@ static int data_file_judge(struct place *p, struct orphan *o)
 
 static struct orphan *orphan_at(const struct orphans *out, uint64_t host)
 {
-	size_t low = 0, high = out->nr;
+	size_t at = vec_below(out->list, out->nr, host, host);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (out->list[mid].host < host)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < out->nr && out->list[low].host == host ? &out->list[low] : NULL;
+	return at < out->nr && out->list[at].host == host ? &out->list[at] : NULL;
 }
 
 static int on_snapshot_part(void *arg, const struct walk_l1_part *part, struct err *e)
@@ -247,33 +223,15 @@ static int slot_order(const void *a, const void *b)
 /* The table with the largest offset below `host`, or else SIZE_MAX. */
 static size_t neighbour_below(const struct place *p, uint64_t host)
 {
-	size_t low = 0, high = p->table_nr;
+	size_t at = vec_below(p->tables, p->table_nr, host, host);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (p->tables[mid].host < host)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low ? low - 1 : SIZE_MAX;
+	return at ? at - 1 : SIZE_MAX;
 }
 
 /* First free slot with an index of at least idx. */
 static size_t free_from(const struct place *p, uint64_t idx)
 {
-	size_t low = 0, high = p->free_nr;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (p->free[mid].idx < idx)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return vec_below(p->free, p->free_nr, idx, idx);
 }
 
 /* Orphans first .. first+nr-1 lie between the same neighbours. Where tables were made in the order
