@@ -23,7 +23,6 @@ class Place:
         # Of this run alone: others may use the same images at the same time.
         self.out = os.path.join(self.directory, "out.%d" % os.getpid())
         self.recipes = os.path.join(bench, "data")
-        self.memory = {}
         self.environment = dict(os.environ, LC_ALL="C", D=self.directory, OUT=self.out)
         os.makedirs(self.directory, exist_ok=True)
         for line in self.recipe("sizes").splitlines():
@@ -36,13 +35,6 @@ class Place:
         if done.returncode:
             raise Failed("no input: data %s" % " ".join(arguments))
         return done.stdout
-
-    def most_memory(self, row, sample):
-        """A run of the row used as much as that: of its own, and of page cache for its output."""
-        used = sample.kib * 1024
-        if os.path.isfile(self.out):
-            used += os.stat(self.out).st_blocks * 512
-        self.memory[row] = max(self.memory.get(row, 0), used)
 
     def clean(self):
         subprocess.run(["rm", "-rf", self.out, self.out + ".d"], check=True)
@@ -57,26 +49,12 @@ def drop_cache():
         control.write("3\n")
 
 
-def touch_memory(size):
-    """Has the machine ready that much memory. A virtual machine may have given free memory back to
-    its host: the run that gets it again, a page at a time, takes several times as long. What is
-    written to is what the kernel will write to; a mapping of ours would not be."""
-    zeros = bytes(1 << 20)
-    file = os.memfd_create("touch")
-    try:
-        for _ in range(size >> 20):
-            os.write(file, zeros)
-    finally:
-        os.close(file)
-
-
 def once(place, row, command, cold=False, times=1):
     """Runs the command (text for a shell, "times" times) on fresh input of the row."""
     place.clean()
     place.recipe("prepare", row, place.out + ".d")
     if cold:
         drop_cache()
-    touch_memory(2 * place.memory.get(row, 0))
     if times == 1:
         script = "exec " + command
     else:
@@ -93,9 +71,7 @@ def once(place, row, command, cold=False, times=1):
         kib, user, system = file.read().split()
     os.unlink(usage)
     size = os.stat(place.out).st_size if os.path.isfile(place.out) else 0
-    sample = Sample(seconds / times, int(kib), (float(user) + float(system)) / times, size)
-    place.most_memory(row, sample)
-    return sample
+    return Sample(seconds / times, int(kib), (float(user) + float(system)) / times, size)
 
 
 def patiently(place, row, command, **how):

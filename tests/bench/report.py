@@ -4,19 +4,21 @@ import json
 
 import clock
 
-HEADINGS = ("workload", "ours s", "theirs s", "ratio", "(spread)", "goal", "cpu", "limit s",
+HEADINGS = ("workload", "ours s", "theirs s", "ratio", "(spread)", "best", "goal", "cpu", "limit s",
             "MiB", "theirs", "most", "out MiB", "size", "goal", "")
-WIDTHS = (-16, 8, 8, 6, -13, 5, 6, 7, 6, 6, 5, 7, 6, 5, -6)
+WIDTHS = (-16, 8, 8, 6, -13, 5, 5, 6, 7, 6, 6, 5, 7, 6, 5, -6)
 
 
 class Result:
-    """A row of the table; "verdict" is met, missed, failed or missing."""
+    """A row of the table; "verdict" is met, missed, failed or missing. "ratio" is of the medians,
+    which counts; "best" of the shortest times, which a disturbed machine changes least."""
 
     def __init__(self, row, verdict):
         self.name = row.name
         self.goal = row.goal
         self.verdict = verdict
         self.seconds = self.seconds_theirs = self.ratio = self.low = self.high = None
+        self.best = None
         self.limit = self.cpu = self.mib = self.mib_theirs = self.mib_allowed = None
         self.bytes = self.size_ratio = self.size_goal = None
 
@@ -27,6 +29,7 @@ class Result:
         self.seconds = clock.median(ours, "seconds")
         self.seconds_theirs = clock.median(theirs, "seconds")
         self.ratio = self.seconds / self.seconds_theirs
+        self.best = min(a.seconds for a in ours) / min(b.seconds for b in theirs)
         rounds = [a.seconds / b.seconds for a, b in zip(ours, theirs)]
         self.low, self.high = min(rounds), max(rounds)
         if clock.median(theirs, "cpu") >= 0.01:
@@ -53,7 +56,8 @@ class Result:
         spread = "" if self.low is None else "(%.2f-%.2f)" % (self.low, self.high)
         out = None if self.bytes is None else self.bytes / (1 << 20)
         return (self.name, number(self.seconds, "%.4f"), number(self.seconds_theirs, "%.4f"),
-                number(self.ratio, "%.3f"), spread, "%.2f" % self.goal, number(self.cpu, "%.3f"),
+                number(self.ratio, "%.3f"), spread, number(self.best, "%.2f"),
+                "%.2f" % self.goal, number(self.cpu, "%.3f"),
                 number(self.limit, "%.4f"), number(self.mib, "%.1f"),
                 number(self.mib_theirs, "%.1f"), number(self.mib_allowed, "%d"),
                 number(out, "%.0f"), number(self.size_ratio, "%.3f"),
@@ -65,19 +69,20 @@ def text_line(cells):
 
 
 def markdown(results):
-    yield ("| workload | ours s | qemu-img s | ratio (spread) | goal | limit s "
+    yield ("| workload | ours s | qemu-img s | ratio (spread) | best | goal | limit s "
            "| MiB ours | MiB theirs | size ratio | |")
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|"
     for result in results:
         c = result.cells()
-        yield "| %s | %s | %s | %s %s | %s | %s | %s | %s | %s | %s |" % (
-            c[0], c[1], c[2], c[3], c[4], c[5], c[7], c[8], c[9], c[12], c[14])
+        yield "| %s | %s | %s | %s %s | %s | %s | %s | %s | %s | %s | %s |" % (
+            c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[8], c[9], c[10], c[13], c[15])
 
 
 def as_json(results):
     keys = (("name", "name"), ("goal", "goal"), ("seconds", "seconds"),
             ("seconds-theirs", "seconds_theirs"), ("ratio", "ratio"), ("ratio-low", "low"),
-            ("ratio-high", "high"), ("cpu-ratio", "cpu"), ("seconds-limit", "limit"),
+            ("ratio-high", "high"),
+            ("ratio-of-best", "best"), ("cpu-ratio", "cpu"), ("seconds-limit", "limit"),
             ("mib", "mib"), ("mib-theirs", "mib_theirs"), ("mib-allowed", "mib_allowed"),
             ("bytes", "bytes"), ("size-ratio", "size_ratio"), ("size-goal", "size_goal"),
             ("verdict", "verdict"))
