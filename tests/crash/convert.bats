@@ -94,16 +94,8 @@ kinds_of_targets() {
 
 @test "a disk that fills up is an error, and the target goes" {
 	for options in "-O raw" "-O qcow2" "-c -O qcow2"; do
-		for ((bytes = 0; ; bytes += 1 + bytes / 2)); do
-			prepare
-			command=(qcow2-convert $options source.qcow2 t)
-			with_fault nospace:$bytes
-			[ "$status" -ne 0 ] || break
-			failed
-			[[ $output == *"No space left"* ]]
-		done
-		[ $bytes -gt 10000 ]
-		succeeded
+		command=(qcow2-convert $options source.qcow2 t)
+		each_full_disk failed 10000
 	done
 }
 

@@ -36,6 +36,21 @@ each_failure() {
 	done
 }
 
+# each_full_disk JUDGE LEAST: the same with a disk that has ever more room. LEAST is what the
+# command surely needs, in bytes: with less it may not succeed.
+each_full_disk() {
+	local bytes
+	for ((bytes = 0; ; bytes += 1 + bytes / 2)); do
+		prepare
+		with_fault nospace:$bytes
+		[ "$status" -ne 0 ] || break
+		[[ $output == *"No space left"* ]]
+		$1
+	done
+	[ $bytes -gt "$2" ]
+	succeeded
+}
+
 # each_crash JUDGE: runs the command with a crash instead of the 1st, 2nd, ... write and, for each
 # of the seeds (0 and 7 if there are none), instead of the 1st, 2nd, ... flush with what was not
 # flushed lost as the seed says; the files prepared anew by prepare, until it succeeds. Every crash

@@ -153,18 +153,7 @@ cases() {
 }
 
 @test "a disk that fills up is an error, and nothing is lost" {
-	full() {
-		for ((bytes = 0; ; bytes += 1 + bytes / 2)); do
-			prepare
-			with_fault nospace:$bytes
-			[ "$status" -ne 0 ] || break
-			[[ $output == *"No space left"* ]]
-			failed
-		done
-		[ $bytes -gt 10000 ]
-		succeeded
-	}
-	each_case full <<-ROWS
+	each_case each_full_disk failed 10000 <<-ROWS
 		v3-monday old.qcow2 new.qcow2
 		small old.qcow2 none
 		wide old.qcow2 none -c

@@ -22,27 +22,14 @@ load resized
 	each_kind each_failure failed error:read
 }
 
-full_disk() {
-	local bytes
-	for ((bytes = 0; ; bytes += 1 + bytes / 2)); do
-		prepare
-		with_fault nospace:$bytes
-		[ "$status" -ne 0 ] || break
-		[[ $output == *"No space left"* ]]
-		failed
-	done
-	[ $bytes -gt 1000 ]
-	succeeded
-}
-
 @test "a disk that fills up is an error, and the image is in order" {
 	local mode
 	for mode in off metadata falloc full; do
 		longer --preallocation=$mode
-		kinds="v2 small snapshots data_file overlay bitmaps" each_kind full_disk
+		kinds="v2 small snapshots data_file overlay bitmaps" each_kind each_full_disk failed 1000
 	done
 	shorter
-	kinds="v3 small snapshots packed bitmaps" each_kind full_disk
+	kinds="v3 small snapshots packed bitmaps" each_kind each_full_disk failed 1000
 }
 
 @test "a raw file: a failure leaves it as long as it was, or as it is to be" {

@@ -86,16 +86,7 @@ each_layout() {
 }
 
 @test "writes: a disk that is full leaves every sector old or new" {
-	full() {
-		for ((bytes = 0; ; bytes += 1 + bytes / 2)); do
-			prepare
-			with_fault nospace:$bytes
-			[ "$status" -ne 0 ] || break
-			failed
-		done
-		succeeded
-	}
-	each_layout full
+	each_layout each_full_disk failed 1000
 }
 
 # Into an image that exists: everything is written, zeros too.
