@@ -332,8 +332,10 @@ static int stage(struct doubles *d, struct err *e)
 	d->tables = true;
 	if (settle(d, &tables, e) < 0)
 		return -1;
-	/* What a copied table maps is to be looked at again. */
-	if (d->copies.nr || d->repair->geom.data_file)
+	/* What a copied table maps is to be looked at again. The place decides how LUKS reads a
+	 * cluster: a copy without the key would be noise. */
+	if (d->copies.nr || d->repair->geom.data_file ||
+	    d->repair->header.crypt_method == CRYPT_LUKS)
 		return 0;
 	d->tables = false;
 	if (walk_with(d, &packed, e) < 0)
@@ -350,9 +352,6 @@ int repair_doubles(struct repair *r, struct err *e)
 	d.all = repair_refcounts_lost(r);
 	if (!repair_has(r, PROBLEM_CROSS_LINK) && !repair_has(r, PROBLEM_METADATA_OVERLAP) &&
 	    !repair_has(r, PROBLEM_L2_TABLE_TWICE) && !is_short_at_all(&d))
-		return 0;
-	/* The place decides how LUKS reads a cluster: a copy without the key would be noise. */
-	if (r->header.crypt_method == CRYPT_LUKS)
 		return 0;
 	d.bytes = malloc(3 * size + 2 * SECTOR_SIZE);
 	if (!d.bytes)
