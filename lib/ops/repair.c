@@ -196,6 +196,7 @@ static int pass(struct repair *r, bool report, struct err *e)
 	r->outside = UINT64_MAX;
 	r->snapshots_cut = false;
 	memset(r->l1_broken, 0, sizeof r->l1_broken);
+	r->l1_broken_any = r->snapshot_on_header = false;
 	r->refcounts_forgotten = false;
 	r->next = 0;
 	r->report = report;

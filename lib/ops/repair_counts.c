@@ -184,10 +184,13 @@ static int rebuild(struct repair *r, uint64_t largest, struct err *e)
  * lead to an L2 table there. Each new structure would be crossed like the one before. */
 static bool l1_is_header(struct repair *r)
 {
-	if (!r->header.l1_size || r->header.l1_table_off >= geom_cluster_size(&r->geom))
+	bool active = r->header.l1_size && r->header.l1_table_off < geom_cluster_size(&r->geom);
+
+	if (!active && !r->snapshot_on_header)
 		return false;
 	if (!r->told_header)
-		repair_say(r, "the refcount structure can't be rebuilt: the L1 table lies on the header");
+		repair_say(r, "the refcount structure can't be rebuilt: the L1 table%s lies on the header",
+			   active ? "" : " of a snapshot");
 	r->told_header = true;
 	return true;
 }

@@ -31,6 +31,7 @@ struct repair {
 	bool refcounts_forgotten; /* in this round: nothing is counted for them any more */
 	uint64_t outside; /* the lowest host byte of what leads out of the file and stays */
 	uint8_t l1_broken[SNAPSHOTS_MAX / 8]; /* bit per snapshot: this pass can't follow its L1 */
+	bool l1_broken_any, snapshot_on_header; /* of them: any; any whose L1 lies on the header */
 	bool snapshots_cut; /* the snapshot table begins in the file, and ends behind it */
 	uint64_t next; /* where new clusters go; 0: not known in this round */
 };

@@ -6,6 +6,14 @@
 
 #include "base/align.h"
 
+/* What the snapshot leads to is nobody's any more when it is given up, as it will be next time if that
+ * is not the end of it. */
+static bool goes_with_snapshot(const struct repair *r, const struct finding *f)
+{
+	return r->options->drop_snapshots && f->owner == FINDING_SNAPSHOT && f->guest_len &&
+	       f->owner_idx < SNAPSHOTS_MAX && bit_at(r->l1_broken, f->owner_idx);
+}
+
 /* A structure that leads out of the file and stays as it is: if the file grew over its place, it
  * would seem to be there, and empty. */
 void repair_outside_note(struct repair *r, const struct finding *f)
@@ -14,6 +22,8 @@ void repair_outside_note(struct repair *r, const struct finding *f)
 		r->snapshots_cut = true;
 		return;
 	}
+	if (goes_with_snapshot(r, f))
+		return;
 	switch (f->kind) {
 	case PROBLEM_CRYPTO_HEADER_OUT_OF_FILE:
 	case PROBLEM_L1_TABLE_OUT_OF_FILE:

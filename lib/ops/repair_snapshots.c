@@ -26,14 +26,24 @@ struct snapshot_table {
 	uint8_t entry[ENTRY_BYTES_MAX];
 };
 
+/* An L1 table on the header is none: the header is no table of pointers, whatever it looks like. */
+static bool l1_on_header(const struct repair *r, const struct finding *f)
+{
+	return f->kind == PROBLEM_METADATA_OVERLAP && !f->guest_len &&
+	       f->host < geom_cluster_size(&r->geom);
+}
+
 void repair_snapshot_note(struct repair *r, const struct finding *f)
 {
 	bool l1 = f->kind == PROBLEM_SNAPSHOT_L1_SIZE ||
 		  f->kind == PROBLEM_SNAPSHOT_L1_UNALIGNED ||
-		  f->kind == PROBLEM_SNAPSHOT_L1_OUT_OF_FILE;
+		  f->kind == PROBLEM_SNAPSHOT_L1_OUT_OF_FILE || l1_on_header(r, f);
 
-	if (l1 && f->owner == FINDING_SNAPSHOT && f->owner_idx < SNAPSHOTS_MAX)
-		bit_set(r->l1_broken, f->owner_idx);
+	if (!l1 || f->owner != FINDING_SNAPSHOT || f->owner_idx >= SNAPSHOTS_MAX)
+		return;
+	bit_set(r->l1_broken, f->owner_idx);
+	r->l1_broken_any = true;
+	r->snapshot_on_header |= l1_on_header(r, f);
 }
 
 static void told_how(struct repair *r, enum problem_kind kind, uint64_t place, uint64_t value,
@@ -99,6 +109,8 @@ static enum problem_kind l1_kind(const struct geom *g, const struct snapshot_ent
 {
 	if (s->l1_nr * UINT64_C(8) > L1_BYTES_MAX)
 		return PROBLEM_SNAPSHOT_L1_SIZE;
+	if (s->l1_off < geom_cluster_size(g))
+		return PROBLEM_METADATA_OVERLAP;
 	return geom_in_cluster(g, s->l1_off) ? PROBLEM_SNAPSHOT_L1_UNALIGNED
 					     : PROBLEM_SNAPSHOT_L1_OUT_OF_FILE;
 }
@@ -202,13 +214,6 @@ static int table_store(struct snapshot_table *t, struct err *e)
 	return repair_header(r, HEADER_SNAPSHOTS, e);
 }
 
-static bool l1_wrong(const struct repair *r)
-{
-	return repair_has(r, PROBLEM_SNAPSHOT_L1_SIZE) ||
-	       repair_has(r, PROBLEM_SNAPSHOT_L1_UNALIGNED) ||
-	       repair_has(r, PROBLEM_SNAPSHOT_L1_OUT_OF_FILE);
-}
-
 static bool wanted(const struct repair *r)
 {
 	return repair_has(r, PROBLEM_SNAPSHOT_COUNT) ||
@@ -216,7 +221,7 @@ static bool wanted(const struct repair *r)
 	       repair_has(r, PROBLEM_SNAPSHOT_EXTRA_LARGE) ||
 	       repair_has(r, PROBLEM_SNAPSHOT_EXTRA_SHORT) ||
 	       repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE) ||
-	       (r->options->drop_snapshots && l1_wrong(r));
+	       (r->options->drop_snapshots && r->l1_broken_any);
 }
 
 static void kept_told(struct repair *r)
@@ -311,7 +316,7 @@ int repair_snapshots(struct repair *r, struct err *e)
 
 	if (repair_has(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED))
 		return table_drop(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED, e);
-	if (l1_wrong(r) && !r->options->drop_snapshots)
+	if (r->l1_broken_any && !r->options->drop_snapshots)
 		kept_told(r);
 	if (!wanted(r))
 		return 0;
