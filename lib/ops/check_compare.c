@@ -50,18 +50,15 @@ int check_on_refcount_block(void *arg, const struct walk_refcount_block *b, stru
 	return 0;
 }
 
-uint64_t check_stored(struct check *c, uint64_t cluster)
+/* It could be read a moment ago; if not now, the count is large, and no more is known. */
+static uint64_t stored_large(struct check *c, uint64_t cluster)
 {
 	unsigned bits = geom_refcount_block_bits(c->geom);
 	uint64_t size = geom_cluster_size(c->geom), host = c->blocks[cluster >> bits];
 	struct err ignored = ERR_INIT;
 
-	if (c->stored.low[cluster] != COUNTS_BIG)
-		return c->stored.low[cluster];
 	if (!c->block)
 		c->block = malloc(size);
-	/* It could be read a moment ago; if not now, the count is large, and no more is
-	 * known. */
 	if (c->block && c->block_host != host &&
 	    file_read_padded(c->file, host, c->block, size, NULL, &ignored) == 0)
 		c->block_host = host;
@@ -69,6 +66,14 @@ uint64_t check_stored(struct check *c, uint64_t cluster)
 		return COUNTS_BIG;
 	return refcount_block_get(c->block, c->geom->refcount_order,
 				  cluster & ((UINT64_C(1) << bits) - 1));
+}
+
+/* Asked for every cluster of a file that has lost its counts. */
+uint64_t check_stored(struct check *c, uint64_t cluster)
+{
+	uint8_t stored = c->stored.low[cluster];
+
+	return stored != COUNTS_BIG ? stored : stored_large(c, cluster);
 }
 
 static void cluster_compare(struct check *c, uint64_t cluster)
