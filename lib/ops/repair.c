@@ -248,13 +248,30 @@ static int round_run(struct repair *r, bool *more, struct err *e)
 	return 0;
 }
 
+/* The disk is lost when the header is taken for its L1 table: what that would lead to is not to be
+ * touched, for it may be the disk. */
+static bool disk_is_lost(struct repair *r)
+{
+	if (!r->header.l1_size || r->header.l1_table_off >= geom_cluster_size(&r->geom))
+		return false;
+	if (!r->told_header)
+		repair_say(r, "nothing is repaired: the L1 table lies on the header, and is none; "
+			      "--rebuild-header may find the right one");
+	r->told_header = true;
+	return true;
+}
+
 static int rounds(struct repair *r, struct err *e)
 {
 	bool more = true;
 	unsigned round = 0;
 
 	while (more && round < ROUNDS_MAX) {
-		if (pass(r, round == 0, e) < 0 || round_run(r, &more, e) < 0)
+		if (pass(r, round == 0, e) < 0)
+			return -1;
+		if (disk_is_lost(r))
+			more = false;
+		else if (round_run(r, &more, e) < 0)
 			return -1;
 		round++;
 	}

@@ -182,17 +182,13 @@ static int rebuild(struct repair *r, uint64_t largest, struct err *e)
 
 /* An L1 table that lies on the header: where the refcount structure is would be an entry of it, and
  * lead to an L2 table there. Each new structure would be crossed like the one before. */
-static bool l1_is_header(struct repair *r)
+static bool snapshot_is_header(struct repair *r)
 {
-	bool active = r->header.l1_size && r->header.l1_table_off < geom_cluster_size(&r->geom);
-
-	if (!active && !r->snapshot_on_header)
-		return false;
-	if (!r->told_header)
-		repair_say(r, "the refcount structure can't be rebuilt: the L1 table%s lies on the header",
-			   active ? "" : " of a snapshot");
-	r->told_header = true;
-	return true;
+	if (r->snapshot_on_header && !r->told_header)
+		repair_say(r, "the refcount structure can't be rebuilt: the L1 table of a snapshot lies "
+			      "on the header");
+	r->told_header |= r->snapshot_on_header;
+	return r->snapshot_on_header;
 }
 
 int repair_counts(struct repair *r, struct err *e)
@@ -210,5 +206,5 @@ int repair_counts(struct repair *r, struct err *e)
 	}
 	if (!no_block && largest <= geom_refcount_max(&r->geom) && !repair_refcounts_lost(r))
 		return repair_raise(r, e);
-	return l1_is_header(r) ? 0 : rebuild(r, largest, e);
+	return snapshot_is_header(r) ? 0 : rebuild(r, largest, e);
 }
