@@ -42,7 +42,11 @@ SECRET = ["--object", "secret,id=s,data=x"]
 
 
 def run(*words, cwd):
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd)
+    for _ in range(20):
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd)
+        # The reference can't always measure the short time that a key is to take.
+        if "Unable to get accurate CPU usage" not in done.stderr:
+            break
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
     return done.stdout
