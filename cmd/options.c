@@ -316,7 +316,7 @@ struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
 	int rc;
 
 	cmd_set_program(argc > 0 ? argv[0] : NULL);
-	signals_ignore_pipe();
+	signals_become_errors();
 	make_context(&c, argc, argv, options);
 	while ((rc = poptGetNextOpt(c.popt)) >= FIRST_VAL || is_operand(&c, rc))
 		if (rc >= FIRST_VAL)

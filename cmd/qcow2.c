@@ -187,7 +187,7 @@ int main(int argc, char **argv)
 	int letter;
 
 	cmd_set_program(argc > 0 ? argv[0] : NULL);
-	signals_ignore_pipe();
+	signals_become_errors();
 	if (subcommand_of_name())
 		return subcommand_run(subcommand_of_name(), argv);
 	opterr = 0;

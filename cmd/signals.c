@@ -39,9 +39,10 @@ static void catch_stop(int signal_nr)
 	catch_signal(signal_nr, on_stop, (int)SA_RESETHAND);
 }
 
-void signals_ignore_pipe(void)
+void signals_become_errors(void)
 {
 	catch_signal(SIGPIPE, SIG_IGN, 0);
+	catch_signal(SIGXFSZ, SIG_IGN, 0);
 }
 
 const struct watch *signals_watch(bool shown, bool requests, unsigned step_percent)

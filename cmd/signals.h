@@ -3,8 +3,9 @@
 
 #include "base/watch.h"
 
-/* Writing to a closed pipe becomes an error that is reported like any other. */
-void signals_ignore_pipe(void);
+/* Writing to a closed pipe, or past the limit on a file's length (ulimit -f), becomes an error that is
+ * reported like any other. */
+void signals_become_errors(void);
 
 /* Catches SIGINT, SIGTERM and SIGHUP into the watch's stop flag (a second one kills), starts
  * progress: shown on stdout, or on request (SIGUSR1, SIGINFO) on stderr, or neither. */

@@ -50,7 +50,7 @@ luks_create() {
 # address_limit KIB: at most this much memory for what runs in this (sub)shell. Sanitizers map
 # terabytes of address space that they never touch: no limit under them.
 address_limit() {
-	ldd "$(command -v qcow2-info)" | grep -qE 'lib(asan|tsan)' || ulimit -v "$1"
+	grep -qaE '__[at]san_init' "$(command -v qcow2-info)" || ulimit -v "$1"
 }
 
 # hold OPTION... FILE: keeps FILE open until release.

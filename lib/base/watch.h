@@ -1,6 +1,7 @@
 #pragma once
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -27,6 +28,12 @@ static inline int watch_stopped(const struct watch *w, struct err *e)
 	if (w && w->stop && atomic_load(w->stop))
 		return err_set(e, ERR_STOPPED, "interrupted");
 	return 0;
+}
+
+/* The same watch for what must not be left half done. */
+static inline struct watch watch_to_the_end(const struct watch *w)
+{
+	return w ? (struct watch){ w->progress, w->arg, NULL } : (struct watch){ 0 };
 }
 
 /* A part of the work, which reports as if it were all of it, and to `whole` as parts from .. to-1 of

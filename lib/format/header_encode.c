@@ -48,12 +48,6 @@ static void pointers_encode(struct wr *w, const struct header *h, uint32_t type)
 	string_encode(w, type, (struct bytes){ data, inner.pos });
 }
 
-static bool ext_is_known(uint32_t type)
-{
-	return type == EXT_BACKING_FORMAT || type == EXT_FEATURE_TABLE ||
-	       type == EXT_BITMAPS || type == EXT_CRYPTO_HEADER || type == EXT_DATA_FILE;
-}
-
 /* The order is the one that other writers use (3.4); nobody may depend on it, but a header
  * that looks as always is easier to compare. */
 static int extensions_encode(struct wr *w, const struct header *h,
@@ -73,9 +67,8 @@ static int extensions_encode(struct wr *w, const struct header *h,
 		pointers_encode(w, h, EXT_FEATURE_TABLE);
 	if (h->has_bitmaps_ext)
 		pointers_encode(w, h, EXT_BITMAPS);
-	while ((more = header_ext_next(&r, &x, e)) > 0)
-		if (!ext_is_known(x.type))
-			header_ext_encode(w, &x);
+	while ((more = header_ext_next_unknown(&r, &x, e)) > 0)
+		header_ext_encode(w, &x);
 	string_encode(w, EXT_END, (struct bytes){ NULL, 0 });
 	return more;
 }

@@ -30,6 +30,21 @@ int header_ext_next(struct rd *r, struct header_ext *x, struct err *e)
 	return 1;
 }
 
+static bool ext_is_known(uint32_t type)
+{
+	return type == EXT_BACKING_FORMAT || type == EXT_FEATURE_TABLE ||
+	       type == EXT_BITMAPS || type == EXT_CRYPTO_HEADER || type == EXT_DATA_FILE;
+}
+
+int header_ext_next_unknown(struct rd *r, struct header_ext *x, struct err *e)
+{
+	int more;
+
+	while ((more = header_ext_next(r, x, e)) > 0 && ext_is_known(x->type))
+		;
+	return more;
+}
+
 void header_ext_encode(struct wr *w, const struct header_ext *x)
 {
 	wr_be32(w, x->type);

@@ -14,6 +14,7 @@
 #define EXT_CRYPTO_HEADER  0x0537be77u
 #define EXT_DATA_FILE	   0x44415441u /* "DATA" */
 
+#define EXT_HEADER_BYTES	8 /* type and length, in front of the data */
 #define EXT_BITMAPS_BYTES	24
 #define EXT_CRYPTO_HEADER_BYTES 16
 
@@ -26,6 +27,8 @@ struct header_ext {
  * *x filled, 0 at the end of the list (an end marker, or no byte left), -1 when the extension
  * does not fit before the cursor's end ("extension too large" class: ERR_CORRUPT). */
 int header_ext_next(struct rd *r, struct header_ext *x, struct err *e) MUST_CHECK;
+/* The same for types that are not defined above; the others are passed over. */
+int header_ext_next_unknown(struct rd *r, struct header_ext *x, struct err *e) MUST_CHECK;
 /* Writes one extension with its padding; type EXT_END writes the end marker. */
 void header_ext_encode(struct wr *w, const struct header_ext *x);
 

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "image/bitmaps_internal.h"
 #include "image/writer_internal.h"
+#include "meta/header_store.h"
 
 #define WALK_BYTES ((size_t)64 << 10)
 
@@ -292,14 +293,20 @@ static int set_point(struct bitmap_set *s, struct image_writer *w, const struct 
 
 static int room_check(const struct bitmap_set *s, const struct image *img, struct err *e)
 {
-	struct bitmaps_ext ext = { .nr = (uint32_t)s->nr, .directory_len = directory_len(s) };
+	struct bitmaps_ext ext = { .nr = (uint32_t)s->nr,
+				   .directory_len = directory_len(s),
+				   .directory_off = geom_cluster_size(&img->geom) };
 	uint8_t *bytes;
+	int ret;
 
 	if (s->nr && ext.directory_len > BITMAP_DIRECTORY_BYTES_MAX)
 		return err_set(e, ERR_INVALID, "the bitmap directory would have more than 64 MiB");
 	bytes = header_with(img, &ext, e);
+	if (!bytes)
+		return -1;
+	ret = header_store_check(img->header_bytes, bytes, (size_t)geom_cluster_size(&img->geom), e);
 	free(bytes);
-	return bytes ? 0 : -1;
+	return ret;
 }
 
 int bitmap_set_store(struct bitmap_set *s, struct image_writer *w, const struct watch *watch,

@@ -1,4 +1,4 @@
-#include "image/snapshots.h"
+#include "image/snapshots_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -6,25 +6,17 @@
 #include <string.h>
 
 #include "base/align.h"
-#include "image/writer_internal.h"
-#include "meta/tree.h"
 
-/* Bitmaps tell what changed on the disk; a snapshot changes nothing there. */
-#define KEPT_UP (AUTOCLEAR_BITMAPS | AUTOCLEAR_DATA_FILE_RAW)
+/* What an entry that we make has at most beside its name, bytes. */
+#define ENTRY_ROOM 128
 
-static struct tree active_tree(const struct image_writer *w)
-{
-	return (struct tree){ w->img->header.l1_table_off, w->img->header.l1_size };
-}
-
-static int counts_new(const struct image_writer *w, struct counts *c, struct err *e)
+int snapshots_counts_new(const struct image_writer *w, struct counts *c, struct err *e)
 {
 	return counts_init(c, geom_clusters(writer_geom(w), file_size(w->img->file)), e);
 }
 
-/* The clusters of a snapshot's own L1 table. */
-static int l1_count(const struct image_writer *w, const struct tree *t, struct counts *c,
-		    struct err *e)
+int snapshots_l1_count(const struct image_writer *w, const struct tree *t, struct counts *c,
+		       struct err *e)
 {
 	unsigned bits = writer_geom(w)->cluster_bits;
 
@@ -41,10 +33,15 @@ static uint64_t table_len(const struct snapshot_entry *all, uint32_t nr)
 	return len;
 }
 
-/* Writes a snapshot table to new clusters; it is in force with the header fields that are set
- * here. The old table's clusters are released. */
-int writer_snapshot_table(struct image_writer *w, const struct snapshot_entry *all, uint32_t nr,
-			  struct err *e)
+static int table_too_large(struct err *e)
+{
+	return err_set(e, ERR_INVALID, "the snapshot table would be larger than 64 MiB");
+}
+
+/* Writes a snapshot table to new clusters; it is in force with the header fields that are
+ * set here. The old table's clusters are released. */
+int writer_snapshot_table(struct image_writer *w, const struct snapshot_entry *all,
+			  uint32_t nr, struct err *e)
 {
 	struct header *h = &w->img->header;
 	uint64_t len = table_len(all, nr), old_len = 0, host = 0, old = h->snapshots_off;
@@ -52,7 +49,7 @@ int writer_snapshot_table(struct image_writer *w, const struct snapshot_entry *a
 	int ret = 0;
 
 	if (len > SNAPSHOT_TABLE_BYTES_MAX)
-		return err_set(e, ERR_INVALID, "the snapshot table would be larger than 64 MiB");
+		return table_too_large(e);
 	bytes = calloc(1, align_up(len, SECTOR_SIZE) + 1);
 	if (!bytes)
 		return err_nomem(e);
@@ -61,7 +58,8 @@ int writer_snapshot_table(struct image_writer *w, const struct snapshot_entry *a
 	for (uint32_t i = 0; i < nr; i++)
 		snapshot_entry_encode(&out, &all[i]);
 	if (nr)
-		ret = txn_take_all(w->txn, geom_clusters(writer_geom(w), len), &host, e) < 0 ||
+		ret = txn_take_all(w->txn, geom_clusters(writer_geom(w), len), &host, e) <
+					      0 ||
 				      file_write_at(w->img->file, host, bytes,
 						    align_up(len, SECTOR_SIZE), e) < 0
 			      ? -1
@@ -69,8 +67,8 @@ int writer_snapshot_table(struct image_writer *w, const struct snapshot_entry *a
 	free(bytes);
 	for (uint32_t i = 0; i < w->img->snapshot_nr; i++)
 		old_len += snapshot_entry_stored_len(&w->img->snapshots[i], old_len);
-	if (ret < 0 || (w->img->snapshot_nr && old_len &&
-			txn_release(w->txn, old, old_len, 1, e) < 0))
+	if (ret < 0 ||
+	    (w->img->snapshot_nr && old_len && txn_release(w->txn, old, old_len, 1, e) < 0))
 		return -1;
 	h->nb_snapshots = nr;
 	h->snapshots_off = host;
@@ -83,7 +81,8 @@ static uint64_t id_number(struct bytes id)
 {
 	uint64_t n = 0;
 
-	for (size_t i = 0; i < id.n && id.p[i] >= '0' && id.p[i] <= '9' && n < UINT32_MAX; i++)
+	for (size_t i = 0; i < id.n && id.p[i] >= '0' && id.p[i] <= '9' && n < UINT32_MAX;
+	     i++)
 		n = n * 10 + (id.p[i] - '0');
 	return n;
 }
@@ -97,16 +96,23 @@ static void id_choose(const struct image_writer *w, char *id, size_t room)
 	snprintf(id, room, "%" PRIu64, most + 1);
 }
 
-static int create_check(const struct image_writer *w, const struct snapshot_new *n, struct err *e)
+static int create_check(const struct image_writer *w, const struct snapshot_new *n,
+			struct err *e)
 {
 	if (writer_geom(w)->data_file)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "an image with an external data file can't have snapshots");
 	if (w->img->snapshot_nr >= SNAPSHOTS_MAX)
-		return err_set(e, ERR_INVALID, "there are %u snapshots already, and no more may be",
+		return err_set(e, ERR_INVALID,
+			       "there are %u snapshots already, and no more may be",
 			       SNAPSHOTS_MAX);
 	if (strlen(n->name) > UINT16_MAX)
-		return err_set(e, ERR_INVALID, "the name has more than %u bytes", UINT16_MAX);
+		return err_set(e, ERR_INVALID, "the name has more than %u bytes",
+			       UINT16_MAX);
+	if (table_len(w->img->snapshots, w->img->snapshot_nr) + strlen(n->name) +
+		    ENTRY_ROOM >
+	    SNAPSHOT_TABLE_BYTES_MAX)
+		return table_too_large(e);
 	return 0;
 }
 
@@ -114,7 +120,7 @@ static int create_check(const struct image_writer *w, const struct snapshot_new 
 static int create_grow(struct image_writer *w, const struct snapshot_new *n, struct err *e)
 {
 	uint32_t nr = w->img->snapshot_nr;
-	struct tree active = active_tree(w);
+	struct tree active = snapshots_active_tree(w);
 	struct snapshot_entry *all = calloc(nr + 1, sizeof *all);
 	char id[24];
 	int ret = -1;
@@ -124,7 +130,7 @@ static int create_grow(struct image_writer *w, const struct snapshot_new *n, str
 	if (nr)
 		memcpy(all, w->img->snapshots, nr * sizeof *all);
 	id_choose(w, id, sizeof id);
-	all[nr] = (struct snapshot_entry){
+	all[nr] = (struct snapshot_entry) {
 		.l1_nr = active.l1_nr,
 		.date_sec = n->date_sec,
 		.date_nsec = n->date_nsec,
@@ -136,17 +142,18 @@ static int create_grow(struct image_writer *w, const struct snapshot_new *n, str
 	};
 	uint64_t clusters = geom_clusters(writer_geom(w), active.l1_nr * UINT64_C(8));
 
-	if ((!clusters || (txn_take_all(w->txn, clusters, &all[nr].l1_off, e) == 0 &&
-			   tree_l1_copy(w->txn, &active, all[nr].l1_off, active.l1_nr, e) == 0)) &&
+	if ((!clusters ||
+	     (txn_take_all(w->txn, clusters, &all[nr].l1_off, e) == 0 &&
+	      tree_l1_copy(w->txn, &active, all[nr].l1_off, active.l1_nr, e) == 0)) &&
 	    writer_snapshot_table(w, all, nr + 1, e) == 0)
 		ret = 0;
 	free(all);
 	return ret;
 }
 
-/* Withdraws what claims there were, durably. */
-static int claims_drop(struct image_writer *w, const struct tree *t, const struct tree_seen *seen,
-		       const struct watch *watch, struct err *e)
+int snapshots_claims_drop(struct image_writer *w, const struct tree *t,
+			  const struct tree_seen *seen, const struct watch *watch,
+			  struct err *e)
 {
 	if (!seen->claims)
 		return 0;
@@ -156,36 +163,43 @@ static int claims_drop(struct image_writer *w, const struct tree *t, const struc
 		       : 0;
 }
 
-/* Withdraw, grow, point (lib/README, "The five steps"): from here on everything is shared, and
- * nobody claims anything. */
+/* Grow, withdraw, count, point (lib/README, "The five steps"): once it has its place,
+ * everything is shared, and nobody claims anything. */
+static int create_run(struct image_writer *w, const struct snapshot_new *n,
+		      const struct counts *more, const struct tree_seen *seen,
+		      const struct watch *watch, struct err *e)
+{
+	struct tree active = snapshots_active_tree(w);
+	struct watch to_the_end = watch_to_the_end(watch);
+
+	if (txn_begin(w->txn, SNAPSHOTS_KEEP_UP, e) < 0 || create_grow(w, n, e) < 0 ||
+	    txn_settle(w->txn, e) < 0 || txn_withdraw(w->txn, e) < 0 ||
+	    snapshots_claims_drop(w, &active, seen, &to_the_end, e) < 0 ||
+	    txn_counts_apply(w->txn, more, true, e) < 0)
+		return -1;
+	return txn_claimed(w->txn, e);
+}
+
 int image_snapshot_create(struct image_writer *w, const struct snapshot_new *n,
 			  const struct watch *watch, struct err *e)
 {
-	struct tree active = active_tree(w);
+	struct tree active = snapshots_active_tree(w);
 	struct counts more = { 0 };
+	struct tree_counts counted = { .of = &more };
 	struct tree_seen seen = { 0 };
 	int ret = -1;
 
-	if (create_check(w, n, e) == 0 && counts_new(w, &more, e) == 0 &&
-	    tree_count(w->txn, &active, 1, &more, &seen, watch, e) == 0 &&
-	    txn_counts_check(w->txn, &more, true, e) == 0 &&
-	    txn_begin(w->txn, KEPT_UP, e) == 0 && txn_withdraw(w->txn, e) == 0 &&
-	    claims_drop(w, &active, &seen, watch, e) == 0 &&
-	    txn_counts_apply(w->txn, &more, true, e) == 0 && create_grow(w, n, e) == 0)
-		ret = txn_claimed(w->txn, e);
+	if (create_check(w, n, e) == 0 && snapshots_counts_new(w, &more, e) == 0 &&
+	    tree_count(w->txn, &active, 1, NULL, &counted, &seen, watch, e) == 0 &&
+	    txn_counts_check(w->txn, &more, true, e) == 0)
+		ret = create_run(w, n, &more, &seen, watch, e);
 	counts_fini(&more);
 	w->l1_idx = UINT64_MAX;
 	return ret;
 }
 
-static struct tree snapshot_tree(const struct snapshot_entry *s)
-{
-	return (struct tree){ s->l1_off, s->l1_nr };
-}
-
-/* Whether there is an L1 table to go by. Other snapshots are not asked: what they refer to is
- * counted, and stays so. */
-static int l1_check(const struct image_writer *w, const struct snapshot_entry *s, struct err *e)
+int snapshots_l1_check(const struct image_writer *w, const struct snapshot_entry *s,
+		       struct err *e)
 {
 	uint64_t end = align_up(file_size(w->img->file), geom_cluster_size(writer_geom(w)));
 	struct err why = ERR_INIT;
@@ -200,29 +214,34 @@ static int l1_check(const struct image_writer *w, const struct snapshot_entry *s
 	return 0;
 }
 
-/* What the snapshots idx[0..nr-1] refer to, and the table without them. */
+/* What the snapshots idx[0..nr-1] refer to. The active disk's references are looked at,
+ * too: counts that do not cover both would let go of what it has. */
 static int delete_count(struct image_writer *w, const uint32_t *idx, uint32_t nr,
-			struct counts *less, const struct watch *watch, struct err *e)
+			const struct tree_counts *c, const struct watch *watch,
+			struct err *e)
 {
 	struct tree_seen seen = { 0 };
+	struct tree active = snapshots_active_tree(w);
 	struct tree *trees = calloc(nr + 1, sizeof *trees);
 	int ret = trees ? 0 : err_nomem(e);
 
 	for (uint32_t i = 0; ret == 0 && i < nr; i++) {
 		const struct snapshot_entry *s = &w->img->snapshots[idx[i]];
 
-		trees[i] = snapshot_tree(s);
-		if (l1_check(w, s, e) < 0 ||
-		    (trees[i].l1_nr && l1_count(w, &trees[i], less, e) < 0))
+		trees[i] = snapshots_tree(s);
+		if (snapshots_l1_check(w, s, e) < 0 ||
+		    (trees[i].l1_nr && (snapshots_l1_count(w, &trees[i], c->of, e) < 0 ||
+					snapshots_l1_count(w, &trees[i], c->all, e) < 0)))
 			ret = -1;
 	}
 	if (ret == 0)
-		ret = tree_count(w->txn, trees, nr, less, &seen, watch, e);
+		ret = tree_count(w->txn, trees, nr, &active, c, &seen, watch, e);
 	free(trees);
 	return ret;
 }
 
-static int delete_grow(struct image_writer *w, const uint32_t *idx, uint32_t nr, struct err *e)
+static int delete_grow(struct image_writer *w, const uint32_t *idx, uint32_t nr,
+		       struct err *e)
 {
 	uint32_t kept = 0, gone = 0;
 	struct snapshot_entry *all = calloc(w->img->snapshot_nr, sizeof *all);
@@ -240,11 +259,10 @@ static int delete_grow(struct image_writer *w, const uint32_t *idx, uint32_t nr,
 	return ret;
 }
 
-/* Releases what `less` says, and claims what the active disk then has for itself. */
-static int release_and_claim(struct image_writer *w, const struct counts *less,
-			     const struct watch *watch, struct err *e)
+int snapshots_release_and_claim(struct image_writer *w, const struct counts *less,
+				const struct watch *watch, struct err *e)
 {
-	struct tree active = active_tree(w);
+	struct tree active = snapshots_active_tree(w);
 
 	if (txn_counts_apply(w->txn, less, false, e) < 0 || txn_finish(w->txn, e) < 0 ||
 	    tree_claims(w->txn, &active, TREE_CLAIMS_SET, watch, e) < 0)
@@ -252,110 +270,32 @@ static int release_and_claim(struct image_writer *w, const struct counts *less,
 	return txn_claimed(w->txn, e);
 }
 
+static int delete_run(struct image_writer *w, const uint32_t *idx, uint32_t nr,
+		      const struct counts *less, const struct watch *watch, struct err *e)
+{
+	struct watch to_the_end = watch_to_the_end(watch);
+
+	if (txn_begin(w->txn, SNAPSHOTS_KEEP_UP, e) < 0 || delete_grow(w, idx, nr, e) < 0 ||
+	    txn_settle(w->txn, e) < 0 || txn_withdraw(w->txn, e) < 0 ||
+	    txn_commit(w->txn, e) < 0)
+		return -1;
+	return snapshots_release_and_claim(w, less, &to_the_end, e);
+}
+
 int image_snapshot_delete(struct image_writer *w, const uint32_t *idx, uint32_t nr,
 			  const struct watch *watch, struct err *e)
 {
-	struct counts less = { 0 };
+	struct counts less = { 0 }, all = { 0 };
+	struct tree_counts counted = { .of = &less, .all = &all };
+	bool possible = snapshots_counts_new(w, &less, e) == 0 &&
+			snapshots_counts_new(w, &all, e) == 0 &&
+			delete_count(w, idx, nr, &counted, watch, e) == 0 &&
+			txn_counts_check(w->txn, &all, false, e) == 0;
 	int ret = -1;
 
-	if (counts_new(w, &less, e) == 0 && delete_count(w, idx, nr, &less, watch, e) == 0 &&
-	    txn_counts_check(w->txn, &less, false, e) == 0 &&
-	    txn_begin(w->txn, KEPT_UP, e) == 0 && txn_withdraw(w->txn, e) == 0 &&
-	    delete_grow(w, idx, nr, e) == 0 && txn_commit(w->txn, e) == 0)
-		ret = release_and_claim(w, &less, watch, e);
-	counts_fini(&less);
-	w->l1_idx = UINT64_MAX;
-	return ret;
-}
-
-/* The place of the disk's new L1 table: the snapshot's entries, none of them claimed. */
-static int apply_grow(struct image_writer *w, const struct snapshot_entry *s, uint64_t size,
-		      struct err *e)
-{
-	struct header *h = &w->img->header;
-	struct tree t = snapshot_tree(s);
-	uint64_t nr = MAX(geom_l1_entries(writer_geom(w), size), t.l1_nr), host = 0;
-
-	if (nr && (txn_take_all(w->txn, geom_clusters(writer_geom(w), nr * 8), &host, e) < 0 ||
-		   tree_l1_copy(w->txn, &t, host, (uint32_t)nr, e) < 0))
-		return -1;
-	h->l1_table_off = host;
-	h->l1_size = (uint32_t)nr;
-	h->size = size;
-	txn_header(w->txn, HEADER_L1 | HEADER_SIZE);
-	return 0;
-}
-
-static int apply_check(const struct image_writer *w, const struct snapshot_entry *s,
-		       uint64_t *size, struct err *e)
-{
-	const struct header *h = &w->img->header;
-
-	*size = s->has_disk_size ? s->disk_size : h->size;
-	if (h->has_bitmaps_ext && (h->autoclear_features & AUTOCLEAR_BITMAPS))
-		return err_set(e, ERR_UNSUPPORTED,
-			       "the image has persistent bitmaps, which would not tell of the change; "
-			       "remove them first");
-	if (writer_geom(w)->data_file)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "an image with an external data file can't have snapshots");
-	if (l1_check(w, s, e) < 0)
-		return -1;
-	if (*size > FILE_OFFSET_MAX - SECTOR_SIZE ||
-	    geom_l1_entries(writer_geom(w), *size) * 8 > L1_BYTES_MAX)
-		return err_set(e, ERR_CORRUPT, "the snapshot's disk size, %" PRIu64
-			       ", is out of range", *size);
-	return 0;
-}
-
-/* Raise what only the snapshot's tree maps, switch the L1 table, then lower what only the old tree
- * mapped: what both map has as many owners before as after, and the switch is one write. The flags
- * in the tables of the snapshot mean nothing (5.5), and are cleared before they could. */
-static int apply_run(struct image_writer *w, const struct snapshot_entry *s, uint64_t size,
-		     const struct counts *more, const struct counts *less,
-		     const struct tree_seen *seen, const struct watch *watch, struct err *e)
-{
-	struct tree t = snapshot_tree(s);
-
-	if (txn_begin(w->txn, KEPT_UP, e) < 0 || txn_withdraw(w->txn, e) < 0 ||
-	    claims_drop(w, &t, seen, watch, e) < 0 ||
-	    txn_counts_apply(w->txn, more, true, e) < 0 || apply_grow(w, s, size, e) < 0 ||
-	    txn_commit(w->txn, e) < 0)
-		return -1;
-	return release_and_claim(w, less, watch, e);
-}
-
-/* All counts of both trees are looked at: what one of them contradicts is no ground to build on. */
-static int apply_count(struct image_writer *w, const struct tree *t, struct counts *more,
-		       struct counts *less, struct tree_seen *seen, const struct watch *watch,
-		       struct err *e)
-{
-	struct tree old = active_tree(w);
-
-	if (counts_new(w, more, e) < 0 || counts_new(w, less, e) < 0 ||
-	    tree_count_both(w->txn, t, more, &old, less, seen, watch, e) < 0 ||
-	    (old.l1_nr && l1_count(w, &old, less, e) < 0) ||
-	    txn_counts_check(w->txn, less, false, e) < 0 ||
-	    txn_counts_check(w->txn, more, false, e) < 0)
-		return -1;
-	counts_cancel(more, less);
-	return txn_counts_check(w->txn, more, true, e);
-}
-
-int image_snapshot_apply(struct image_writer *w, uint32_t idx, const struct watch *watch,
-			 struct err *e)
-{
-	const struct snapshot_entry *s = &w->img->snapshots[idx];
-	struct counts more = { 0 }, less = { 0 };
-	struct tree t = snapshot_tree(s);
-	struct tree_seen seen = { 0 };
-	uint64_t size;
-	int ret = -1;
-
-	if (apply_check(w, s, &size, e) == 0 &&
-	    apply_count(w, &t, &more, &less, &seen, watch, e) == 0)
-		ret = apply_run(w, s, size, &more, &less, &seen, watch, e);
-	counts_fini(&more);
+	counts_fini(&all);
+	if (possible)
+		ret = delete_run(w, idx, nr, &less, watch, e);
 	counts_fini(&less);
 	w->l1_idx = UINT64_MAX;
 	return ret;

@@ -23,29 +23,35 @@ static int free_check(struct txn *x, uint64_t first, uint64_t nr, struct err *e)
 	return txn_mark_corrupt(x, e);
 }
 
+/* The place of a longer table; it may hold nothing, and is known as metadata from now on. */
+static int growth_place(struct txn *x, struct refcount_growth *g, struct err *e)
+{
+	if (refcounts_plan(&x->refcounts, g, e) < 0)
+		return err_ctx(e, "refcount table");
+	if (free_check(x, g->first, g->blocks + g->table_clusters, e) < 0 ||
+	    overlap_add(&x->overlap, g->first, g->blocks, OVERLAP_REFCOUNT_BLOCK, e) < 0)
+		return -1;
+	return overlap_add(&x->overlap, g->first + g->blocks, g->table_clusters,
+			   OVERLAP_REFCOUNT_TABLE, e);
+}
+
 /* Makes the table long enough for at least one block more: a change of its own, complete before
  * the one in need goes on. */
 static int table_grow(struct txn *x, struct err *e)
 {
 	struct refcounts *r = &x->refcounts;
 	struct header *h = x->img.header;
-	uint64_t old_off = r->table_off, old_nr = h->refcount_table_clusters, first, blocks;
+	uint64_t old_off = r->table_off, old_nr = h->refcount_table_clusters;
 	struct refcount_growth g;
 
 	if ((refcounts_has_made(r) &&
 	     (refcounts_store_made(r, e) < 0 || file_flush(x->img.file, e) < 0)) ||
-	    refcounts_store(r, e) < 0)
+	    refcounts_store(r, e) < 0 || growth_place(x, &g, e) < 0)
 		return -1;
-	first = refcounts_capacity(r);
-	if (refcounts_grow(r, &g, e) < 0)
+	if (refcounts_grow(r, &g, e) < 0) {
+		/* Nothing leads there. */
+		overlap_remove(&x->overlap, g.first, g.blocks + g.table_clusters);
 		return err_ctx(e, "refcount table");
-	blocks = (g.table_off >> x->img.geom->cluster_bits) - first;
-	if (free_check(x, first, blocks + g.table_clusters, e) < 0 ||
-	    overlap_add(&x->overlap, first, blocks, OVERLAP_REFCOUNT_BLOCK, e) < 0 ||
-	    overlap_add(&x->overlap, first + blocks, g.table_clusters, OVERLAP_REFCOUNT_TABLE,
-			e) < 0) {
-		free(g.table);
-		return -1;
 	}
 	h->refcount_table_off = g.table_off;
 	h->refcount_table_clusters = g.table_clusters;

@@ -1,6 +1,7 @@
 #include "meta/header_store.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/align.h"
 #include "format/header.h"
@@ -153,6 +154,39 @@ static int way_find(struct way *w, const uint8_t *bytes, const uint8_t *wanted, 
 	return 0;
 }
 
+/* Somebody's extensions are not for us to put at risk: they stay where they are, or the change is
+ * refused. */
+static int at_once_check(const uint8_t *bytes, const uint8_t *wanted, size_t size, struct err *e)
+{
+	struct header_ext x;
+	struct header h;
+
+	if (header_decode(bytes, size, &h, e) < 0)
+		return -1;
+	for (struct rd r = rd_over(h.extensions.p, h.extensions.n);
+	     header_ext_next_unknown(&r, &x, e) > 0;) {
+		size_t at = (size_t)(x.data.p - bytes) - EXT_HEADER_BYTES;
+
+		if (memcmp(bytes + at, wanted + at, EXT_HEADER_BYTES + x.data.n) != 0)
+			return err_set(e, ERR_UNSUPPORTED,
+				       "the header has extensions that are not known here and reach "
+				       "past its first sector: a crash could tear what has to be "
+				       "changed");
+	}
+	return 0;
+}
+
+int header_store_check(const uint8_t *bytes, const uint8_t *wanted, size_t size, struct err *e)
+{
+	struct way w;
+	int ret = way_find(&w, bytes, wanted, size, e);
+
+	if (ret == 0 && !w.nr)
+		ret = at_once_check(bytes, wanted, size, e);
+	way_fini(&w);
+	return ret;
+}
+
 /* In one write, as far as they differ. */
 static int store_at_once(struct file *f, uint8_t *bytes, const uint8_t *wanted, size_t size,
 			 struct err *e)
@@ -185,7 +219,9 @@ int header_store(struct file *f, uint8_t *bytes, const uint8_t *wanted, size_t s
 	int ret = way_find(&w, bytes, wanted, size, e);
 
 	if (ret == 0 && !w.nr)
-		ret = store_at_once(f, bytes, wanted, size, e);
+		ret = at_once_check(bytes, wanted, size, e) < 0
+			      ? -1
+			      : store_at_once(f, bytes, wanted, size, e);
 	for (unsigned i = 0; ret == 0 && i < w.nr; i++)
 		ret = step(f, bytes, &w.steps[i], e);
 	/* Nobody looks at what is left of the old one: nothing is lost if it stays. */

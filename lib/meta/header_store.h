@@ -13,9 +13,13 @@
  * sector is nothing that the header in force leads to, and the first sector is written alone, when
  * the rest is in place. Where one such step is not enough, a header in between says what the old one
  * says with its name elsewhere, or without the feature name table. Only when that cannot be done
- * either (lib/README says when) both are written at once. */
+ * either (lib/README says when) both are written at once, or the change is refused with
+ * ERR_UNSUPPORTED if unknown extensions would move. */
 int header_store(struct file *f, uint8_t *bytes, const uint8_t *wanted, size_t size,
 		 struct err *e) MUST_CHECK;
+/* Whether it would be refused. */
+int header_store_check(const uint8_t *bytes, const uint8_t *wanted, size_t size,
+		       struct err *e) MUST_CHECK;
 /* Writes beforehand what nobody looks at yet; header_store() has one flush less to make if there is
  * one after this. */
 int header_store_begin(struct file *f, uint8_t *bytes, const uint8_t *wanted, size_t size,

@@ -8,47 +8,46 @@
 #include "format/refcount_block.h"
 #include "meta/refcounts.h"
 
-struct plan {
-	uint64_t first;		 /* cluster where everything begins */
-	uint64_t blocks, clusters; /* new blocks; clusters of the new table */
-};
-
 /* Blocks and table count themselves, so it is a fixed point. Half as many entries more than now:
  * growing stays rare. */
-static int plan_make(const struct refcounts *r, struct plan *p, struct err *e)
+int refcounts_plan(const struct refcounts *r, struct refcount_growth *g, struct err *e)
 {
-	uint64_t size = geom_cluster_size(r->geom), known;
+	uint64_t size = geom_cluster_size(r->geom), known, clusters = 0;
 	uint64_t range = UINT64_C(1) << geom_refcount_block_bits(r->geom);
 	uint64_t most = REFCOUNT_TABLE_BYTES_MAX / size;
 
-	*p = (struct plan){ .first = refcounts_capacity(r) };
+	*g = (struct refcount_growth){ .first = refcounts_capacity(r) };
 	do {
-		known = p->blocks + p->clusters;
-		p->clusters = div_up((r->table_nr + r->table_nr / 2 + p->blocks) * 8, size);
-		p->clusters = MIN(MAX(p->clusters, 1), MAX(most, 1));
-		p->blocks = div_up(p->blocks + p->clusters, range);
-	} while (p->blocks + p->clusters != known);
-	if ((r->table_nr + p->blocks) * 8 > p->clusters * size ||
-	    p->first + p->blocks + p->clusters > HOST_OFFSET_MAX >> r->geom->cluster_bits)
+		known = g->blocks + clusters;
+		clusters = div_up((r->table_nr + r->table_nr / 2 + g->blocks) * 8, size);
+		clusters = MIN(MAX(clusters, 1), MAX(most, 1));
+		g->blocks = div_up(g->blocks + clusters, range);
+	} while (g->blocks + clusters != known);
+	g->table_off = (g->first + g->blocks) << r->geom->cluster_bits;
+	g->table_clusters = (uint32_t)clusters;
+	g->table_nr = clusters * size >> 3;
+	if (r->table_nr + g->blocks > g->table_nr ||
+	    g->first + g->blocks + clusters > HOST_OFFSET_MAX >> r->geom->cluster_bits)
 		return err_set(e, ERR_INVALID,
 			       "the image file can't grow any more: its refcount table has the "
 			       "largest size already");
 	return 0;
 }
 
-static int blocks_write(const struct refcounts *r, const struct plan *p, struct err *e)
+static int blocks_write(const struct refcounts *r, const struct refcount_growth *g,
+			struct err *e)
 {
-	uint64_t size = geom_cluster_size(r->geom), left = p->blocks + p->clusters;
+	uint64_t size = geom_cluster_size(r->geom), left = g->blocks + g->table_clusters;
 	uint64_t range = UINT64_C(1) << geom_refcount_block_bits(r->geom);
 	uint8_t *block = malloc(size);
 	int ret = block ? 0 : err_nomem(e);
 
-	for (uint64_t i = 0; ret == 0 && i < p->blocks; i++) {
+	for (uint64_t i = 0; ret == 0 && i < g->blocks; i++) {
 		uint64_t n = MIN(left, range);
 
 		memset(block, 0, size);
 		refcount_block_fill(block, r->geom->refcount_order, 0, n, 1);
-		ret = file_write_at(r->file, (p->first + i) << r->geom->cluster_bits, block,
+		ret = file_write_at(r->file, (g->first + i) << r->geom->cluster_bits, block,
 				    size, e);
 		left -= n;
 	}
@@ -73,22 +72,13 @@ static int table_write(const struct refcounts *r, const struct refcount_growth *
 
 int refcounts_grow(struct refcounts *r, struct refcount_growth *g, struct err *e)
 {
-	unsigned bits = r->geom->cluster_bits;
-	struct plan p;
-
-	*g = (struct refcount_growth){ 0 };
-	if (plan_make(r, &p, e) < 0)
-		return -1;
-	g->table_off = (p.first + p.blocks) << bits;
-	g->table_clusters = (uint32_t)p.clusters;
-	g->table_nr = p.clusters << bits >> 3;
 	g->table = calloc(g->table_nr, sizeof *g->table);
 	if (!g->table)
 		return err_nomem(e);
 	memcpy(g->table, r->table, r->table_nr * sizeof *g->table);
-	for (uint64_t i = 0; i < p.blocks; i++)
-		g->table[r->table_nr + i] = (p.first + i) << bits;
-	if (blocks_write(r, &p, e) == 0 && table_write(r, g, e) == 0 &&
+	for (uint64_t i = 0; i < g->blocks; i++)
+		g->table[r->table_nr + i] = (g->first + i) << r->geom->cluster_bits;
+	if (blocks_write(r, g, e) == 0 && table_write(r, g, e) == 0 &&
 	    file_flush(r->file, e) == 0)
 		return 0;
 	free(g->table);

@@ -82,15 +82,20 @@ int refcounts_bulk(struct refcounts *r, const struct counts *c, bool raise, bool
 uint64_t refcounts_slice(const struct refcounts *r, uint64_t cluster, uint64_t max,
 			 uint64_t *off, uint64_t *idx);
 
-/* A longer table, at the first clusters that the present one cannot count, with the blocks that
- * count it. Written and flushed; in force in the file once the header names it, and here after
- * refcounts_adopt(). Blocks that were made are durable already. */
+/* A longer table, at the first clusters that the present one cannot count, behind the blocks that
+ * count it. */
 struct refcount_growth {
+	uint64_t first; /* cluster where the blocks begin */
+	uint64_t blocks;
 	uint64_t table_off;
 	uint32_t table_clusters;
 	uint64_t *table; /* entries in memory; owned until adopted */
 	uint64_t table_nr;
 };
+/* Says where it would be; nothing is written. */
+int refcounts_plan(const struct refcounts *r, struct refcount_growth *g, struct err *e) MUST_CHECK;
+/* Written and flushed; in force in the file once the header names it, and here after
+ * refcounts_adopt(). Blocks that were made are durable already. */
 int refcounts_grow(struct refcounts *r, struct refcount_growth *g, struct err *e) MUST_CHECK;
 /* Takes g->table over. The clusters of the old table are the caller's to lower. */
 void refcounts_adopt(struct refcounts *r, struct refcount_growth *g);

@@ -15,7 +15,7 @@ struct tree_walk {
 	struct walk *walk;
 	const struct geom *geom;
 	struct l2_scan scan;
-	struct counts *counts, *active; /* active: NULL, there is one tree only */
+	struct tree_counts counts;
 	struct tree_seen *seen;
 	enum tree_claims how;
 	uint8_t *table; /* a cluster */
@@ -30,15 +30,28 @@ static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
 		       "the image is damaged at host offset %#" PRIx64 "; run check first", f->place);
 }
 
+/* What lies past the end has no count here, and would be taken for free. */
+static int past_end(const struct tree_walk *t, uint64_t cluster, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT,
+		       "the cluster at host offset %#" PRIx64
+		       " is in use and lies past the end of the file; run check first",
+		       cluster << t->geom->cluster_bits);
+}
+
 /* `times` references to clusters, active_times of them made by the active tree. */
 static int refs_add(struct tree_walk *t, uint64_t first, uint64_t nr, uint64_t times,
 		    uint64_t active_times, struct err *e)
 {
-	if (!t->active)
-		return counts_add(t->counts, first, nr, times, e);
-	if (active_times && counts_add(t->active, first, nr, active_times, e) < 0)
+	const struct tree_counts *c = &t->counts;
+
+	if (first >= c->of->nr || nr > c->of->nr - first)
+		return past_end(t, first + nr - 1, e);
+	if (c->active && active_times && counts_add(c->active, first, nr, active_times, e) < 0)
 		return -1;
-	return times > active_times ? counts_add(t->counts, first, nr, times - active_times, e) : 0;
+	if (c->all && counts_add(c->all, first, nr, times, e) < 0)
+		return -1;
+	return times > active_times ? counts_add(c->of, first, nr, times - active_times, e) : 0;
 }
 
 /* Each entry is a reference to an L2 table. */
@@ -75,6 +88,8 @@ static int odd_count(struct tree_walk *t, const struct walk_l2_table *at, uint32
 		return 0;
 	t->seen->claims |= x.copied && at->times > at->active_times;
 	last = x.packed ? (x.host + x.host_len - 1) >> t->geom->cluster_bits : first;
+	if (x.packed && last == t->counts.of->nr && first < last)
+		last--; /* sectors are promised there, but the stream ended before (6.1) */
 	return refs_add(t, first, last - first + 1, at->times, at->active_times, e);
 }
 
@@ -125,23 +140,14 @@ out:
 static const struct walk_ops count_ops = { .l1_part = on_l1_count, .fault = on_fault,
 					   .l2_table = on_l2_count };
 
-int tree_count(struct txn *x, const struct tree *trees, uint32_t nr, struct counts *c,
-	       struct tree_seen *seen, const struct watch *watch, struct err *e)
+int tree_count(struct txn *x, const struct tree *trees, uint32_t nr, const struct tree *active,
+	       const struct tree_counts *c, struct tree_seen *seen, const struct watch *watch,
+	       struct err *e)
 {
-	struct tree_walk t = { .txn = x, .geom = x->img.geom, .counts = c, .seen = seen,
+	struct tree_walk t = { .txn = x, .geom = x->img.geom, .counts = *c, .seen = seen,
 			       .scan = l2_scan_init(x->img.geom) };
 
-	return walk_trees_of(&t, trees, nr, NULL, &count_ops, watch, e);
-}
-
-int tree_count_both(struct txn *x, const struct tree *tree, struct counts *c,
-		    const struct tree *active, struct counts *active_c, struct tree_seen *seen,
-		    const struct watch *watch, struct err *e)
-{
-	struct tree_walk t = { .txn = x, .geom = x->img.geom, .counts = c, .active = active_c,
-			       .seen = seen, .scan = l2_scan_init(x->img.geom) };
-
-	return walk_trees_of(&t, tree, 1, active, &count_ops, watch, e);
+	return walk_trees_of(&t, trees, nr, active, &count_ops, watch, e);
 }
 
 static uint64_t copied_or_not(uint64_t raw, bool copied)

@@ -16,15 +16,19 @@ struct tree_seen {
 	bool claims; /* some COPIED flag, not of the active tree alone if there are two */
 };
 
-/* Adds the references that nr trees make: to L2 tables, and to what they map, the L1 tables left
- * out. A table that several share is read once. `c` covers the clusters of the file. *seen: added to.
- * ERR_CORRUPT when something cannot be followed. */
-int tree_count(struct txn *x, const struct tree *trees, uint32_t nr, struct counts *c,
-	       struct tree_seen *seen, const struct watch *watch, struct err *e) MUST_CHECK;
-/* The same for one tree and the active one, each with counts of its own. */
-int tree_count_both(struct txn *x, const struct tree *t, struct counts *c,
-		    const struct tree *active, struct counts *active_c, struct tree_seen *seen,
-		    const struct watch *watch, struct err *e) MUST_CHECK;
+/* Where references are counted; all of them cover the clusters of the file. */
+struct tree_counts {
+	struct counts *of;     /* those that the trees make */
+	struct counts *active; /* those of the active tree, or NULL */
+	struct counts *all;    /* all of them, or NULL: refcounts must not be less */
+};
+
+/* Adds the references that nr trees make, and the active one unless it is NULL: to L2 tables, and to
+ * what they map, the L1 tables left out. A table that several share is read once. *seen: added to.
+ * ERR_CORRUPT when something cannot be followed or lies past the end of the file. */
+int tree_count(struct txn *x, const struct tree *trees, uint32_t nr, const struct tree *active,
+	       const struct tree_counts *c, struct tree_seen *seen, const struct watch *watch,
+	       struct err *e) MUST_CHECK;
 
 /* COPIED flags in the L2 tables of a tree, and in its L1 table (5.5). */
 enum tree_claims {

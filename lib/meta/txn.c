@@ -222,15 +222,21 @@ static int point(struct txn *x, struct err *e)
 	return 0;
 }
 
-int txn_commit(struct txn *x, struct err *e)
+int txn_settle(struct txn *x, struct err *e)
 {
 	if (txn_alive(x, e) < 0)
 		return -1;
-	if (grow(x, e) < 0) {
-		/* Nothing points to what was taken: txn_free() gives it back. */
-		table_cache_revert(x->img.tables);
+	if (grow(x, e) == 0)
+		return 0;
+	/* Nothing points to what was taken: txn_free() gives it back. */
+	table_cache_revert(x->img.tables);
+	return -1;
+}
+
+int txn_commit(struct txn *x, struct err *e)
+{
+	if (txn_settle(x, e) < 0)
 		return -1;
-	}
 	if (point(x, e) < 0 || txn_release_apply(x, e) < 0) {
 		x->dead = true;
 		return -1;

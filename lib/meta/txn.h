@@ -103,6 +103,9 @@ int txn_guard_bitmaps(struct txn *x, uint64_t host, uint64_t len, struct err *e)
  * says. */
 int txn_mark_corrupt(struct txn *x, struct err *e);
 
+/* Step 2 ahead of the commit: what was taken so far becomes durable with its counts, and what comes
+ * then finds no disk that is full. After an error the txn can only be freed. */
+int txn_settle(struct txn *x, struct err *e) MUST_CHECK;
 /* How much waits: beyond a bound a bulk writer should commit. */
 bool txn_is_full(struct txn *x);
 /* Steps 2 to 4. What was written to new clusters becomes durable before anything points there.

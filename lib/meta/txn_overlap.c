@@ -14,6 +14,16 @@ static int add_bytes(struct txn *x, uint64_t off, uint64_t len, enum overlap_wha
 	return overlap_add(&x->overlap, off >> bits, geom_clusters(x->img.geom, len), what, e);
 }
 
+/* What lies past the end of the file is not there: tables that claim to reach far do not cost memory
+ * for it. */
+static int file_bytes_add(struct txn *x, uint64_t off, uint64_t len, enum overlap_what what,
+			  struct err *e)
+{
+	uint64_t end = align_up(file_size(x->img.file), geom_cluster_size(x->img.geom));
+
+	return off < end ? add_bytes(x, off, MIN(len, end - off), what, e) : 0;
+}
+
 static int refcount_blocks_add(struct txn *x, struct err *e)
 {
 	const struct refcounts *r = &x->refcounts;
@@ -68,7 +78,8 @@ static int snapshots_add(struct txn *x, struct err *e)
 		len += snapshot_entry_stored_len(s, len);
 		if (snapshot_l1_check(s, h->cluster_bits, &why) < 0)
 			continue; /* it can't be used, and is not written to either */
-		if (add_bytes(x, s->l1_off, s->l1_nr * UINT64_C(8), OVERLAP_SNAPSHOT_L1, e) < 0)
+		if (file_bytes_add(x, s->l1_off, s->l1_nr * UINT64_C(8), OVERLAP_SNAPSHOT_L1,
+				   e) < 0)
 			return -1;
 	}
 	return add_bytes(x, h->snapshots_off, len, OVERLAP_SNAPSHOT_TABLE, e);
@@ -89,8 +100,8 @@ int txn_overlap_load(struct txn *x, struct err *e)
 	    add_bytes(x, h->bitmaps.directory_off, h->bitmaps.directory_len, OVERLAP_BITMAPS,
 		      e) < 0)
 		return -1;
-	return h->has_crypto_ext ? add_bytes(x, h->crypto.header_off, h->crypto.header_len,
-					     OVERLAP_CRYPTO_HEADER, e)
+	return h->has_crypto_ext ? file_bytes_add(x, h->crypto.header_off, h->crypto.header_len,
+						  OVERLAP_CRYPTO_HEADER, e)
 				 : 0;
 }
 

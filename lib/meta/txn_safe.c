@@ -25,11 +25,22 @@ static uint64_t cluster_of(const struct safe *s, uint64_t host)
 	return host >> s->txn->img.geom->cluster_bits;
 }
 
+/* What lies past the end can't be counted here, and would be taken for free. */
+static int clusters_add(struct safe *s, uint64_t first, uint64_t nr, uint64_t times, struct err *e)
+{
+	if (first >= s->expected.nr || nr > s->expected.nr - first)
+		return err_set(e, ERR_CORRUPT,
+			       "the image was not closed, and refers to host offset %#" PRIx64
+			       ", past the end of the file; run check -r all first",
+			       (first + nr - 1) << s->txn->img.geom->cluster_bits);
+	return counts_add(&s->expected, first, nr, times, e);
+}
+
 static int range_add(struct safe *s, uint64_t host, uint64_t len, uint64_t times, struct err *e)
 {
 	uint64_t first = cluster_of(s, host), last = cluster_of(s, host + len - 1);
 
-	return counts_add(&s->expected, first, last - first + 1, times, e);
+	return clusters_add(s, first, last - first + 1, times, e);
 }
 
 static int on_area(void *arg, const struct walk_area *a, struct err *e)
@@ -78,8 +89,12 @@ static int entry_add(struct safe *s, const struct walk_l2_table *t, uint32_t idx
 			       " of the L2 table at %#" PRIx64
 			       " is damaged; run check -r all first",
 			       idx, t->host);
-	if (x.packed)
-		return range_add(s, x.host, x.host_len, t->times, e);
+	if (x.packed) {
+		uint64_t last = cluster_of(s, x.host + x.host_len - 1), first = cluster_of(s, x.host);
+
+		last -= last == s->expected.nr && first < last; /* as in meta/tree.c */
+		return clusters_add(s, first, last - first + 1, t->times, e);
+	}
 	return x.has_host ? range_add(s, x.host, 1, t->times, e) : 0;
 }
 
@@ -92,7 +107,7 @@ static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 		return 0;
 	for (uint32_t from = 0; l2_run_next(&s->scan, t->bytes, from, &r); from = r.idx + r.nr)
 		if (r.kind == L2_RUN_PLAIN
-			    ? counts_add(&s->expected, cluster_of(s, r.host), r.nr, t->times, e) < 0
+			    ? clusters_add(s, cluster_of(s, r.host), r.nr, t->times, e) < 0
 			    : entry_add(s, t, r.idx, e) < 0)
 			return -1;
 	return 0;

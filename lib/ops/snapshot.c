@@ -89,7 +89,7 @@ int snapshot_create(const struct snapshot_change *c, const char *name, struct er
 		ret = image_snapshot_create(o.writer, &n, c->watch, e);
 	}
 	open_fini(&o);
-	return ret < 0 ? err_ctx(e, "Could not create snapshot '%s'", name) : 0;
+	return ret < 0 ? err_ctx(e, "Could not create snapshot '%.100s'", name) : 0;
 }
 
 int snapshot_apply(const struct snapshot_change *c, const char *which, struct err *e)
@@ -107,7 +107,7 @@ int snapshot_apply(const struct snapshot_change *c, const char *which, struct er
 			ret = not_found(which, e);
 	}
 	open_fini(&o);
-	return ret < 0 ? err_ctx(e, "Could not apply snapshot '%s'", which) : 0;
+	return ret < 0 ? err_ctx(e, "Could not apply snapshot '%.100s'", which) : 0;
 }
 
 static int by_value(const void *a, const void *b)
@@ -152,5 +152,5 @@ int snapshot_delete(const struct snapshot_change *c, const char *const *which, s
 		ret = image_snapshot_delete(o.writer, idx, nr, c->watch, e);
 	open_fini(&o);
 	free(idx);
-	return ret < 0 ? err_ctx(e, "Could not delete snapshot '%s'", *which) : 0;
+	return ret < 0 ? err_ctx(e, "Could not delete snapshot '%.100s'", *which) : 0;
 }

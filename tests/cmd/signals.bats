@@ -52,3 +52,11 @@ interrupted() {
 	[ "$status" -eq 130 ]
 	[ "$(stat -c %s target)" -eq 8388608 ]
 }
+
+@test "a limit on the length of files is an error like others" {
+	head -c 1M /dev/urandom >s.raw
+	run bash -c 'ulimit -f 512; qcow2-convert -f raw -O qcow2 s.raw o.qcow2'
+	[ "$status" -eq 1 ]
+	[[ $output == *"File too large" ]]
+	[ ! -e o.qcow2 ]
+}

@@ -113,3 +113,39 @@ each_layout() {
 	each_layout each_crash judge
 	each_layout each_failure failed error:write error:flush
 }
+
+# each_full: runs the command on a file that may grow by so many KiB, more each time, until it succeeds.
+# Before that there was no room, so nothing has changed, and nothing is left over.
+each_full() {
+	local more size
+	size=$(stat -c %s t.qcow2)
+	for ((more = 0; ; more += 1 + more / 2)); do
+		prepare
+		run bash -c 'ulimit -f "$1"; shift; "$@"' - $((size / 1024 + more)) "${command[@]}"
+		[ "$status" -ne 0 ] || break
+		[ "$status" -eq 1 ]
+		[[ $output == *"File too large" ]]
+		qemu-img check -q t.qcow2
+		qcow2-check -q t.qcow2
+		names >now
+		cmp now before
+		raw_of t.qcow2 now.raw
+		cmp now.raw old.raw
+	done
+	[ $more -gt 0 ] || no_room_needed=$((no_room_needed + 1))
+	succeeded
+}
+
+@test "snapshot -c, -a, -d: a full disk leaves the image as it was, and closed" {
+	local name action no_room_needed=0
+	for name in v3 v2 extended tiny wide compressed; do
+		make $name
+		for action in "-c three" "-a one" "-d one"; do
+			command=(qcow2-snapshot $action t.qcow2)
+			begin
+			each_full
+			prepare
+		done
+	done
+	[ $no_room_needed -lt 12 ]
+}

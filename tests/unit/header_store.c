@@ -287,8 +287,21 @@ static bool is_clean(const uint8_t *bytes, size_t size)
 }
 
 struct tally {
-	unsigned stored, at_once, in_between, promised;
+	unsigned stored, at_once, in_between, promised, refused;
 };
+
+/* Nothing is written, and there was somebody's extension to be careful with. */
+static void judge_refusal(const struct err *e, const uint8_t *bytes, size_t size)
+{
+	struct rd r = rd_over(old.h.extensions.p, old.h.extensions.n);
+	struct err ignored = ERR_INIT;
+	struct header_ext x;
+
+	CHECK(e->code == ERR_UNSUPPORTED && !must_be_safe());
+	CHECK(header_ext_next_unknown(&r, &x, &ignored) == 1);
+	CHECK(!memcmp(bytes, old.cluster, size) && !memcmp(device.durable, old.cluster, size) &&
+	      device.writes == 0);
+}
 
 static void store_and_judge(struct tally *t)
 {
@@ -308,7 +321,16 @@ static void store_and_judge(struct tally *t)
 	if (begun)
 		CHECK(header_store_begin(&device.file, bytes, new.cluster, size, &e) == 0 &&
 		      device.first_sector_writes == 0 && device_flush(&device.file, &e) == 0);
-	CHECK(header_store(&device.file, bytes, new.cluster, size, &e) == 0);
+	bool refused = header_store_check(bytes, new.cluster, size, &e) < 0;
+
+	CHECK((header_store(&device.file, bytes, new.cluster, size, &e) < 0) == refused);
+	t->refused += refused;
+	t->stored++;
+	if (refused) {
+		judge_refusal(&e, bytes, size);
+		memcpy(left, device.durable, size);
+		goto out;
+	}
 	unsigned writes = device.writes;
 
 	/* It is durable already: what still waits may vanish. */
@@ -323,10 +345,10 @@ static void store_and_judge(struct tally *t)
 		printf("# %u bad states of %u, seed %llu\n", device.bad, device.states,
 		       (unsigned long long)id);
 	memcpy(left, device.durable, size);
-	t->stored++;
 	t->at_once += device.bad > 0;
 	t->promised += must_be_safe();
 	t->in_between += device.first_sector_writes > 1;
+out:
 	free(device.durable);
 	free(bytes);
 }
@@ -352,9 +374,9 @@ static void a_crash_leaves_the_old_header_or_the_new_one(void)
 		free(new.cluster);
 	}
 	/* Every way was gone, and most headers are of the kind that is promised to be safe. */
-	printf("# %u stored, %u promised, %u with one in between, %u torn\n", t.stored, t.promised,
-	       t.in_between, t.at_once);
-	CHECK(t.stored > ROUNDS / 2 && t.promised > t.stored / 2 && t.in_between > 50 &&
+	printf("# %u stored, %u promised, %u with one in between, %u torn, %u refused\n", t.stored,
+	       t.promised, t.in_between, t.at_once, t.refused);
+	CHECK(t.stored > ROUNDS / 2 && t.promised > t.stored / 2 && t.in_between > 50 && t.refused > 10 &&
 	      t.at_once > 5);
 }
 

@@ -140,7 +140,8 @@ static void a_longer_table_counts_what_it_takes(void)
 		bench_init(&b, order);
 		old = refcounts_capacity(&b.counts);
 		CHECK(refcounts_store(&b.counts, &b.e) == 0);
-		CHECK(refcounts_grow(&b.counts, &g, &b.e) == 0);
+		CHECK(refcounts_plan(&b.counts, &g, &b.e) == 0 &&
+		      refcounts_grow(&b.counts, &g, &b.e) == 0);
 		end = (g.table_off >> 9) + g.table_clusters;
 		b.header.refcount_table_off = g.table_off;
 		b.header.refcount_table_clusters = g.table_clusters;
