@@ -8,7 +8,7 @@
 /* Bytes of an undo file: see file_undo.h. */
 
 #define UNDO_MAGIC	   "qcow2und"
-#define UNDO_VERSION	   1
+#define UNDO_VERSION	   2
 #define UNDO_HEADER	   4096 /* bytes */
 #define UNDO_SAMPLES	   64
 #define UNDO_SAMPLES_AT	   32
@@ -17,8 +17,18 @@
 #define UNDO_RECORD	   40 /* bytes */
 #define UNDO_RECORD_MAX	   ((size_t)1 << 20) /* bytes that follow one */
 #define UNDO_SAMPLE_BYTES  4096
+#define UNDO_SECTOR	   ((size_t)512) /* that has a CRC of its own */
+#define UNDO_SUM	   4		 /* bytes */
+#define UNDO_NOTE	   12		 /* bytes */
 
-enum undo_kind { UNDO_BYTES = 1, UNDO_ZEROS = 2 };
+enum undo_kind {
+	UNDO_BYTES = 1,
+	UNDO_ZEROS = 2,
+	UNDO_WRITTEN = 3,
+	UNDO_NOTES = 4,
+	UNDO_LENGTH = 5,
+	UNDO_DONE = 6,
+};
 
 struct undo_record {
 	uint32_t kind;
@@ -42,6 +52,20 @@ static inline void undo_record_encode(const struct undo_record *r, uint8_t p[UND
 	be32_put(p + 36, undo_crc(p, 36));
 }
 
+/* Bytes that follow. */
+static inline size_t undo_record_body(const struct undo_record *r)
+{
+	switch (r->kind) {
+	case UNDO_BYTES:
+	case UNDO_NOTES:
+		return (size_t)r->len;
+	case UNDO_WRITTEN:
+		return (size_t)((r->len + UNDO_SECTOR - 1) / UNDO_SECTOR * UNDO_SUM);
+	default:
+		return 0;
+	}
+}
+
 /* False when it is none. */
 static inline bool undo_record_decode(const uint8_t p[UNDO_RECORD], struct undo_record *r)
 {
@@ -50,7 +74,21 @@ static inline bool undo_record_decode(const uint8_t p[UNDO_RECORD], struct undo_
 	r->len = be64_get(p + 16);
 	r->nr = be64_get(p + 24);
 	r->crc = be32_get(p + 32);
-	return be32_get(p) == UNDO_RECORD_MAGIC && be32_get(p + 36) == undo_crc(p, 36) &&
-	       (r->kind == UNDO_BYTES ? r->len <= UNDO_RECORD_MAX : r->kind == UNDO_ZEROS) &&
-	       r->len && r->off <= INT64_MAX && r->len <= INT64_MAX - r->off;
+	if (be32_get(p) != UNDO_RECORD_MAGIC || be32_get(p + 36) != undo_crc(p, 36) ||
+	    r->off > INT64_MAX || r->len > INT64_MAX - r->off)
+		return false;
+	switch (r->kind) {
+	case UNDO_BYTES:
+	case UNDO_WRITTEN:
+		return r->len && r->len <= UNDO_RECORD_MAX && r->off % UNDO_SECTOR == 0;
+	case UNDO_NOTES:
+		return r->len <= UNDO_RECORD_MAX && r->len % UNDO_NOTE == 0;
+	case UNDO_ZEROS:
+		return r->len && r->off % UNDO_SECTOR == 0;
+	case UNDO_LENGTH:
+	case UNDO_DONE:
+		return true;
+	default:
+		return false;
+	}
 }

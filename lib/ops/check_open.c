@@ -17,12 +17,27 @@ static int open_failed(const struct spec *s, struct err *e)
 		       text_escape(name, strlen(name), shown, sizeof shown));
 }
 
-static struct file *undo_file_make(const char *path, unsigned write_flags, struct err *e)
+/* An empty file was begun by a repair that got no further. */
+static struct file *empty_open(const char *path, unsigned flags, const struct file *image)
 {
-	struct file *f = file_open(path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE |
-						 (write_flags & FILE_NO_FLUSH), e);
+	struct err ignored = ERR_INIT;
+	struct file *f = file_open(path, flags, &ignored);
+
+	if (f && file_is_regular(f) && !file_size(f) && !file_same(f, image))
+		return f;
+	file_drop(f);
+	return NULL;
+}
+
+static struct file *undo_file_make(const char *path, unsigned write_flags,
+				   const struct file *image, struct err *e)
+{
+	unsigned flags = FILE_WRITE | (write_flags & FILE_NO_FLUSH);
+	struct file *f = empty_open(path, flags, image);
 	char shown[256];
 
+	if (!f)
+		f = file_open(path, flags | FILE_CREATE | FILE_EXCLUSIVE, e);
 	if (!f)
 		err_ctx(e, "undo file '%s'", text_escape(path, strlen(path), shown, sizeof shown));
 	return f;
@@ -59,7 +74,7 @@ static struct file *wrap(struct file *f, const struct spec *s, const struct repa
 	if (repair_file_lock(f, s, l, e) < 0)
 		open_failed(s, e);
 	else
-		undo = undo_file_make(how->undo, how->write_flags, e);
+		undo = undo_file_make(how->undo, how->write_flags, f, e);
 	if (!undo) {
 		file_drop(f);
 		return NULL;

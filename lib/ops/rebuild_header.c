@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "io/file_plan.h"
 #include "io/file_undo.h"
+#include "ops/repair_undo.h"
 #include "ops/rebuild_internal.h"
 
 /* Tables mostly lie near the start. What is there is tried before all is read. */
@@ -383,6 +384,7 @@ static int search_begin(struct search *s, struct file *f, struct err *e)
 static int header_apply(struct file **f, const struct rebuild_options *o, struct rebuild *r,
 			struct err *e)
 {
+	struct repair_noted noted = { 0 };
 	struct file *undo;
 
 	if (o->undo) {
@@ -396,7 +398,10 @@ static int header_apply(struct file **f, const struct rebuild_options *o, struct
 	if (file_write_at(*f, 0, r->bytes, r->len, e) < 0 || file_flush(*f, e) < 0)
 		return -1;
 	r->written = true;
-	return 0;
+	int ret = repair_note(*f, &r->header, &noted, e);
+
+	repair_noted_fini(&noted);
+	return ret;
 }
 
 static struct file *file_take(const struct spec *s, const struct rebuild_options *o,

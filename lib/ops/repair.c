@@ -39,6 +39,16 @@ static int header_write(struct repair *r, unsigned fields, struct err *e)
 	return repair_flush(r, e);
 }
 
+/* Tells the undo file what the tables are that the header in the file leads to. */
+static int tables_note(struct repair *r, struct err *e)
+{
+	struct header h;
+
+	if (header_decode(r->header_bytes, geom_cluster_size(&r->geom), &h, e) < 0)
+		return -1;
+	return repair_note(r->file, &h, &r->noted, e);
+}
+
 /* What a writer does first: autoclear bits that it does not know go (2.5). */
 int repair_begin_write(struct repair *r, struct err *e)
 {
@@ -47,6 +57,8 @@ int repair_begin_write(struct repair *r, struct err *e)
 	if (r->began)
 		return 0;
 	r->began = true;
+	if (tables_note(r, e) < 0)
+		return -1;
 	if (!(r->header.autoclear_features & ~AUTOCLEAR_KNOWN))
 		return 0;
 	r->header.autoclear_features &= AUTOCLEAR_KNOWN;
@@ -281,6 +293,8 @@ static int rounds(struct repair *r, struct err *e)
 		return -1;
 	if (!r->result->changed)
 		return 0;
+	if (tables_note(r, e) < 0)
+		return -1;
 	if (r->options->again)
 		r->options->again(r->options->arg);
 	/* What is left was not told yet: the last pass was silent. */
@@ -317,6 +331,7 @@ int repair_image(struct image *img, const struct repair_options *o, struct repai
 		*o->orphans = r.orphans;
 	else
 		orphans_fini(&r.orphans);
+	repair_noted_fini(&r.noted);
 	free(r.header_bytes);
 	return ret;
 }

@@ -56,7 +56,7 @@ struct repair_result {
 struct repair_file {
 	unsigned write_flags; /* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH */
 	bool plan;	      /* nothing is written: see repair_plan.h */
-	const char *undo;     /* path of an undo file, which must not exist; or NULL */
+	const char *undo;     /* path of an undo file, which must not exist or be empty; or NULL */
 };
 
 /* Opens for repair: as check_open(), for writing and locked as a writer does; a plan, as a reader. */

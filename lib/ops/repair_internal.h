@@ -2,6 +2,7 @@
 #include "ops/check_internal.h"
 #include "ops/orphans_internal.h"
 #include "ops/repair.h"
+#include "ops/repair_undo.h"
 
 /* A repair goes in rounds: a pass of the check, then the first stage that has something to do, then
  * the next round. See "How a repair flows" in lib/README. */
@@ -21,6 +22,7 @@ struct repair {
 	bool report;	    /* this pass is told to the user */
 
 	bool began;	   /* autoclear bits that we don't keep up are gone */
+	struct repair_noted noted; /* what the undo file was told */
 	bool unflushed;
 	uint64_t writes;
 	bool attached; /* what is to be put back by hand is */

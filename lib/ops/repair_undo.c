@@ -25,7 +25,10 @@ int repair_undo(const struct spec *s, const char *undo, unsigned write_flags,
 		ret = -1;
 	file_drop(from);
 	*done = (struct repair_undone){ .bytes = a.bytes, .torn = a.torn };
-	if (ret < 0)
+	if (ret < 0 && a.no_undo_file)
+		err_ctx(e, "undo file '%s'",
+			text_escape(undo, strlen(undo), shown, sizeof shown));
+	else if (ret < 0)
 		err_ctx(e, "'%s'", text_escape(name, strlen(name), shown, sizeof shown));
 	return ret;
 }

@@ -17,3 +17,17 @@ int repair_undo(const struct spec *s, const char *undo, unsigned write_flags,
 /* Locks a file that is to be written to as any writer does. */
 int repair_file_lock(struct file *f, const struct spec *s, const struct listener *l,
 		     struct err *e) MUST_CHECK;
+
+/* Clusters of the image as it was found that the undo file knows of. Zero-initialise. */
+struct repair_noted {
+	uint8_t *bits;
+	uint64_t clusters;
+};
+
+/* Tells the undo file that f writes to, if it does, where the tables of an image with this header are,
+ * and what they hold. Before the first write, for a repair may be cut short; and at its end, for there
+ * may be more tables then. */
+struct header;
+int repair_note(struct file *f, const struct header *h, struct repair_noted *noted,
+		struct err *e) MUST_CHECK;
+void repair_noted_fini(struct repair_noted *noted);
