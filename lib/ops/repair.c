@@ -215,7 +215,7 @@ static int pass(struct repair *r, bool report, struct err *e)
 	r->check_options = (struct check_options){ .found = on_found,
 						   .arg = r,
 						   .orphans = &r->orphans,
-						   .deep = first && r->options->deep,
+						   .deep = report && r->options->deep,
 						   .impact = first ? r->options->impact : NULL,
 						   .watch = r->options->watch };
 	r->check = (struct check){
@@ -287,19 +287,26 @@ static int rounds(struct repair *r, struct err *e)
 			return -1;
 		round++;
 	}
-	if (more && pass(r, false, e) < 0)
-		return -1;
-	if (repair_bits(r, e) < 0 || repair_flush(r, e) < 0)
-		return -1;
-	if (!r->result->changed)
-		return 0;
-	if (tables_note(r, e) < 0)
-		return -1;
+	return more ? pass(r, false, e) : 0;
+}
+
+/* What was changed is looked at as closely as before, and what is left is told: the last passes were
+ * silent. */
+static int rest_tell(struct repair *r, struct err *e)
+{
 	if (r->options->again)
 		r->options->again(r->options->arg);
-	/* What is left was not told yet: the last pass was silent. */
-	return r->found.corruptions || r->found.leaks || r->found.check_errors ? pass(r, true, e)
-									       : 0;
+	return r->options->deep || r->found.corruptions || r->found.leaks || r->found.check_errors
+		       ? pass(r, true, e)
+		       : 0;
+}
+
+static int work(struct repair *r, struct err *e)
+{
+	if (rounds(r, e) < 0 || (r->result->changed && rest_tell(r, e) < 0) ||
+	    repair_bits(r, e) < 0 || repair_flush(r, e) < 0)
+		return -1;
+	return r->result->changed ? tables_note(r, e) : 0;
 }
 
 static int repair_load(struct repair *r, struct image *img, struct err *e)
@@ -323,7 +330,7 @@ int repair_image(struct image *img, const struct repair_options *o, struct repai
 	int ret = -1;
 
 	*result = (struct repair_result){ 0 };
-	if (repair_load(&r, img, e) == 0 && rounds(&r, e) == 0)
+	if (repair_load(&r, img, e) == 0 && work(&r, e) == 0)
 		ret = 0;
 	result->check = r.found;
 	check_end(&r.check);

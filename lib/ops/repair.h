@@ -32,7 +32,7 @@ struct repair_options {
 	void *arg;
 	const struct watch *watch; /* may be NULL */
 
-	bool deep;	    /* as struct check_options, before anything is repaired */
+	bool deep;	    /* as struct check_options, before anything is repaired and at the end */
 	bool free_suspects; /* leaked clusters that may be lost data are freed, too */
 	bool drop_snapshots; /* with `all` only, as the next: snapshots that cannot be read go */
 	enum repair_reattach reattach;

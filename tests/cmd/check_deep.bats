@@ -126,3 +126,24 @@ unpacked() {
 	done
 	[ "$clean" -gt 0 ]
 }
+
+@test "a repair looks as closely at its end as at its beginning" {
+	damaged_compressed_data t.qcow2
+	# something that is repaired, and the bit that is cleared when all is well
+	poke t.qcow2 $(($(l1_at t.qcow2) + 7)) 02
+	poke t.qcow2 79 02
+	run --separate-stderr -2 qcow2-check --deep -r all t.qcow2
+	[[ $output == *$'\n1 errors were found on the image.\n'* ]]
+	[[ $stderr == *"Repairing L1 entry has reserved bits set"* ]]
+	[ "$(grep -c "can't be unpacked" <<<"$stderr")" -eq 2 ]
+	[ "$(peek t.qcow2 79 1)" = 02 ]
+	run --separate-stderr -2 qcow2-check --deep -r all --output=json t.qcow2
+	jq -e '.corruptions == 1 and .["corruptions-fixed"] == null and
+		.["unpacked-clusters"] == 2' <<<"$output"
+	# without a closer look all is well
+	qcow2-check -q -r all t.qcow2
+	[ "$(peek t.qcow2 79 1)" = 00 ]
+	# what is left is told once when nothing else was
+	run --separate-stderr -2 qcow2-check --deep -r all t.qcow2
+	[ "$(grep -c "can't be unpacked" <<<"$stderr")" -eq 1 ]
+}
