@@ -70,7 +70,8 @@ enum walk_bad {
 	WALK_BAD_EXTRA,     /* snapshot entry: extra data longer than allowed */
 	WALK_BAD_SHORT,     /* snapshot entry: extra data too short for version 3; followed.
 			     * Bitmap: its table cannot cover the disk; followed */
-	WALK_BAD_NAME,      /* bitmap: the same name as an earlier one; followed */
+	WALK_BAD_NAME,      /* bitmap: the same name as an earlier one; followed.
+			     * Snapshot entry: a name with a zero byte; followed */
 	WALK_BAD_FLAGS,     /* bitmap: unknown flags; followed */
 	WALK_BAD_EMPTY,     /* refcount table of no clusters */
 	WALK_BAD_FORBIDDEN, /* may not exist in this image; followed */

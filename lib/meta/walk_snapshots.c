@@ -1,6 +1,8 @@
 /* The snapshot table, entry by entry, and the L1 tables that it names. */
 #include "meta/walk_internal.h"
 
+#include <string.h>
+
 #include "base/align.h"
 #include "base/text.h"
 #include "base/vec.h"
@@ -8,6 +10,12 @@
 
 #define FIXED_BYTES 40 /* of an entry (8.1) */
 #define EXTRA_LEN_AT 36
+
+/* As far as it is a name: no writer knows of zero bytes in one. */
+static size_t name_len(const struct snapshot_entry *s)
+{
+	return s->name.n ? strnlen((const char *)s->name.p, s->name.n) : 0;
+}
 
 static int snapshot_keep(struct walk *w, const struct snapshot_entry *s, struct err *e)
 {
@@ -20,7 +28,7 @@ static int snapshot_keep(struct walk *w, const struct snapshot_entry *s, struct 
 					 .disk_size = s->has_disk_size ? s->disk_size : 0 };
 	text_escape(s->id.p ? s->id.p : (const uint8_t *)"", s->id.n, kept->id,
 		    sizeof kept->id);
-	text_escape(s->name.p ? s->name.p : (const uint8_t *)"", s->name.n, kept->name,
+	text_escape(s->name.p ? s->name.p : (const uint8_t *)"", name_len(s), kept->name,
 		    sizeof kept->name);
 	return 0;
 }
@@ -92,6 +100,25 @@ static int entry_next(struct walk *w, struct walk_window *v, uint64_t *pos,
 	return walk_report(w, &f, e);
 }
 
+static int entry_judge(struct walk *w, const struct snapshot_entry *s, uint64_t place,
+		       struct err *e)
+{
+	struct walk_fault f = { .what = WALK_SNAPSHOT_TABLE,
+				.owner = { WALK_SNAPSHOT, w->snapshot_nr },
+				.place = place };
+
+	if (w->src.geom->version >= 3 && s->extra.n < SNAPSHOT_EXTRA_V3_MIN) {
+		f.bad = WALK_BAD_SHORT;
+		f.value = s->extra.n;
+		return walk_report(w, &f, e); /* then id and name are elsewhere */
+	}
+	if (name_len(s) == s->name.n)
+		return 0;
+	f.bad = WALK_BAD_NAME;
+	f.value = s->name.n;
+	return walk_report(w, &f, e);
+}
+
 static int entries_walk(struct walk *w, struct walk_window *v, uint64_t *pos, struct err *e)
 {
 	uint32_t nr = MIN(w->src.header->nb_snapshots, SNAPSHOTS_MAX);
@@ -105,16 +132,8 @@ static int entries_walk(struct walk *w, struct walk_window *v, uint64_t *pos, st
 		if (more <= 0)
 			return more;
 		*pos = at;
-		if (w->src.geom->version >= 3 && s.extra.n < SNAPSHOT_EXTRA_V3_MIN) {
-			struct walk_fault f = { .what = WALK_SNAPSHOT_TABLE,
-						.bad = WALK_BAD_SHORT,
-						.owner = { WALK_SNAPSHOT, w->snapshot_nr },
-						.place = place,
-						.value = s.extra.n };
-
-			if (walk_report(w, &f, e) < 0)
-				return -1;
-		}
+		if (entry_judge(w, &s, place, e) < 0)
+			return -1;
 		if (snapshot_take(w, &s, place, e) < 0)
 			return -1;
 	}

@@ -23,6 +23,7 @@ struct snapshot_table {
 	size_t n;
 	struct wr out;
 	uint32_t seen, kept; /* entries */
+	bool tells;	     /* that they are repaired */
 	uint8_t entry[ENTRY_BYTES_MAX];
 };
 
@@ -127,6 +128,8 @@ static void entry_drop(struct snapshot_table *t, const struct snapshot_entry *s,
 			     .has_host = true,
 			     .host = s->l1_off };
 
+	if (!t->tells)
+		return;
 	text_escape(s->id.p ? s->id.p : (const uint8_t *)"", s->id.n, id, sizeof id);
 	text_escape(s->name.p ? s->name.p : (const uint8_t *)"", s->name.n, name, sizeof name);
 	snprintf(how, sizeof how, "\"%s\" is dropped", name);
@@ -161,13 +164,43 @@ static int entry_add(struct snapshot_table *t, size_t at, size_t extra, size_t i
 	return 0;
 }
 
+/* Whether what stands there is surely an entry. */
+static bool is_entry(const struct snapshot_table *t, size_t at)
+{
+	const uint8_t *p;
+	size_t extra;
+
+	at = (size_t)align_up(at, 8);
+	if (at > t->n || t->n - at < FIXED_BYTES)
+		return false;
+	p = t->bytes + at;
+	return be64_get(p) && !geom_in_cluster(&t->repair->geom, be64_get(p)) &&
+	       be32_get(p + 8) <= L1_BYTES_MAX / 8 && extra_find(t, at, &extra) &&
+	       extra_fits(t, at, extra);
+}
+
+/* What is wrong with an entry whose name of `name` bytes is to have `kept`. */
+static void entry_told(struct snapshot_table *t, size_t at, size_t name, size_t kept)
+{
+	struct repair *r = t->repair;
+	uint32_t extra = be32_get(t->bytes + at + EXTRA_LEN_AT);
+	uint64_t place = r->header.snapshots_off + at;
+
+	if (!t->tells)
+		return;
+	if (extra > SNAPSHOT_EXTRA_MAX)
+		told(r, PROBLEM_SNAPSHOT_EXTRA_LARGE, place, extra);
+	else if (r->geom.version >= 3 && extra < SNAPSHOT_EXTRA_V3_MIN)
+		told(r, PROBLEM_SNAPSHOT_EXTRA_SHORT, place, extra);
+	if (kept < name)
+		told(r, PROBLEM_SNAPSHOT_NAME, place, name);
+}
+
 /* 1: taken, and *at moved behind it; 0: the table ends here. */
 static int entry_take(struct snapshot_table *t, size_t *at, struct err *e)
 {
-	struct repair *r = t->repair;
 	const uint8_t *p = t->bytes + *at;
-	uint64_t place = r->header.snapshots_off + *at;
-	size_t extra, left;
+	size_t extra, left, here = *at;
 
 	if (*at > t->n || t->n - *at < FIXED_BYTES || is_empty(p) || !extra_find(t, *at, &extra))
 		return 0;
@@ -175,23 +208,24 @@ static int entry_take(struct snapshot_table *t, size_t *at, struct err *e)
 	size_t id = MIN(be16_get(p + 12), left), name = MIN(be16_get(p + NAME_LEN_AT), left - id);
 	const uint8_t *text = p + FIXED_BYTES + extra + id;
 	const uint8_t *zero = name ? memchr(text, 0, name) : NULL;
+	size_t kept = zero ? (size_t)(zero - text) : name;
 
-	if (zero)
-		name = (size_t)(zero - text);
-	if (be32_get(p + EXTRA_LEN_AT) > SNAPSHOT_EXTRA_MAX)
-		told(r, PROBLEM_SNAPSHOT_EXTRA_LARGE, place, be32_get(p + EXTRA_LEN_AT));
-	else if (r->geom.version >= 3 && be32_get(p + EXTRA_LEN_AT) < SNAPSHOT_EXTRA_V3_MIN)
-		told(r, PROBLEM_SNAPSHOT_EXTRA_SHORT, place, be32_get(p + EXTRA_LEN_AT));
-	*at += FIXED_BYTES + extra + id + name;
-	return entry_add(t, (size_t)(p - t->bytes), extra, id, name, e) < 0 ? -1 : 1;
+	entry_told(t, here, be16_get(p + NAME_LEN_AT), kept);
+	*at += FIXED_BYTES + extra + id;
+	/* It is the length that is wrong, unless that leads to the next one and the zero does not. */
+	*at += is_entry(t, *at + kept) || !is_entry(t, *at + name) ? kept : name;
+	return entry_add(t, here, extra, id, kept, e) < 0 ? -1 : 1;
 }
 
-static int entries_take(struct snapshot_table *t, struct err *e)
+static int entries_take(struct snapshot_table *t, bool tells, struct err *e)
 {
 	uint32_t nr = MIN(t->repair->header.nb_snapshots, SNAPSHOTS_MAX);
 	size_t at = 0;
 	int more = 1;
 
+	t->tells = tells;
+	t->seen = t->kept = 0;
+	t->out = wr_over(t->out.base, SNAPSHOT_TABLE_BYTES_MAX);
 	while (more > 0 && t->seen < nr && !t->out.failed) {
 		at = (size_t)align_up(at, 8);
 		more = entry_take(t, &at, e);
@@ -220,6 +254,7 @@ static bool wanted(const struct repair *r)
 	       repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE) ||
 	       repair_has(r, PROBLEM_SNAPSHOT_EXTRA_LARGE) ||
 	       repair_has(r, PROBLEM_SNAPSHOT_EXTRA_SHORT) ||
+	       repair_has(r, PROBLEM_SNAPSHOT_NAME) ||
 	       repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE) ||
 	       (r->options->drop_snapshots && r->l1_broken_any);
 }
@@ -246,7 +281,7 @@ static int table_repair(struct snapshot_table *t, struct err *e)
 	uint32_t had = r->header.nb_snapshots;
 
 	if (file_read_padded(r->file, r->header.snapshots_off, t->bytes, t->n, NULL, e) < 0 ||
-	    entries_take(t, e) < 0)
+	    entries_take(t, false, e) < 0)
 		return -1;
 	if (t->out.failed)
 		return 0;
@@ -254,6 +289,9 @@ static int table_repair(struct snapshot_table *t, struct err *e)
 		kept_told(r);
 		return 0;
 	}
+	/* It will be written: now is the time to say so. */
+	if (entries_take(t, true, e) < 0)
+		return -1;
 	if (had > SNAPSHOTS_MAX)
 		told(r, PROBLEM_SNAPSHOT_COUNT, 0, had);
 	if (repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE))

@@ -23,7 +23,7 @@ copied_no_l2_table copied_unallocated crypto_header_out_of_file data_file_offset
 l1_table_out_of_file__next_cluster l2_entry_reserved__extended l2_entry_zero_v2 l2_table_foreign
 l2_table_foreign__noise l2_table_twice metadata_overlap metadata_overlap__block_twice
 refcount_block_unaligned refcount_entry_reserved refcount_table_empty snapshot_count
-snapshot_extra_large snapshot_table_out_of_file snapshot_table_size snapshot_table_unaligned"
+snapshot_extra_large snapshot_name snapshot_table_out_of_file snapshot_table_size snapshot_table_unaligned"
 
 # class_of KIND: from the table of problems.
 class_of() {

@@ -336,6 +336,10 @@ damaged_snapshot_extra_short() {
 	image_snapshot "$1"
 	poke_be "$1" $(($(snapshots_at "$1") + 36)) 4 8
 }
+damaged_snapshot_name() {
+	image_snapshot "$1"
+	poke_be "$1" $(($(snapshots_at "$1") + 14)) 2 9
+}
 damaged_snapshot_l1_unaligned() {
 	image_snapshot "$1"
 	set_bits "$1" $(($(snapshots_at "$1") + 6)) 2

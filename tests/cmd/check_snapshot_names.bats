@@ -1,0 +1,86 @@
+# Snapshot entries with a name that is longer than it may be: what a repair makes of them, and says.
+load ../helpers
+load ../images/damage
+
+setup() {
+	requires qemu-img qemu-io jq
+	cd "$BATS_TEST_TMPDIR"
+}
+
+# two FILE [OPTIONS]: snapshots "first" and "second".
+two() {
+	rm -f "$1"
+	image_small "$@"
+	qemu-img snapshot -c first "$1"
+	qemu-io -f qcow2 -c 'write -q -P 0xdd 0 64k' "$1"
+	qemu-img snapshot -c second "$1"
+	# data behind the table
+	qemu-io -f qcow2 -c 'write -q -P 0x57 700k 256k' "$1"
+}
+
+names() { qcow2-snapshot -l t.qcow2 | awk 'NR > 2 { print $2 }' | xargs; }
+
+# name_length INDEX LENGTH: of the snapshot, with what is known of where it stands.
+name_length() { poke_be t.qcow2 $(($(snapshots_at t.qcow2) + $1 * 72 + 14)) 2 "$2"; }
+
+# told NR: the repair has said and counted what it did, and the image is as before.
+told() {
+	local before
+	before=$(qcow2-convert -O raw t.qcow2 /dev/stdout | sha256sum)
+	run --separate-stderr qcow2-check --output=json --details t.qcow2
+	[ "$status" -ne 0 ]
+	jq -e --argjson nr "$1" '[.defects[] | select(.kind == "snapshot-name")] | length == $nr' <<<"$output"
+	run --separate-stderr -0 qcow2-check -r all --output=json --details t.qcow2
+	echo "$output $stderr"
+	jq -e --argjson nr "$1" '.["corruptions-fixed"] >= $nr and
+		([.repairs[] | select(.kind == "snapshot-name") | .step] | length == $nr)' <<<"$output"
+	[ "$(grep -c '^Repairing snapshot name has a zero byte' <<<"$stderr")" -eq "$1" ]
+	[ "$(names)" = "first second" ]
+	[ "$(qcow2-convert -O raw t.qcow2 /dev/stdout | sha256sum)" = "$before" ]
+	qemu-img check -q t.qcow2
+	run -0 qcow2-check -r all t.qcow2
+	[[ $output != *Repairing* ]]
+}
+
+@test "a name that is too long is cut, and that is said and counted" {
+	local len idx
+	for len in 9 5000 65535; do
+		for idx in 0 1; do
+			two t.qcow2 cluster_size=4k
+			name_length $idx $len
+			told 1
+		done
+	done
+}
+
+@test "a name that lost its length is no longer than its text" {
+	image_small t.qcow2 cluster_size=4k
+	qemu-img snapshot -c only t.qcow2
+	qemu-io -f qcow2 -c 'write -q -P 0x57 0 256k' t.qcow2
+	end=$(stat -c %s t.qcow2)
+	poke_be t.qcow2 $(($(snapshots_at t.qcow2) + 14)) 2 65535
+	run --separate-stderr -0 qcow2-check -r all t.qcow2
+	[[ $stderr != *"gets a copy"* ]]
+	[ "$(names)" = only ]
+	[ "$(stat -c %s t.qcow2)" -lt $((end + 16384)) ]
+}
+
+@test "a zero byte in a name of the right length takes no other snapshot along" {
+	two t.qcow2
+	poke t.qcow2 $(($(snapshots_at t.qcow2) + 40 + 24 + 1 + 2)) 00
+	run --separate-stderr -0 qcow2-check -r all t.qcow2
+	[[ $stderr == *"Repairing snapshot name has a zero byte"*"the name is cut there"* ]]
+	[ "$(names)" = "fi second" ]
+}
+
+@test "nothing is said to be repaired that is not" {
+	two t.qcow2
+	# the first one can be mended; nothing is left of the second
+	name_length 0 9
+	poke_be t.qcow2 $(($(snapshots_at t.qcow2) + 72)) 8 0
+	poke_be t.qcow2 $(($(snapshots_at t.qcow2) + 80)) 8 0
+	run --separate-stderr qcow2-check -r all t.qcow2
+	[ "$status" -eq 2 ]
+	[[ $stderr == *"snapshots that can't be read are left as they are"* ]]
+	[[ $stderr != *"Repairing snapshot name"* ]]
+}
