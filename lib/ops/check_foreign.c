@@ -27,17 +27,30 @@ static bool is_senseless(const struct check *c, const struct l2_entry *x)
 	       !walk_in_file(c->walk, x->host, len);
 }
 
+/* The same for an entry that leads to the data file, where each cluster is as far from the beginning as
+ * on the disk. One that is right but for its flags makes sense. */
+static bool is_senseless_outside(const struct check *c, const struct l2_entry *x)
+{
+	uint64_t host = x->raw & ENTRY_OFFSET_MASK, end = c->geom->disk_size;
+
+	if (host > MAX(FAR_OFF, 2 * end))
+		return true;
+	if (!x->packed && !(l2_entry_problems(c->geom, x) & HEAVY))
+		return false;
+	return geom_in_cluster(c->geom, host) || host >= end || (!host && !x->copied);
+}
+
 bool check_l2_is_foreign(const struct check *c, const uint8_t *table)
 {
 	uint64_t nr = geom_l2_entries(c->geom), used = 0, bad = 0;
 
-	if (c->geom->data_file)
-		return false; /* nothing is said of where offsets may lead */
 	for (uint32_t i = 0; i < nr; i++) {
 		struct l2_entry x = l2_entry_at(c->geom, table, i);
 
 		used += x.raw || x.bitmap;
-		bad += (x.raw || x.bitmap) && is_senseless(c, &x);
+		if (x.raw || x.bitmap)
+			bad += c->geom->data_file ? is_senseless_outside(c, &x)
+						  : is_senseless(c, &x);
 	}
 	return bad >= FOREIGN_MIN && bad >= used - used / 4;
 }

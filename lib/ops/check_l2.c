@@ -270,7 +270,8 @@ static void uncount(struct table *t, uint32_t end)
 		uint64_t len = x.packed ? x.host_len : r.nr * geom_cluster_size(c->geom);
 		uint64_t first = check_cluster(c, x.host);
 
-		if (!x.packed || walk_in_file(c->walk, x.host, x.host_len))
+		if (!c->geom->data_file &&
+		    (!x.packed || walk_in_file(c->walk, x.host, x.host_len)))
 			counts_take(&c->expected, first,
 				    check_cluster(c, x.host + len - 1) - first + 1, t->at->times);
 	}

@@ -123,6 +123,8 @@ static int on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
 		return 0; /* all of it: see on_l1_part() */
 	if (named_judge(p, at->host, e) < 0)
 		return -1;
+	if (c->geom->data_file)
+		return 0; /* its entries lead to another file */
 	for (uint32_t from = 0; l2_run_next(&c->scan, at->bytes, from, &r); from = r.idx + r.nr) {
 		struct l2_entry x = { .host = r.host };
 

@@ -53,16 +53,19 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "L1 entry has reserved bits set"),
 	ROW(L1_ENTRY_UNALIGNED, "l1-entry-unaligned", CORRUPTION, ALL,
 	    "the low bits are cleared if that leads to a table that nobody else has, or "
-	    "that is counted for this entry, too; else the entry is dropped",
+	    "that is counted for this entry, too; else the entry is dropped, and zeros or "
+	    "what the backing file has are read there",
 	    "L2 table is not cluster aligned"),
 	ROW(L1_ENTRY_OUT_OF_FILE, "l1-entry-out-of-file", CORRUPTION, ALL,
-	    "the entry is dropped",
+	    "the entry is dropped, and zeros or what the backing file has are read there",
 	    "L2 table lies outside the file"),
 	ROW(L1_TABLE_OUT_OF_FILE, "l1-table-out-of-file", CORRUPTION, NONE,
 	    NULL,
 	    "L1 table lies outside the file"),
 	ROW(L2_TABLE_FOREIGN, "l2-table-foreign", CORRUPTION, ALL,
-	    "the L1 entries that lead to it lead to an empty table instead",
+	    "the L1 entries that lead to it lead to an empty table instead, so that zeros "
+	    "or what the backing file has are read there; with a raw data file, to a table of "
+	    "all its clusters",
 	    "L2 table holds something else"),
 	ROW(L2_TABLE_TWICE, "l2-table-twice", CORRUPTION, ALL,
 	    "one of them gets a copy",

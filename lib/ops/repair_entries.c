@@ -107,6 +107,21 @@ static void l1_told(struct tables *s, const struct walk_l1_part *p, uint32_t i,
 	repair_fixed(s->repair, &f, how);
 }
 
+/* What is read where an entry is given up. */
+static const char *l1_dropped(const struct repair *r)
+{
+	return r->header.backing_name.n
+		       ? "the entry is dropped: what the backing file has is read there"
+		       : "the entry is dropped: zeros are read there";
+}
+
+static const char *l1_emptied(const struct repair *r)
+{
+	return r->header.backing_name.n
+		       ? "an empty table takes its place: what the backing file has is read there"
+		       : "an empty table takes its place: zeros are read there";
+}
+
 /* What becomes of an entry. */
 static uint64_t l1_repaired(struct tables *s, const struct walk_l1_part *p, uint32_t i)
 {
@@ -122,18 +137,18 @@ static uint64_t l1_repaired(struct tables *s, const struct walk_l1_part *p, uint
 		bool found = is_lost_table(s, aligned);
 
 		l1_told(s, p, i, PROBLEM_L1_ENTRY_UNALIGNED,
-			found ? "the low bits are cleared" : "the entry is dropped");
+			found ? "the low bits are cleared" : l1_dropped(s->repair));
 		return found ? aligned | (raw & ENTRY_COPIED) : 0;
 	}
 	if (host && check_cluster(c, host) >= c->clusters) {
-		l1_told(s, p, i, PROBLEM_L1_ENTRY_OUT_OF_FILE, NULL);
+		l1_told(s, p, i, PROBLEM_L1_ENTRY_OUT_OF_FILE, l1_dropped(s->repair));
 		return 0;
 	}
 	if (host && check_found_foreign(c, host) && !s->wait) {
 		uint64_t empty = 0;
 
 		places_find(&s->instead, host, 0, &empty);
-		l1_told(s, p, i, PROBLEM_L2_TABLE_FOREIGN, NULL);
+		l1_told(s, p, i, PROBLEM_L2_TABLE_FOREIGN, l1_emptied(s->repair));
 		return empty;
 	}
 	if (!host && (raw & ENTRY_COPIED) && p->owner.kind == WALK_ACTIVE) {
@@ -141,6 +156,47 @@ static uint64_t l1_repaired(struct tables *s, const struct walk_l1_part *p, uint
 		return 0;
 	}
 	return raw;
+}
+
+/* A raw data file has each cluster where the guest has it (10): what led there is known. */
+static bool is_raw_outside(const struct repair *r)
+{
+	return r->geom.data_file && (r->header.autoclear_features & AUTOCLEAR_DATA_FILE_RAW);
+}
+
+/* The L2 table of a raw data file made again; *entry: the L1 entry that leads to it. */
+static int raw_table_make(struct tables *s, const struct walk_l1_part *p, uint32_t i,
+			  uint64_t *entry, struct err *e)
+{
+	struct repair *r = s->repair;
+	const struct geom *g = &r->geom;
+	uint64_t size = geom_cluster_size(g), host;
+	uint64_t guest = ((uint64_t)p->first + i) << geom_l2_span_bits(g);
+
+	if (s->wait || !repair_can_take(r, 1))
+		return 0;
+	memset(s->bytes, 0, size);
+	for (uint32_t k = 0; k < geom_l2_entries(g) && guest < g->disk_size; k++, guest += size)
+		l2_entry_store(g, s->bytes, k, guest | ENTRY_COPIED, L2_ALL_ALLOCATED);
+	if (repair_take(r, 1, &host, e) < 0 || repair_write(r, host, s->bytes, size, e) < 0 ||
+	    repair_flush(r, e) < 0)
+		return -1;
+	l1_told(s, p, i, PROBLEM_L2_TABLE_FOREIGN,
+		"a table that leads to all clusters of the data file takes its place");
+	*entry = host | ENTRY_COPIED;
+	return 0;
+}
+
+static int l1_entry_repair(struct tables *s, const struct walk_l1_part *p, uint32_t i,
+			   uint64_t *entry, struct err *e)
+{
+	uint64_t host = *entry & ENTRY_OFFSET_MASK;
+
+	if (host && is_raw_outside(s->repair) && !geom_in_cluster(&s->repair->geom, host) &&
+	    check_found_foreign(&s->repair->check, host))
+		return raw_table_make(s, p, i, entry, e);
+	*entry = l1_repaired(s, p, i);
+	return 0;
 }
 
 static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
@@ -152,9 +208,9 @@ static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
 		uint64_t raw = be64_get(p->bytes + i * UINT64_C(8));
 		uint64_t place = p->place + i * UINT64_C(8), want = raw;
 
-		if (raw && repair_may_edit(s->repair, place, WALK_L1_TABLE))
-			want = l1_repaired(s, p, i);
-
+		if (raw && repair_may_edit(s->repair, place, WALK_L1_TABLE) &&
+		    l1_entry_repair(s, p, i, &want, e) < 0)
+			return -1;
 		if (want == raw)
 			continue;
 		be64_put(bytes, want);
@@ -186,7 +242,7 @@ static int empty_tables_make(struct tables *s, struct err *e)
 	s->wait = repair_has(r, PROBLEM_L1_ENTRY_OUT_OF_FILE) ||
 		  repair_has(r, PROBLEM_L2_ENTRY_OUT_OF_FILE) ||
 		  repair_has(r, PROBLEM_COMPRESSED_OUT_OF_FILE);
-	if (s->wait || !repair_can_take(r, r->check.foreign_nr))
+	if (s->wait || is_raw_outside(r) || !repair_can_take(r, r->check.foreign_nr))
 		return 0;
 	memset(s->bytes, 0, size);
 	for (size_t i = 0; i < r->check.foreign_nr; i++)

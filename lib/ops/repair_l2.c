@@ -35,6 +35,13 @@ static void told(const struct entry *n, enum problem_kind kind, const char *how)
 
 /* What cannot be had reads as zeros from now on, and never as what a backing file had there before;
  * version 2 has no way to say that, but without a backing file there is no need to. */
+static const char *dropped(const struct entry *n)
+{
+	return n->repair->geom.version < 3 && n->repair->header.backing_name.n
+		       ? "the entry is dropped: what the backing file has is read there"
+		       : "the entry becomes zeros";
+}
+
 static void drop(struct entry *n)
 {
 	const struct geom *g = &n->repair->geom;
@@ -83,7 +90,7 @@ static void packed_in_data_file(struct entry *n)
 	bool right = raw_file || plain == (n->guest | ENTRY_COPIED);
 
 	told(n, PROBLEM_COMPRESSED_DATA_FILE,
-	     right ? "the entry leads to its place" : "the entry becomes zeros");
+	     right ? "the entry leads to its place" : dropped(n));
 	if (!right) {
 		drop(n);
 		return;
@@ -101,7 +108,7 @@ static void packed_repair(struct entry *n)
 		return;
 	}
 	if (n->x.host > HOST_OFFSET_MAX) {
-		told(n, PROBLEM_COMPRESSED_OFFSET, NULL);
+		told(n, PROBLEM_COMPRESSED_OFFSET, dropped(n));
 		drop(n);
 		return;
 	}
@@ -109,7 +116,7 @@ static void packed_repair(struct entry *n)
 		bool cut = packed_cut(n);
 
 		told(n, PROBLEM_COMPRESSED_OUT_OF_FILE,
-		     cut ? "the length is cut" : "the entry becomes zeros");
+		     cut ? "the length is cut" : dropped(n));
 		if (!cut) {
 			drop(n);
 			return;
@@ -189,7 +196,7 @@ static void place_repair(struct entry *n)
 			      is_counted(n->repair, aligned));
 
 		told(n, has_data(n) ? PROBLEM_L2_ENTRY_UNALIGNED : PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
-		     found ? "the low bits are cleared" : "the entry becomes zeros");
+		     found ? "the low bits are cleared" : has_data(n) ? dropped(n) : "the entry becomes zeros");
 		if (found)
 			n->raw = (n->raw & ~ENTRY_OFFSET_MASK) | aligned;
 		else if (has_data(n))
@@ -197,7 +204,7 @@ static void place_repair(struct entry *n)
 		else
 			forget_host(n);
 	} else if (outside) {
-		told(n, PROBLEM_L2_ENTRY_OUT_OF_FILE, NULL);
+		told(n, PROBLEM_L2_ENTRY_OUT_OF_FILE, has_data(n) ? dropped(n) : NULL);
 		if (has_data(n))
 			drop(n);
 		else

@@ -19,6 +19,8 @@ damaged() {
 	[ -z "$2" ] || qcow2-convert -U -l monday -f qcow2 -O raw made.qcow2 monday.raw
 }
 
+text() { printf 'The quick brown fox.\n%.0s' {1..4000} | head -c "$1"; }
+
 prepare() {
 	cp made.qcow2 t.qcow2
 }
@@ -78,6 +80,17 @@ succeeded() {
 	each_crash completes
 	damaged subcluster_no_cluster
 	each_crash completes
+}
+
+@test "the table of a raw data file: a crash at any point" {
+	qemu-img create -q -f qcow2 -o cluster_size=64k,data_file=made.raw,data_file_raw=on made.qcow2 1M
+	qemu-io -f qcow2 -c 'write -q -P 0xaa 0 1M' made.qcow2
+	text 65536 | dd of=made.qcow2 bs=64k seek=$(($(l2_at made.qcow2) / 65536)) conv=notrunc status=none
+	each_crash completes
+	# once a crash cannot be the reason any more
+	cp made.qcow2 t.qcow2
+	qcow2-check -q -r all t.qcow2
+	qemu-img compare -q -f raw -F qcow2 made.raw t.qcow2
 }
 
 @test "leaks and flags: a crash at any point" {

@@ -197,6 +197,11 @@ damaged_l2_table_foreign__noise() {
 	head -c 65536 /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 00 2>/dev/null |
 		dd of="$1" bs=64k seek=$(($(l2_at "$1") / 65536)) conv=notrunc status=none
 }
+damaged_l2_table_foreign__data_file() {
+	image_data_file "$1"
+	printf 'The quick brown fox.\n%.0s' {1..4000} | head -c 65536 |
+		dd of="$1" bs=64k seek=$(($(l2_at "$1") / 65536)) conv=notrunc status=none
+}
 # An L2 table maps 32 KiB here; nothing was at 224 KiB.
 damaged_l2_table_twice() {
 	image_small "$1" cluster_size=512

@@ -600,11 +600,18 @@ def data_file_offset(f, img):
     set_offset(f, img.entry_at(ACTIVE, NEWEST), EMPTY * img.cluster)
 
 
-@damage("l2-entry-reserved")
+@damage("l2-table-foreign", left="suspects")
 def data_file_l2_text(f, img):
-    need(img.data_file)
+    need(img.data_file and not img.raw_data_file)
     f.put(img.l2_at(ACTIVE), text("what was written astray", img.cluster))
     return whole_table(img)
+
+
+# Nothing is lost: each cluster has its place in the data file.
+@damage("l2-table-foreign")
+def raw_data_file_l2_text(f, img):
+    need(img.raw_data_file)
+    f.put(img.l2_at(ACTIVE), text("what was written astray", img.cluster))
 
 
 @damage("compressed-data-file")

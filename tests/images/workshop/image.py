@@ -118,6 +118,7 @@ class Image:
         self.table_at, self.table_clusters = struct.unpack(">QI", f.get(48, 12))
         incompatible = f.num(72, 8) if self.version == 3 else 0
         self.data_file = bool(incompatible & 4)
+        self.raw_data_file = self.data_file and bool(f.num(88, 8) & 2)
         self.entry_len = 16 if incompatible & 16 else 8
         self.extended = self.entry_len == 16
         self.count_bits = 1 << f.num(96, 4) if self.version == 3 else 16
