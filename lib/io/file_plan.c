@@ -31,7 +31,7 @@ static int plan_flush(struct file *f, struct err *e)
 
 static int plan_close(struct file *f, struct err *e)
 {
-	struct file *inner = plan_of(f)->inner;
+	struct file *inner = plan_of(f)->lent ? NULL : plan_of(f)->inner;
 
 	overlay_fini(plan_of(f));
 	free(f);
@@ -51,22 +51,37 @@ static const struct file_ops file_plan_ops = {
 	.close = plan_close,
 };
 
-struct file *file_plan_new(struct file *inner, struct err *e)
+struct file *file_plan_over(struct file *lent, struct err *e)
 {
 	struct overlay *o = calloc(1, sizeof *o);
 
 	if (!o) {
-		file_drop(inner);
 		err_nomem(e);
 		return NULL;
 	}
-	if (overlay_init(o, inner, PLAN_BYTES_MAX / OVERLAY_BLOCK, plan_full, e) < 0) {
-		file_drop(inner);
+	if (overlay_init(o, lent, PLAN_BYTES_MAX / OVERLAY_BLOCK, plan_full, e) < 0) {
 		free(o);
 		return NULL;
 	}
 	o->file.ops = &file_plan_ops;
+	o->lent = true;
 	return &o->file;
+}
+
+struct file *file_plan_new(struct file *inner, struct err *e)
+{
+	struct file *f = file_plan_over(inner, e);
+
+	if (f)
+		plan_of(f)->lent = false;
+	else
+		file_drop(inner);
+	return f;
+}
+
+bool file_is_plan(const struct file *f)
+{
+	return f->ops == &file_plan_ops;
 }
 
 uint64_t file_plan_old_size(const struct file *plan)

@@ -6,6 +6,9 @@
 
 /* `inner` is taken over, also on failure; it may be open for reading only. */
 struct file *file_plan_new(struct file *inner, struct err *e);
+/* `lent` stays the caller's, and is to be there as long as the plan is. */
+struct file *file_plan_over(struct file *lent, struct err *e);
+bool file_is_plan(const struct file *f);
 
 struct file_plan_range {
 	uint64_t off, len; /* bytes that differ from the file's */

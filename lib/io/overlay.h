@@ -14,7 +14,8 @@ struct overlay_block {
 
 struct overlay {
 	struct file file;   /* first; its size is the one to be */
-	struct file *inner; /* owned */
+	struct file *inner; /* owned, unless it was lent */
+	bool lent;
 	pthread_mutex_t lock; /* guards everything below */
 	struct overlay_block **slots; /* by hash, NULL where there is none; slot_nr is a power of 2 */
 	size_t slot_nr, nr, max;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "io/file_plan.h"
 #include "meta/header_store.h"
 
 /* More rounds than stages: a repair that does not come to rest is stopped, and what is left is
@@ -206,11 +207,13 @@ static int pass(struct repair *r, bool report, struct err *e)
 	check_end(&r->check);
 	orphans_fini(&r->orphans);
 	r->outside = UINT64_MAX;
-	r->snapshots_cut = false;
-	memset(r->l1_broken, 0, sizeof r->l1_broken);
-	r->l1_broken_any = r->snapshot_on_header = false;
+	r->snapshots_cut = r->outside_stays = false;
+	r->outside_else = UINT64_MAX;
+	memcpy(r->l1_broken, r->l1_emptied, sizeof r->l1_broken);
+	r->l1_broken_any = r->l1_emptied_any;
+	r->snapshot_on_header = false;
 	r->refcounts_forgotten = false;
-	r->next = 0;
+	r->next = r->next_inside = 0;
 	r->report = report;
 	r->check_options = (struct check_options){ .found = on_found,
 						   .arg = r,
@@ -273,6 +276,36 @@ static bool disk_is_lost(struct repair *r)
 	return true;
 }
 
+static int repair_run(struct repair *r, const struct geom *g, struct err *e);
+
+/* Where something leads out of the file that may have to stay, there may be no room for what a later
+ * stage needs. Then nothing is written at all: the repair is carried out in memory first, as far as
+ * that goes. */
+static int rehearse(struct repair *r, struct err *e)
+{
+	struct repair_options o = *r->options;
+	struct repair_result result = { 0 };
+	struct repair try = { .options = &o, .result = &result };
+	struct err why = ERR_INIT;
+	int ret;
+
+	if (!r->outside_stays || file_is_plan(r->file))
+		return 0;
+	o.found = NULL;
+	o.fixed = NULL;
+	o.again = NULL;
+	o.say = NULL;
+	o.impact = NULL;
+	o.deep = false;
+	try.file = file_plan_over(r->file, &why);
+	ret = try.file ? repair_run(&try, &r->geom, &why) : -1;
+	orphans_fini(&try.orphans);
+	file_drop(try.file);
+	if (ret == 0 || why.code == ERR_UNSUPPORTED || why.code == ERR_NOMEM)
+		return 0;
+	return err_set(e, why.code, "%s", why.text);
+}
+
 static int rounds(struct repair *r, struct err *e)
 {
 	bool more = true;
@@ -281,8 +314,13 @@ static int rounds(struct repair *r, struct err *e)
 	while (more && round < ROUNDS_MAX) {
 		if (pass(r, round == 0, e) < 0)
 			return -1;
+		if (round == 0)
+			r->counts_sound = !repair_refcounts_lost(r) &&
+					  !repair_has(r, PROBLEM_REFCOUNT_ZERO);
 		if (disk_is_lost(r))
 			more = false;
+		else if (round == 0 && rehearse(r, e) < 0)
+			return -1;
 		else if (round_run(r, &more, e) < 0)
 			return -1;
 		round++;
@@ -309,12 +347,12 @@ static int work(struct repair *r, struct err *e)
 	return r->result->changed ? tables_note(r, e) : 0;
 }
 
-static int repair_load(struct repair *r, struct image *img, struct err *e)
+static int repair_load(struct repair *r, const struct geom *g, struct err *e)
 {
-	size_t size = geom_cluster_size(image_geom(img));
+	size_t size = geom_cluster_size(g);
 
-	r->clusters = geom_clusters(image_geom(img), file_size(r->file));
-	r->geom = *image_geom(img);
+	r->clusters = geom_clusters(g, file_size(r->file));
+	r->geom = *g;
 	r->header_bytes = malloc(size);
 	if (!r->header_bytes)
 		return err_nomem(e);
@@ -323,22 +361,29 @@ static int repair_load(struct repair *r, struct image *img, struct err *e)
 	return header_load(r, e);
 }
 
+/* What is left to be freed is r->orphans. */
+static int repair_run(struct repair *r, const struct geom *g, struct err *e)
+{
+	int ret = repair_load(r, g, e) == 0 && work(r, e) == 0 ? 0 : -1;
+
+	r->result->check = r->found;
+	check_end(&r->check);
+	repair_noted_fini(&r->noted);
+	free(r->header_bytes);
+	return ret;
+}
+
 int repair_image(struct image *img, const struct repair_options *o, struct repair_result *result,
 		 struct err *e)
 {
 	struct repair r = { .file = image_file(img), .options = o, .result = result };
-	int ret = -1;
+	int ret;
 
 	*result = (struct repair_result){ 0 };
-	if (repair_load(&r, img, e) == 0 && work(&r, e) == 0)
-		ret = 0;
-	result->check = r.found;
-	check_end(&r.check);
+	ret = repair_run(&r, image_geom(img), e);
 	if (ret == 0 && o->orphans)
 		*o->orphans = r.orphans;
 	else
 		orphans_fini(&r.orphans);
-	repair_noted_fini(&r.noted);
-	free(r.header_bytes);
 	return ret;
 }

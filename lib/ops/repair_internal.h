@@ -35,7 +35,13 @@ struct repair {
 	uint8_t l1_broken[SNAPSHOTS_MAX / 8]; /* bit per snapshot: this pass can't follow its L1 */
 	bool l1_broken_any, snapshot_on_header; /* of them: any; any whose L1 lies on the header */
 	bool snapshots_cut; /* the snapshot table begins in the file, and ends behind it */
+	bool outside_stays; /* more than entries of tables lead out of the file */
+	uint64_t outside_else; /* the same without what goes if snapshots are given up */
 	uint64_t next; /* where new clusters go; 0: not known in this round */
+	uint64_t next_inside; /* the cluster of the file from which on none was taken in this round */
+	bool counts_sound; /* as the image was found: nothing in use was counted as free */
+	uint8_t l1_emptied[SNAPSHOTS_MAX / 8]; /* of snapshots that are being given up */
+	bool l1_emptied_any;
 };
 
 /* --- repair.c --- */
@@ -69,7 +75,8 @@ static inline bool repair_has(const struct repair *r, enum problem_kind kind)
 }
 
 /* --- repair_place.c --- */
-/* New clusters, contiguous, where nothing is and nothing leads: the last ones of the file. */
+/* New clusters, contiguous, where nothing is and nothing leads: the last ones of the file, or free ones
+ * in it if it must not grow. */
 int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e) MUST_CHECK;
 /* Whether there is room for them. */
 bool repair_can_take(struct repair *r, uint64_t nr);

@@ -1,5 +1,6 @@
 /* Where a repair puts what is new. Counts cannot be trusted, and what nobody refers to may be data
- * of something that cannot be read: only what lies behind the end of the file is surely free. */
+ * of something that cannot be read: only what lies behind the end of the file is surely free. Where the
+ * file must not grow, and all counts of clusters in use were there, what is counted as free will do. */
 #include "ops/repair_internal.h"
 
 #include <inttypes.h>
@@ -14,12 +15,18 @@ static bool goes_with_snapshot(const struct repair *r, const struct finding *f)
 	       f->owner_idx < SNAPSHOTS_MAX && bit_at(r->l1_broken, f->owner_idx);
 }
 
+static bool is_snapshots(const struct finding *f)
+{
+	return f->owner == FINDING_SNAPSHOT || f->kind == PROBLEM_SNAPSHOT_L1_OUT_OF_FILE ||
+	       f->kind == PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE;
+}
+
 /* A structure that leads out of the file and stays as it is: if the file grew over its place, it
  * would seem to be there, and empty. */
 void repair_outside_note(struct repair *r, const struct finding *f)
 {
 	if (f->kind == PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE && f->host < file_size(r->file)) {
-		r->snapshots_cut = true;
+		r->snapshots_cut = r->outside_stays = true;
 		return;
 	}
 	if (goes_with_snapshot(r, f))
@@ -34,6 +41,10 @@ void repair_outside_note(struct repair *r, const struct finding *f)
 	case PROBLEM_COMPRESSED_OUT_OF_FILE:
 		if (f->has_host)
 			r->outside = MIN(r->outside, f->host);
+		/* Entries go before anything is written behind the file. */
+		r->outside_stays |= !f->guest_len;
+		if (f->has_host && !is_snapshots(f))
+			r->outside_else = MIN(r->outside_else, f->host);
 		break;
 	default:
 		break;
@@ -59,30 +70,71 @@ static uint64_t limit(const struct repair *r)
 	return r->snapshots_cut ? MIN(r->outside, file_size(r->file)) : r->outside;
 }
 
-bool repair_can_take(struct repair *r, uint64_t nr)
-{
-	uint64_t len = nr << r->geom.cluster_bits;
+/* --- in the file --- */
 
+static bool is_free(struct repair *r, uint64_t cluster)
+{
+	struct check *c = &r->check;
+
+	return !bit_at(c->metadata, cluster) && !counts_get(&c->expected, cluster) &&
+	       !check_count_unknown(c, cluster) && !check_stored(c, cluster);
+}
+
+/* The first of nr free clusters that follow each other, of those that nobody took in this round. */
+static bool free_find(struct repair *r, uint64_t nr, uint64_t *first)
+{
+	uint64_t run = 0, at = MAX(r->next_inside, 1);
+
+	if (!r->counts_sound)
+		return false;
+	for (; at < r->check.clusters && run < nr; at++)
+		run = is_free(r, at) ? run + 1 : 0;
+	*first = at - run;
+	return run == nr;
+}
+
+static bool can_append(struct repair *r, uint64_t len)
+{
 	next_find(r);
 	return r->next + len <= HOST_OFFSET_MAX &&
 	       r->next + len <= (can_grow(r) ? limit(r) : file_size(r->file));
 }
 
-int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e)
+bool repair_can_take(struct repair *r, uint64_t nr)
+{
+	uint64_t first;
+
+	return can_append(r, nr << r->geom.cluster_bits) || free_find(r, nr, &first);
+}
+
+/* Why there is no room for them. */
+static int no_room(const struct repair *r, uint64_t nr, struct err *e)
 {
 	uint64_t len = nr << r->geom.cluster_bits;
+	bool helps = !r->options->drop_snapshots && r->next + len <= r->outside_else;
 
-	next_find(r);
-	*host = r->next;
-	if (*host + len > HOST_OFFSET_MAX || (!can_grow(r) && *host + len > file_size(r->file)))
+	if (r->next + len > HOST_OFFSET_MAX || !can_grow(r))
 		return err_set(e, ERR_IO,
 			       "no space for %" PRIu64 " new clusters behind offset %#" PRIx64, nr,
 			       r->next);
-	if (can_grow(r) && limit(r) < *host + len)
-		return err_set(e, ERR_CORRUPT,
-			       "the repair needs new clusters, but the file must not grow: a structure "
-			       "leads to offset %#" PRIx64 ", near or behind its end",
-			       limit(r));
-	r->next += len;
+	return err_set(e, ERR_CORRUPT,
+		       "the repair needs new clusters, but the file must not grow: a structure leads to "
+		       "offset %#" PRIx64 ", near or behind its end%s",
+		       limit(r), helps ? "; --drop-snapshots gives it up" : "");
+}
+
+int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e)
+{
+	uint64_t len = nr << r->geom.cluster_bits, first;
+
+	if (can_append(r, len)) {
+		*host = r->next;
+		r->next += len;
+		return 0;
+	}
+	if (!free_find(r, nr, &first))
+		return no_room(r, nr, e);
+	*host = first << r->geom.cluster_bits;
+	r->next_inside = first + nr;
 	return 0;
 }

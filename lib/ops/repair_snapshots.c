@@ -24,6 +24,7 @@ struct snapshot_table {
 	struct wr out;
 	uint32_t seen, kept; /* entries */
 	bool tells;	     /* that they are repaired */
+	bool empties;	     /* the L1 tables of those that are dropped, in the old table */
 	uint8_t entry[ENTRY_BYTES_MAX];
 };
 
@@ -136,6 +137,14 @@ static void entry_drop(struct snapshot_table *t, const struct snapshot_entry *s,
 	repair_fixed(t->repair, &f, how);
 }
 
+/* An L1 table without an entry leads nowhere. The number is within a sector. */
+static int l1_empty(struct repair *r, uint64_t place, struct err *e)
+{
+	static const uint8_t none[4];
+
+	return repair_write(r, place + 8, none, sizeof none, e);
+}
+
 /* Puts the entry together from its parts, decodes it, and adds it to the new table, or drops it. */
 static int entry_add(struct snapshot_table *t, size_t at, size_t extra, size_t id, size_t name,
 		     struct err *e)
@@ -153,7 +162,7 @@ static int entry_add(struct snapshot_table *t, size_t at, size_t extra, size_t i
 		return -1;
 	if (t->repair->options->drop_snapshots && bit_at(t->repair->l1_broken, t->seen)) {
 		entry_drop(t, &s, t->repair->header.snapshots_off + at);
-		return 0;
+		return t->empties ? l1_empty(t->repair, t->repair->header.snapshots_off + at, e) : 0;
 	}
 	if (t->repair->geom.version >= 3 && !s.has_disk_size) {
 		s.has_disk_size = true;
@@ -275,6 +284,18 @@ static bool may_cut(const struct repair *r)
 	       repair_has(r, PROBLEM_SNAPSHOT_TABLE_SIZE) || r->options->drop_snapshots;
 }
 
+/* L1 tables right behind the end of the file are in the way of the table that is to do without them. They
+ * go first, in the old one: it is written anew in the next round. */
+static int l1_tables_empty(struct snapshot_table *t, struct err *e)
+{
+	struct repair *r = t->repair;
+
+	memcpy(r->l1_emptied, r->l1_broken, sizeof r->l1_emptied);
+	r->l1_emptied_any = true;
+	t->empties = true;
+	return entries_take(t, false, e);
+}
+
 static int table_repair(struct snapshot_table *t, struct err *e)
 {
 	struct repair *r = t->repair;
@@ -289,6 +310,11 @@ static int table_repair(struct snapshot_table *t, struct err *e)
 		kept_told(r);
 		return 0;
 	}
+	uint64_t len = align_up(t->out.pos, geom_cluster_size(&r->geom));
+
+	if (r->options->drop_snapshots && r->l1_broken_any && !r->l1_emptied_any &&
+	    !repair_can_take(r, len >> r->geom.cluster_bits))
+		return l1_tables_empty(t, e);
 	/* It will be written: now is the time to say so. */
 	if (entries_take(t, true, e) < 0)
 		return -1;
@@ -302,7 +328,8 @@ static int table_repair(struct snapshot_table *t, struct err *e)
 		repair_say(r, "%" PRIu32 " snapshots are kept of the %" PRIu32
 			      " that the header speaks of",
 			   t->kept, had);
-	r->snapshots_cut = false; /* what is written now is not */
+	r->snapshots_cut = r->l1_emptied_any = false; /* what is written now is not */
+	memset(r->l1_emptied, 0, sizeof r->l1_emptied);
 	return table_store(t, e);
 }
 
@@ -347,6 +374,19 @@ static int table_drop(struct repair *r, enum problem_kind kind, struct err *e)
 	return repair_header(r, HEADER_SNAPSHOTS, e);
 }
 
+/* Those that were being given up when a repair was stopped: no disk does without an L1 table. */
+static void emptied_note(struct repair *r)
+{
+	uint32_t nr;
+	const struct walk_snapshot *snapshots = walk_snapshots(r->check.walk, &nr);
+
+	for (uint32_t i = 0; i < MIN(nr, SNAPSHOTS_MAX) && r->options->drop_snapshots; i++)
+		if (snapshots[i].l1_off && !snapshots[i].l1_nr && snapshots[i].disk_size) {
+			bit_set(r->l1_broken, i);
+			r->l1_broken_any = true;
+		}
+}
+
 int repair_snapshots(struct repair *r, struct err *e)
 {
 	uint64_t end = align_up(file_size(r->file), geom_cluster_size(&r->geom));
@@ -354,6 +394,7 @@ int repair_snapshots(struct repair *r, struct err *e)
 
 	if (repair_has(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED))
 		return table_drop(r, PROBLEM_SNAPSHOT_TABLE_UNALIGNED, e);
+	emptied_note(r);
 	if (r->l1_broken_any && !r->options->drop_snapshots)
 		kept_told(r);
 	if (!wanted(r))
