@@ -146,7 +146,8 @@ static int check_file(const char *name, const struct cache_mode *cache, const st
 	if (ret < 0) {
 		cmd_error_of(&e);
 	} else if (!img) {
-		cmd_error("'%s': raw images have no metadata that could be checked", name);
+		cmd_error("'%s': raw images have no metadata that could be checked%s", name,
+			  cmd_flags.format ? "" : " (if a qcow2 header is lost: --rebuild-header)");
 		status = STATUS_NO_CHECK;
 	} else {
 		status = q->repair ? image_repair_print(img, name, &s, q, rep)
@@ -192,7 +193,7 @@ int main(int argc, const char **argv)
 		OPTIONS_COMMON,
 		POPT_TABLEEND
 	};
-	check_wishes_spell(argc, argv);
+	check_wishes_spell(&wishes, argc, argv);
 	struct cmd c = cmd_start(argc, argv, &about, options);
 	const char *name = cmd_arg(&c, "FILE");
 	struct check_report rep = { .lines_max = LINES_DEFAULT };

@@ -14,6 +14,8 @@ void check_undo_take(const struct cmd *c, const struct check_undo *u, const char
 {
 	if (u->apply && (repair || u->undo || u->plan))
 		cmd_usage(c, "--undo-apply goes with no other repair");
+	if (u->apply && cmd_flags.force_share)
+		cmd_usage(c, "--undo-apply writes to the image: it can't go with -U");
 	if (((u->undo && !rebuild) || u->plan) && !repair)
 		cmd_usage(c, "%s needs -r leaks or -r all", u->undo ? "--undo" : "--dry-run");
 	if (u->undo && u->plan)
@@ -52,6 +54,9 @@ int check_undo_apply(const char *name, const char *undo, const char *cache_word)
 
 	if (ret == 0)
 		ret = operand_spec(&s, name, cmd_flags.format, &e);
+	if (ret == 0 && (s.read_only || s.force_share))
+		ret = err_set(&e, ERR_INVALID, "--undo-apply writes to the image: it can't go with "
+					       "read-only=on or force-share=on");
 	if (ret == 0) {
 		s.direct = s.direct || cache.direct;
 		ret = repair_undo(&s, undo, check_write_flags(&s, &cache), &cmd_listener, &done,

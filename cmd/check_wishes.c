@@ -35,11 +35,17 @@ static int attach_take(struct check_wishes *w, struct err *e)
 	return 0;
 }
 
-void check_wishes_spell(int argc, const char **argv)
+void check_wishes_spell(struct check_wishes *w, int argc, const char **argv)
 {
-	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-		if (strcmp(argv[i], "--reattach=guess") == 0)
-			argv[i] = "--reattach-guess";
+	static const char spelled[] = "--reattach=";
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strncmp(argv[i], spelled, sizeof spelled - 1) != 0)
+			continue;
+		if (strcmp(argv[i] + sizeof spelled - 1, "guess") != 0)
+			w->reattach_word = argv[i] + sizeof spelled - 1;
+		argv[i] = "--reattach-guess";
+	}
 }
 
 int check_wishes_take(const struct cmd *c, struct check_wishes *w, const char *repair,
@@ -47,6 +53,8 @@ int check_wishes_take(const struct cmd *c, struct check_wishes *w, const char *r
 {
 	bool all = repair && strcmp(repair, "all") == 0;
 
+	if (w->reattach_word)
+		cmd_usage(c, "--reattach has no value or guess, not '%s'", w->reattach_word);
 	if (w->free_suspects && !repair)
 		cmd_usage(c, "--free-suspects needs --repair");
 	if (w->drop_snapshots && !all)

@@ -11,6 +11,7 @@ struct cmd;
 struct check_wishes {
 	int deep, free_suspects, drop_snapshots, reattach_sure, reattach_guess;
 	char **attach_words;
+	const char *reattach_word; /* behind --reattach=, if it is none that there is */
 
 	enum repair_reattach reattach;
 	struct repair_attach *attach; /* owned */
@@ -32,7 +33,7 @@ struct check_wishes {
 	  "with -r all: put the L2 table at OFFSET back as L1 entry INDEX", "INDEX=OFFSET" }
 
 /* An option with a value that may be left out is not for a library that takes the next word then. */
-void check_wishes_spell(int argc, const char **argv);
+void check_wishes_spell(struct check_wishes *w, int argc, const char **argv);
 /* Ends the program when they don't go together. `repair`: the word of -r, or NULL. */
 int check_wishes_take(const struct cmd *c, struct check_wishes *w, const char *repair,
 		      struct err *e) MUST_CHECK;

@@ -23,8 +23,11 @@ static const struct subcommand {
 		    "[--no-clobber] " COMMON " filename [size]" },
 	{ "info", IMAGE " [--backing-chain] [--limits] [-t CACHE] [-U] [--output=human|json] "
 		  COMMON " filename" },
-	{ "check", IMAGE " [-r leaks|all] [-T CACHE] [-U] [-q] [--output=human|json] [--details] "
-			 "[--max-errors=N] " COMMON " filename" },
+	{ "check",
+	  IMAGE " [-r leaks|all] [-T CACHE] [-U] [-q] [--output=human|json] [--details] [--deep] "
+		"[--max-errors=N] [--dry-run | --undo UNDO] [--free-suspects] [--drop-snapshots] "
+		"[--reattach[=guess]] [--attach INDEX=OFFSET]... [--undo-apply UNDO] "
+		"[--rebuild-header [--size SIZE] [--apply]] " COMMON " filename" },
 	{ "convert",
 	  "[-f FMT | --image-opts] [-T CACHE] [-l SNAPSHOT] [--bitmaps "
 	  "[--skip-broken-bitmaps]] [--salvage] [-O FMT | --target-image-opts] [-o LIST] "

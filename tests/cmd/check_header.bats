@@ -201,3 +201,12 @@ rebuilt() {
 	[[ $output == *'undo file '*'File exists'* ]]
 	cmp t.qcow2 lost.qcow2
 }
+
+@test "who looks for errors in an image without a header is told what helps" {
+	qemu-img create -q -f qcow2 t.qcow2 1M
+	poke t.qcow2 0 00000000
+	run --separate-stderr -63 qcow2-check t.qcow2
+	[[ $stderr == *"raw images have no metadata"*--rebuild-header* ]]
+	run --separate-stderr -63 qcow2-check -f raw t.qcow2
+	[[ $stderr == *"raw images have no metadata"* && $stderr != *--rebuild-header* ]]
+}

@@ -251,3 +251,9 @@ restored() {
 		restored t.qcow2
 	done
 }
+
+@test "a value that --reattach does not have is named" {
+	image_small t.qcow2
+	run --separate-stderr -1 qcow2-check -r all --reattach=some t.qcow2
+	[[ $stderr == *"--reattach has no value or guess, not 'some'"* ]]
+}

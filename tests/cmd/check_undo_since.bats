@@ -97,3 +97,14 @@ repaired_from() {
 	[ -e t.qcow2 ]
 	[ ! -s t.qcow2 ]
 }
+
+@test "taking back writes: it shares the image with nobody" {
+	damaged_leaked_cluster t.qcow2
+	qcow2-check -q -r all --undo undo t.qcow2 2>err.txt
+	cp t.qcow2 was
+	run --separate-stderr -1 qcow2-check -U --undo-apply undo t.qcow2
+	[[ $stderr == *"--undo-apply writes to the image"* ]]
+	run --separate-stderr -1 qcow2-check --undo-apply undo --image-opts driver=qcow2,file.filename=t.qcow2,read-only=on
+	[[ $stderr == *"--undo-apply writes to the image"* ]]
+	cmp t.qcow2 was
+}
