@@ -56,8 +56,12 @@ void check_orphans_human(const struct orphans *o)
 	if (o->suspects)
 		printf("%" PRIu64 " leaked clusters may be lost data%s: a repair leaves them, unless "
 		       "--free-suspects is given.\n",
-		       o->suspects, o->lost_roots ? " of what could not be read" : "");
-	if (o->nr || o->suspects)
+		       o->suspects, o->pointers_lost ? " of what could not be read" : "");
+	if (o->uncounted)
+		printf("%" PRIu64 " clusters that nothing refers to may be lost data, and their counts are "
+		       "lost: a repair counts them, unless --free-suspects is given.\n",
+		       o->uncounted);
+	if (o->nr || o->suspects || o->uncounted)
 		putchar('\n');
 }
 
@@ -89,6 +93,8 @@ void check_orphans_json(struct emit *out, const struct orphans *o)
 {
 	if (o->suspects)
 		emit_integer(out, "suspect-clusters", NULL, o->suspects);
+	if (o->uncounted)
+		emit_integer(out, "uncounted-clusters", NULL, o->uncounted);
 	if (!o->nr && !o->zeroed_nr)
 		return;
 	emit_begin_list(out, "orphans", NULL);

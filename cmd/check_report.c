@@ -206,7 +206,7 @@ void check_report_human(const struct check_result *r, const struct check_report 
 		printf("compressed clusters unpacked: %" PRIu64 "\n", r->unpacked_clusters);
 	printf("reclaimable: %s (%" PRIu64 " bytes)\n", size_render(r->reclaimable, size),
 	       r->reclaimable);
-	if (r->leaks && r->roots_lost)
+	if (r->leaks && r->pointers_lost)
 		puts(
 		    "Some structures could not be followed: what looks leaked may belong to them.");
 	printf("result: %s (exit %d)\n", words[check_status_of(r)], check_status_of(r));

@@ -104,6 +104,7 @@ void check_end(struct check *c)
 	free(c->refcounts);
 	free(c->claims);
 	free(c->foreign);
+	free(c->unreferenced);
 	impact_marks_free(c->marks);
 	*c = (struct check){ 0 };
 }
@@ -119,7 +120,9 @@ int check_run(struct check *c, struct err *e)
 	    check_compare(c, e) < 0 || (c->options->deep && check_deep(c, e) < 0))
 		return -1;
 	check_distrust(c);
-	if (c->options->orphans && orphans_find(c, c->options->orphans, e) < 0)
+	check_lost(c);
+	if (c->options->orphans && (check_unreferenced(c, e) < 0 ||
+				    orphans_find(c, c->options->orphans, e) < 0))
 		return -1;
 	return impact_find(c, e);
 }

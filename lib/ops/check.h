@@ -14,12 +14,20 @@
 struct impact;
 struct orphans;
 
+/* What led to clusters and may be gone. */
+enum pointers_lost {
+	LOST_SNAPSHOTS = 1, /* the snapshot table, or part of it */
+	LOST_OTHERS = 2,
+};
+
 struct check_options {
 	/* Called for each finding, in the order of the walk. May be NULL. */
 	void (*found)(void *arg, const struct finding *f);
 	void *arg;
 	const struct watch *watch; /* may be NULL */
 	bool deep;		   /* unpack compressed clusters, too */
+	bool repairing;		   /* not the first pass: counts may not be told of new clusters */
+	unsigned pointers_lost;	   /* of earlier passes: see struct check_result */
 	struct impact *impact;	   /* what the findings touch, or NULL: see ops/impact.h */
 	struct orphans *orphans;   /* what leaked clusters may be, or NULL: see ops/orphans.h */
 };
@@ -35,9 +43,10 @@ struct check_result {
 	    image_end_offset; /* end of the last cluster that is counted or referenced */
 	uint64_t unpacked_clusters; /* with `deep`: places of compressed clusters */
 	uint64_t reclaimable; /* bytes in clusters that are counted but not referenced */
-	/* A snapshot or table could not be followed, so that what it refers to looks
-	 * leaked: leaks may be lowered only without this. */
-	bool roots_lost;
+	/* Something that led to clusters may be gone, so that they look leaked: leaks may be
+	 * lowered only without this (ops/check_lost.c). Bits of enum pointers_lost. */
+	unsigned pointers_lost;
+	unsigned pointers_lost_now; /* the same without what earlier passes found */
 };
 
 /* Opens for checking: damage that a reader must refuse is let through, encrypted images

@@ -75,7 +75,7 @@ enum walk_what check_claimed_by(struct check *c, uint64_t cluster)
 	return WALK_L2_TABLE;
 }
 
-static bool is_refcounts(enum walk_what what)
+bool check_is_refcounts(enum walk_what what)
 {
 	return what == WALK_REFCOUNT_TABLE || what == WALK_REFCOUNT_BLOCK;
 }
@@ -86,7 +86,7 @@ static int claim_add(struct check *c, uint64_t cluster, enum walk_what what, str
 	struct check_claim *last = c->claim_nr ? &c->claims[c->claim_nr - 1] : NULL;
 
 	bit_set(c->metadata, cluster);
-	if (is_refcounts(what))
+	if (check_is_refcounts(what))
 		bit_set(c->refcounts, cluster);
 	if (last && last->what == what && last->first + last->nr == cluster) {
 		last->nr++;
@@ -101,7 +101,7 @@ static int claim_add(struct check *c, uint64_t cluster, enum walk_what what, str
 
 int check_cross(struct check *c, uint64_t cluster, enum walk_what what, struct err *e)
 {
-	c->refcounts_crossed += is_refcounts(what) || bit_at(c->refcounts, cluster);
+	c->refcounts_crossed += check_is_refcounts(what) || bit_at(c->refcounts, cluster);
 	if (!c->crossed)
 		c->crossed = calloc(c->clusters / 8 + 1, 1);
 	if (!c->overlapped)
@@ -141,6 +141,7 @@ int check_on_area(void *arg, const struct walk_area *a, struct err *e)
 				return -1;
 			continue;
 		}
+		check_lost_overlap(c, a->what, check_claimed_by(c, i));
 		if (check_cross(c, i, a->what, e) < 0)
 			return -1;
 		if (!met) {

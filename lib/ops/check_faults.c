@@ -129,7 +129,8 @@ int check_on_fault(void *arg, const struct walk_fault *w, struct err *e)
 	if (w->bad == WALK_BAD_RANGE)
 		check_needs(c, w->host);
 	if (loses_root(w))
-		c->result->roots_lost = true;
+		c->result->pointers_lost |= w->what == WALK_SNAPSHOT_TABLE ? LOST_SNAPSHOTS
+									    : LOST_OTHERS;
 	if (f.kind == NONE)
 		return 0;
 	finding_set_owner(c, &f, w->owner);

@@ -41,6 +41,11 @@ struct check {
 	uint64_t *foreign; /* host offsets of L2 tables that hold something else, rising */
 	size_t foreign_nr, foreign_room;
 
+	/* Bit per cluster: nothing refers to it, it holds something, and no block counts it. NULL unless
+	 * counts are lost. */
+	uint8_t *unreferenced;
+	uint64_t unreferenced_nr; /* those among them that were not found to be leaked */
+
 	uint64_t counted_end; /* of the last cluster behind the file that blocks count; 0: none */
 	uint64_t needed_end;  /* of those among them that tables refer to; 0: none */
 
@@ -108,6 +113,7 @@ int check_cross(struct check *c, uint64_t cluster, enum walk_what what, struct e
 bool check_is_crossed(const struct check *c, uint64_t cluster);
 bool check_is_overlapped(const struct check *c, uint64_t cluster);
 const char *check_what_text(enum walk_what what);
+bool check_is_refcounts(enum walk_what what);
 
 /* --- check_foreign.c --- */
 /* This many senseless entries, and three of four that are used, make a table foreign. */
@@ -138,6 +144,15 @@ int check_deep(struct check *c, struct err *e) MUST_CHECK;
 /* After the comparison, whose findings stay: counts in blocks that hold something else are taken
  * for unknown from here on. */
 void check_distrust(struct check *c);
+
+/* --- check_unreferenced.c --- */
+int check_unreferenced(struct check *c, struct err *e) MUST_CHECK;
+
+/* --- check_lost.c --- */
+/* `what` was found to lie on a cluster that `other` has. */
+void check_lost_overlap(struct check *c, enum walk_what what, enum walk_what other);
+/* After all that was found: sets pointers_lost of the result. */
+void check_lost(struct check *c);
 
 /* --- check_compare.c --- */
 /* The count in the file of a cluster below c->clusters, exact. */

@@ -46,6 +46,7 @@ static int l2_claim(struct check *c, const struct walk_l1_part *p, uint32_t i,
 	struct finding f = l1_finding(c, p, i, PROBLEM_METADATA_OVERLAP, host);
 
 	f.text = check_what_text(other);
+	check_lost_overlap(c, WALK_L2_TABLE, other);
 	check_found(c, &f);
 	return check_cross(c, cluster, WALK_L2_TABLE, e);
 }

@@ -26,12 +26,24 @@ static void block_judge(struct check *c, uint64_t block, struct votes *v)
 	*v = (struct votes) { 0 };
 }
 
+/* Where something else lies on a block, nobody knows whose bytes they are. */
+static void crossed_distrust(struct check *c)
+{
+	uint64_t blocks = (c->clusters >> geom_refcount_block_bits(c->geom)) + 1;
+
+	for (uint64_t i = 0; c->refcounts_crossed && i < blocks; i++)
+		if (c->blocks[i] && c->blocks[i] != BLOCK_UNKNOWN &&
+		    check_is_crossed(c, check_cluster(c, c->blocks[i])))
+			c->blocks[i] = BLOCK_UNKNOWN;
+}
+
 void check_distrust(struct check *c)
 {
 	unsigned bits = geom_refcount_block_bits(c->geom);
 	struct votes v = { 0 };
 	uint64_t block = 0;
 
+	crossed_distrust(c);
 	if (!c->result->kinds[PROBLEM_LEAKED_CLUSTER])
 		return;
 	check_claims_sort(c);

@@ -38,7 +38,7 @@ void orphans_fini(struct orphans *o)
 
 bool orphans_suspect(const struct orphans *o, uint64_t cluster)
 {
-	if (o->lost_roots || o->more)
+	if (o->more || o->unread)
 		return true;
 	return o->suspect && cluster < o->clusters && bit_at(o->suspect, cluster);
 }
@@ -53,8 +53,7 @@ static enum orphan_word clusters_judge(struct check *c, uint64_t first, uint64_t
 	for (uint64_t i = first; i < first + nr; i++) {
 		if (!i || i >= c->clusters || bit_at(c->metadata, i))
 			return ORPHAN_WORD_BAD;
-		agrees &= !check_count_unknown(c, i) &&
-			  check_stored(c, i) > counts_get(&c->expected, i);
+		agrees &= orphan_is_leaked(c, i);
 	}
 	return agrees ? ORPHAN_WORD_AGREES : ORPHAN_WORD_KNOWN;
 }
@@ -123,6 +122,12 @@ static bool is_in_data_file(const struct check *c, const struct l2_entry *x, uin
 	       (x->host >> c->geom->cluster_bits) % geom_l2_entries(c->geom) == idx;
 }
 
+/* Nothing can be said of a flag then. */
+static bool has_no_count(const struct check *c, uint64_t cluster)
+{
+	return c->unreferenced && bit_at(c->unreferenced, cluster);
+}
+
 bool orphan_judge(struct check *c, uint64_t host, const uint8_t *table, uint64_t *scratch,
 		  struct orphan *o)
 {
@@ -147,7 +152,8 @@ bool orphan_judge(struct check *c, uint64_t host, const uint8_t *table, uint64_t
 		if (x.packed || c->geom->data_file)
 			continue;
 		scratch[plain++] = x.host;
-		claims += x.copied == (check_stored(c, check_cluster(c, x.host)) == 1);
+		claims += has_no_count(c, check_cluster(c, x.host)) ||
+			  x.copied == (check_stored(c, check_cluster(c, x.host)) == 1);
 	}
 	if (!o->used || !all_differ(scratch, plain))
 		return false;
@@ -166,7 +172,9 @@ uint64_t orphan_next_leak(struct check *c, uint64_t from)
 	for (uint64_t i = from; i < c->clusters; i++) {
 		uint64_t page = i >> COUNTS_PAGE_BITS;
 
-		if (!(i & (COUNTS_PAGE - 1)) && !c->stored.touched[page]) {
+		if (c->unreferenced && bit_at(c->unreferenced, i) && !c->expected.low[i])
+			return i;
+		if (!(i & (COUNTS_PAGE - 1)) && !c->stored.touched[page] && !c->unreferenced) {
 			i += COUNTS_PAGE - 1;
 			continue;
 		}
@@ -207,8 +215,7 @@ static int table_look(struct search *s, uint64_t host, const uint8_t *table, str
 	return orphan_judge(s->check, host, table, s->scratch, &o) ? orphan_keep(s, &o, e) : 0;
 }
 
-/* A cluster of which the beginning is enough, nearly always: leaks are many, tables few. What can't
- * be read is none of ours: data, or lost anyway. */
+/* A cluster of which the beginning is enough, nearly always: leaks are many, tables few. */
 static int large_look(struct search *s, uint64_t host, struct err *e)
 {
 	struct check *c = s->check;
@@ -217,9 +224,12 @@ static int large_look(struct search *s, uint64_t host, struct err *e)
 	uint8_t *rest = s->buf + PREFIX;
 
 	if (file_read_padded(c->file, host, s->buf, PREFIX, NULL, &ignored) < 0 ||
-	    !orphan_may_be_table(c, s->buf, PREFIX) ||
-	    file_read_padded(c->file, host + PREFIX, rest, size - PREFIX, NULL, &ignored) < 0 ||
-	    bytes_are_zero(s->buf, size))
+	    (orphan_may_be_table(c, s->buf, PREFIX) &&
+	     file_read_padded(c->file, host + PREFIX, rest, size - PREFIX, NULL, &ignored) < 0)) {
+		s->out->unread = true;
+		return 0;
+	}
+	if (!orphan_may_be_table(c, s->buf, PREFIX) || bytes_are_zero(s->buf, size))
 		return 0;
 	return table_look(s, host, s->buf, e);
 }
@@ -238,6 +248,7 @@ static int small_look(struct search *s, uint64_t first, size_t nr, struct err *e
 				return -1;
 		return 0;
 	}
+	s->out->unread |= err_is(&ignored);
 	for (size_t i = 0; i < nr && !err_is(&ignored); i++) {
 		const uint8_t *p = s->buf + i * size;
 
@@ -356,10 +367,22 @@ static int on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
 	return orphan_judge(c, at->host, at->bytes, s->scratch, &o) ? orphan_keep(s, &o, e) : 0;
 }
 
+/* What the first walk has read may be out of reach now. */
+static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
+{
+	struct search *s = arg;
+
+	(void)e;
+	s->out->unread |= f->bad == WALK_BAD_READ;
+	return 0;
+}
+
 static int tables_look(struct search *s, struct err *e)
 {
-	static const struct walk_ops ops = { .l1_part = on_l1_part, .l2_table = on_l2_table };
-	static const struct walk_ops again = { .l1_part = on_l1_again };
+	static const struct walk_ops ops = { .l1_part = on_l1_part,
+					     .l2_table = on_l2_table,
+					     .fault = on_fault };
+	static const struct walk_ops again = { .l1_part = on_l1_again, .fault = on_fault };
 	struct walk *w = check_walk_again(s->check, &ops, s, e);
 	int ret = w ? walk_trees(w, e) : -1;
 
@@ -385,7 +408,7 @@ int orphans_find(struct check *c, struct orphans *o, struct err *e)
 	int ret = -1;
 
 	orphans_fini(o);
-	if (!c->result->kinds[PROBLEM_LEAKED_CLUSTER])
+	if (!c->result->kinds[PROBLEM_LEAKED_CLUSTER] && !c->unreferenced)
 		return 0;
 	s.buf = malloc(MAX(BUFFER, geom_cluster_size(c->geom)));
 	s.scratch = malloc(geom_l2_entries(c->geom) * sizeof *s.scratch);

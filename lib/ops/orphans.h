@@ -60,12 +60,14 @@ struct orphans {
 	size_t zeroed_nr, zeroed_room;
 	bool zeroed_in_snapshot; /* a snapshot leads to one that the disk does not lead to */
 	bool more;	     /* there are others that this list has no room for */
+	bool unread;	     /* there may be others: something that could be one can't be read */
 
 	/* Leaked clusters that may be lost data, and why: a repair leaves them alone. */
 	uint64_t suspects;
+	uint64_t uncounted; /* the same of clusters whose counts are lost: a repair counts them */
 	uint64_t loose;	    /* leaked clusters that no table here explains */
-	bool lost_roots;    /* something could not be read: every leak is suspect */
-	uint8_t *suspect;   /* bit per host cluster; NULL: none, or all with lost_roots */
+	bool pointers_lost;    /* something could not be read: every leak is suspect */
+	uint8_t *suspect;   /* bit per host cluster; NULL: none */
 	uint8_t *loose_at;  /* bit per host cluster: which are loose; NULL without zeroed tables */
 	uint64_t clusters;  /* bits */
 };
@@ -74,6 +76,7 @@ struct orphans {
 #define ORPHAN_CONFIDENCE 80
 
 void orphans_fini(struct orphans *o);
+/* Whether a lost table may map the cluster, or be there. */
 bool orphans_suspect(const struct orphans *o, uint64_t cluster);
 /* The first loose cluster at or behind `from`; o->clusters if there is none. */
 uint64_t orphans_next_loose(const struct orphans *o, uint64_t from);

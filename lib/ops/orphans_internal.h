@@ -2,9 +2,26 @@
 #include "ops/check_internal.h"
 #include "ops/orphans.h"
 
+/* The count of a leaked cluster that a repair takes for lost data; 0: the refcounts are too narrow to
+ * tell it from others. No more than a narrower width can hold, and a byte of a check. */
+static inline uint64_t suspect_count(unsigned refcount_order)
+{
+	return refcount_order >= 3 ? 127 : refcount_order ? (1u << (1u << refcount_order)) - 1 : 0;
+}
+
 /* More than these are not listed: then every leaked cluster is suspect. */
 #define ORPHANS_MAX ((size_t)4096)
 #define ZEROED_MAX  ((size_t)65536)
+
+/* Whether a cluster is counted once more than anybody refers to it; or holds something, and neither
+ * counts nor references are left. */
+static inline bool orphan_is_leaked(struct check *c, uint64_t cluster)
+{
+	if (c->unreferenced && bit_at(c->unreferenced, cluster))
+		return !counts_get(&c->expected, cluster);
+	return !check_count_unknown(c, cluster) &&
+	       check_stored(c, cluster) > counts_get(&c->expected, cluster);
+}
 
 /* What an entry of a table that nothing leads to says. */
 enum orphan_word {
@@ -29,6 +46,6 @@ int orphans_place(struct check *c, struct orphans *o, struct err *e) MUST_CHECK;
 /* Which leaked clusters may be data: of orphans, of zeroed tables, of what could not be read. */
 int suspects_find(struct check *c, struct orphans *o, struct err *e) MUST_CHECK;
 
-/* Leaked clusters in the order of the file: the first at or behind `from`, c->clusters if there is
+/* Clusters without a reference that are leaked, in the order of the file: the first at or behind `from`, c->clusters if there is
  * none. */
 uint64_t orphan_next_leak(struct check *c, uint64_t from);

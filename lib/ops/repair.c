@@ -53,6 +53,11 @@ static int tables_note(struct repair *r, struct err *e)
 /* What a writer does first: autoclear bits that it does not know go (2.5). */
 int repair_begin_write(struct repair *r, struct err *e)
 {
+	if (r->forgets && !r->marking) {
+		r->forgot = true;
+		if (repair_mark_suspects(r, e) < 0)
+			return -1;
+	}
 	r->writes++;
 	r->result->changed = true;
 	if (r->began)
@@ -218,6 +223,8 @@ static int pass(struct repair *r, bool report, struct err *e)
 	r->check_options = (struct check_options){ .found = on_found,
 						   .arg = r,
 						   .orphans = &r->orphans,
+						   .repairing = !first,
+						   .pointers_lost = r->found.pointers_lost,
 						   .deep = report && r->options->deep,
 						   .impact = first ? r->options->impact : NULL,
 						   .watch = r->options->watch };
@@ -238,12 +245,12 @@ typedef int stage_run(struct repair *r, struct err *e);
 static const struct {
 	stage_run *run;
 	bool all, goes_on;
+	bool forgets; /* what it mends may be what tells that leaks are lost data */
 } stages[] = {
-	{ repair_orphans, true, false },
-	{ repair_entries, true, false },  { repair_snapshots, true, false },
-	{ repair_bitmaps, true, true },	  { repair_doubles, true, false },
-	{ repair_counts, true, false },	  { repair_leaks, false, false },
-	{ repair_copied, false, false },
+	{ repair_orphans, true, false, false },	 { repair_entries, true, false, true },
+	{ repair_snapshots, true, false, true }, { repair_bitmaps, true, true, true },
+	{ repair_doubles, true, false, true },	 { repair_counts, true, false, true },
+	{ repair_leaks, false, false, false },	 { repair_copied, false, false, false },
 };
 
 /* One stage; *more: something was repaired, and it is worth looking again. */
@@ -255,11 +262,13 @@ static int round_run(struct repair *r, bool *more, struct err *e)
 	for (size_t i = 0; i < sizeof stages / sizeof *stages && !*more; i++) {
 		if (stages[i].all && !r->options->all)
 			continue;
+		r->forgets = stages[i].forgets;
 		if (stages[i].run(r, e) < 0 || repair_flush(r, e) < 0)
 			return -1;
 		*more = r->writes != before && !stages[i].goes_on;
 	}
 	*more |= r->writes != before;
+	r->forgets = false;
 	return 0;
 }
 
@@ -325,7 +334,10 @@ static int rounds(struct repair *r, struct err *e)
 			return -1;
 		round++;
 	}
-	return more ? pass(r, false, e) : 0;
+	if (more && pass(r, false, e) < 0)
+		return -1;
+	/* Some leaks are there only since what led to them was given up. */
+	return r->forgot ? repair_mark_suspects(r, e) : 0;
 }
 
 /* What was changed is looked at as closely as before, and what is left is told: the last passes were
@@ -370,6 +382,8 @@ static int repair_run(struct repair *r, const struct geom *g, struct err *e)
 	check_end(&r->check);
 	repair_noted_fini(&r->noted);
 	free(r->header_bytes);
+	free(r->marked);
+	free(r->abandoned);
 	return ret;
 }
 

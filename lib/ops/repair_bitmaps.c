@@ -227,6 +227,8 @@ static int directory_move(struct bitmaps *b, struct err *e)
 	if (repair_take(r, geom_clusters(&r->geom, b->out_n), &host, e) < 0 ||
 	    repair_write(r, host, b->out, (size_t)align_up(b->out_n, size), e) < 0)
 		return -1;
+	if (repair_abandon(r, h.bitmaps.directory_off, b->n, WALK_BITMAP_DIRECTORY, e) < 0)
+		return -1;
 	h.bitmaps = (struct bitmaps_ext){ .nr = b->kept,
 					  .directory_len = b->out_n,
 					  .directory_off = host };

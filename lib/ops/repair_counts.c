@@ -2,6 +2,7 @@
  * be trusted or does not reach. */
 #include "ops/repair_internal.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/align.h"
@@ -63,11 +64,11 @@ static int on_area(void *arg, const struct walk_area *a, struct err *e)
 	uint64_t first = check_cluster(&r->check, a->host);
 	uint64_t end = check_cluster(&r->check, a->host + a->len - 1) + 1;
 
-	(void)e;
-	if (a->what == WALK_REFCOUNT_TABLE || a->what == WALK_REFCOUNT_BLOCK)
-		for (uint64_t i = first; i < MIN(end, r->check.clusters); i++)
-			counts_take_one(&r->check.expected, i);
-	return 0;
+	if (a->what != WALK_REFCOUNT_TABLE && a->what != WALK_REFCOUNT_BLOCK)
+		return 0;
+	for (uint64_t i = first; i < MIN(end, r->check.clusters); i++)
+		counts_take_one(&r->check.expected, i);
+	return repair_abandon(r, a->host, a->len, a->what, e);
 }
 
 int repair_forget_refcounts(struct repair *r, struct err *e)
@@ -86,29 +87,41 @@ int repair_forget_refcounts(struct repair *r, struct err *e)
 	return ret;
 }
 
-/* What must not be freed stays counted: what the old counts say, and where they say nothing,
- * whatever is in the file. */
-static int kept_add(struct repair *r, struct err *e)
+/* How a cluster without a reference that may not be freed is to be counted from now on. What a lost
+ * table explains stays as that table has it; the rest gets a mark (ops/repair_suspects.c). */
+static uint64_t kept_count(struct repair *r, uint64_t cluster, unsigned order)
 {
 	struct check *c = &r->check;
-	unsigned bits = geom_refcount_block_bits(c->geom);
-	struct hole_map holes = hole_map_over(r->file);
-	uint64_t size = geom_cluster_size(c->geom), len;
+	uint64_t stored = check_count_unknown(c, cluster) ? 0 : check_stored(c, cluster);
+
+	if (!stored && (!c->unreferenced || !bit_at(c->unreferenced, cluster)))
+		return 0;
+	return MAX(orphans_suspect(&r->orphans, cluster) ? stored : suspect_count(order), 1);
+}
+
+/* What must not be freed stays counted: what the old counts say, and where they say nothing, what
+ * holds something. */
+static int kept_add(struct repair *r, unsigned order, struct err *e)
+{
+	struct check *c = &r->check;
+	uint64_t new = 0;
 
 	for (uint64_t i = 0; i < c->clusters; i++) {
-		uint64_t host = c->blocks[i >> bits], expected = counts_get(&c->expected, i);
-		uint64_t keep = check_count_unknown(c, i) ? 0 : check_stored(c, i);
-		bool is_data = keep;
+		uint64_t expected = counts_get(&c->expected, i), keep;
 
-		if (repair_may_free_cluster(r, i) || expected >= MAX(keep, 1))
+		if (repair_may_free_cluster(r, i))
 			continue;
-		if (!keep && (!host || host == BLOCK_UNKNOWN) &&
-		    i << c->geom->cluster_bits < file_size(r->file))
-			hole_map_next(&holes, i << c->geom->cluster_bits, size, &is_data, &len);
-		if (is_data &&
-		    counts_add(&c->expected, i, 1, MAX(keep, 1) - expected, e) < 0)
+		if (!expected)
+			keep = kept_count(r, i, order);
+		else
+			keep = check_count_unknown(c, i) ? 0 : check_stored(c, i);
+		if (keep > expected && counts_add(&c->expected, i, 1, keep - expected, e) < 0)
 			return -1;
+		new += keep && c->unreferenced && bit_at(c->unreferenced, i);
 	}
+	if (new)
+		repair_say(r, "%" PRIu64 " clusters that nothing refers to hold something that may be lost "
+			      "data: they are counted", new);
 	return 0;
 }
 
@@ -168,7 +181,7 @@ static int rebuild(struct repair *r, uint64_t largest, struct err *e)
 				      .watch = r->options->watch };
 
 	refcounts_told(r, b.order);
-	if (repair_forget_refcounts(r, e) < 0 || kept_add(r, e) < 0 || place_find(r, &b, e) < 0 ||
+	if (repair_forget_refcounts(r, e) < 0 || kept_add(r, b.order, e) < 0 || place_find(r, &b, e) < 0 ||
 	    repair_begin_write(r, e) < 0 || refcount_rebuild_write(&b, e) < 0)
 		return -1;
 	r->header.refcount_table_off = b.table_off;

@@ -30,6 +30,13 @@ struct repair {
 	struct orphans orphans; /* leaked clusters that may be data, as of this round */
 	bool told_narrow, told_many, told_header, told_snapshots;
 
+	/* Bit per cluster of the file as it was found, or NULL (ops/repair_suspects.c): */
+	uint8_t *marked;    /* leaks that may be lost data, and were given a mark */
+	uint8_t *abandoned; /* what this repair has replaced: nothing that anybody lost */
+	bool forgets;	    /* what the stage at hand mends may be what tells of lost data */
+	bool forgot;	    /* such a stage has written something */
+	bool marking, told_unmarked;
+
 	bool refcounts_forgotten; /* in this round: nothing is counted for them any more */
 	uint64_t outside; /* the lowest host byte of what leads out of the file and stays */
 	uint8_t l1_broken[SNAPSHOTS_MAX / 8]; /* bit per snapshot: this pass can't follow its L1 */
@@ -85,6 +92,16 @@ void repair_outside_note(struct repair *r, const struct finding *f);
 /* --- repair_snapshots.c --- */
 void repair_snapshot_note(struct repair *r, const struct finding *f);
 
+/* --- repair_suspects.c --- */
+/* Marks leaks that may be lost data, durably, before what tells so is gone. */
+int repair_mark_suspects(struct repair *r, struct err *e) MUST_CHECK;
+bool repair_is_marked(const struct repair *r, uint64_t cluster);
+/* A structure that is replaced: its clusters, where nothing else lies, are garbage from now on. */
+int repair_abandon(struct repair *r, uint64_t host, uint64_t len, enum walk_what what,
+		   struct err *e) MUST_CHECK;
+/* Whether a leak is what this repair has left behind. */
+bool repair_is_own_leak(const struct repair *r, uint64_t cluster);
+
 /* --- repair_leaks.c --- */
 /* Whether leaked clusters may be freed in this round at all, and whether this one may. The only
  * place that decides it. */
@@ -95,6 +112,8 @@ uint64_t repair_target(struct repair *r, uint64_t cluster);
 
 /* Whether nothing but COPIED flags is wrong. */
 bool repair_only_copied(const struct repair *r);
+/* Gives marked clusters the count that is their mark. */
+int repair_marks_store(struct repair *r, struct err *e) MUST_CHECK;
 /* Raises counts in the blocks that are there. */
 int repair_raise(struct repair *r, struct err *e) MUST_CHECK;
 

@@ -9,24 +9,23 @@
 #include "base/align.h"
 #include "format/refcount_block.h"
 
-/* Pointers that lead astray: what they were meant to lead to looks leaked. */
-static bool pointers_lost(const struct repair *r)
-{
-	return repair_has(r, PROBLEM_L2_ENTRY_UNALIGNED) ||
-	       repair_has(r, PROBLEM_L2_ENTRY_OUT_OF_FILE) ||
-	       repair_has(r, PROBLEM_COMPRESSED_OFFSET) ||
-	       repair_has(r, PROBLEM_COMPRESSED_OUT_OF_FILE);
-}
-
 bool repair_may_free(const struct repair *r)
 {
-	return r->options->free_suspects || (!r->found.roots_lost && !pointers_lost(r));
+	return r->options->free_suspects || !r->found.pointers_lost;
 }
 
 bool repair_may_free_cluster(const struct repair *r, uint64_t cluster)
 {
-	return r->options->free_suspects ||
-	       (repair_may_free(r) && !orphans_suspect(&r->orphans, cluster));
+	bool used = counts_get(&r->check.expected, cluster) != 0;
+
+	if (r->options->free_suspects || repair_is_own_leak(r, cluster) ||
+	    (used && repair_is_marked(r, cluster)))
+		return true;
+	if (orphans_suspect(&r->orphans, cluster))
+		return false;
+	/* Data that somebody has are not lost with a pointer that is gone; one that is there, and can't
+	 * be followed, may share them. */
+	return !(used ? r->found.pointers_lost_now : r->found.pointers_lost);
 }
 
 uint64_t repair_target(struct repair *r, uint64_t cluster)
@@ -52,6 +51,7 @@ struct block_edit {
 	struct repair *repair;
 	struct repair_table table; /* host 0: no block is loaded */
 	bool raise;		   /* else lower */
+	uint64_t kept;		   /* leaks that stay */
 };
 
 static int block_load(struct block_edit *b, uint64_t host, struct err *e)
@@ -114,17 +114,19 @@ static int cluster_set(struct block_edit *b, uint64_t cluster, struct err *e)
 	uint64_t stored = check_stored(c, cluster), target = repair_target(r, cluster);
 	uint64_t host = c->blocks[cluster >> geom_refcount_block_bits(c->geom)];
 
+	b->kept += stored > counts_get(&c->expected, cluster) && stored == target;
 	if (stored == target || (stored < target) != b->raise || !host || host == BLOCK_UNKNOWN ||
 	    target > geom_refcount_max(c->geom) || (!b->raise && !may_lower(r, target)))
 		return 0;
-	if (block_load(b, host, e) < 0)
+	/* What has to be written before comes before the block is read. */
+	if (repair_begin_write(r, e) < 0 || block_load(b, host, e) < 0)
 		return -1;
 	count_put(b, cluster, target);
 	count_told(r, cluster, stored, target);
 	return 0;
 }
 
-static int counts_set(struct repair *r, bool raise, struct err *e)
+static int counts_set(struct repair *r, bool raise, uint64_t *kept, struct err *e)
 {
 	struct check *c = &r->check;
 	struct block_edit b = { .repair = r, .raise = raise };
@@ -147,12 +149,38 @@ static int counts_set(struct repair *r, bool raise, struct err *e)
 	if (ret == 0)
 		ret = repair_table_store(r, &b.table, e);
 	free(b.table.bytes);
+	*kept = b.kept;
 	return ret;
 }
 
 int repair_raise(struct repair *r, struct err *e)
 {
-	return counts_set(r, true, e);
+	uint64_t kept;
+
+	return counts_set(r, true, &kept, e);
+}
+
+int repair_marks_store(struct repair *r, struct err *e)
+{
+	struct check *c = &r->check;
+	struct block_edit b = { .repair = r };
+	int ret = 0;
+
+	b.table.bytes = malloc(geom_cluster_size(&r->geom));
+	if (!b.table.bytes)
+		return err_nomem(e);
+	for (uint64_t i = orphan_next_leak(c, 0); ret == 0 && i < c->clusters;
+	     i = orphan_next_leak(c, i + 1)) {
+		if (!repair_is_marked(r, i) || check_stored(c, i) == suspect_count(r->geom.refcount_order))
+			continue;
+		ret = block_load(&b, c->blocks[i >> geom_refcount_block_bits(c->geom)], e);
+		if (ret == 0)
+			count_put(&b, i, suspect_count(r->geom.refcount_order));
+	}
+	if (ret == 0)
+		ret = repair_table_store(r, &b.table, e);
+	free(b.table.bytes);
+	return ret;
 }
 
 static void kept_told(struct repair *r, uint64_t nr, const char *why)
@@ -164,13 +192,13 @@ static void kept_told(struct repair *r, uint64_t nr, const char *why)
 
 int repair_leaks(struct repair *r, struct err *e)
 {
+	uint64_t kept = 0;
+
 	if (!repair_has(r, PROBLEM_LEAKED_CLUSTER) || repair_refcounts_lost(r))
 		return 0;
-	if (!repair_may_free(r)) {
-		kept_told(r, r->found.leaks, "they may belong to what could not be read");
-		return 0;
-	}
-	if (!r->options->free_suspects)
-		kept_told(r, r->orphans.suspects, "they may be data that a lost table mapped");
-	return counts_set(r, false, e);
+	if (counts_set(r, false, &kept, e) < 0)
+		return -1;
+	kept_told(r, kept, repair_may_free(r) ? "they may be data that a lost table mapped"
+					      : "they may belong to what could not be read");
+	return 0;
 }

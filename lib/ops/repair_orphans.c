@@ -348,7 +348,7 @@ int repair_orphans(struct repair *r, struct err *e)
 {
 	uint64_t before = r->writes;
 
-	if (!any_wanted(r) || repair_refcounts_lost(r))
+	if (!any_wanted(r) || repair_refcounts_lost(r) || r->check.unreferenced)
 		return 0; /* counts that say nothing come first */
 	/* False claims to what goes back would let a writer harm it. */
 	if (repair_has(r, PROBLEM_COPIED_DATA) &&

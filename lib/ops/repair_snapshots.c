@@ -20,7 +20,7 @@
 struct snapshot_table {
 	struct repair *repair;
 	uint8_t *bytes; /* the old one, and what follows it */
-	size_t n;
+	size_t n, taken; /* all of it; up to the end of what makes sense */
 	struct wr out;
 	uint32_t seen, kept; /* entries */
 	bool tells;	     /* that they are repaired */
@@ -239,6 +239,7 @@ static int entries_take(struct snapshot_table *t, bool tells, struct err *e)
 		at = (size_t)align_up(at, 8);
 		more = entry_take(t, &at, e);
 		t->seen += more > 0;
+		t->taken = more > 0 ? at : t->taken;
 	}
 	return more < 0 ? -1 : 0;
 }
@@ -249,6 +250,8 @@ static int table_store(struct snapshot_table *t, struct err *e)
 	struct repair *r = t->repair;
 	uint64_t size = geom_cluster_size(&r->geom), len = align_up(t->out.pos, size), host = 0;
 
+	if (t->taken && repair_abandon(r, r->header.snapshots_off, t->taken, WALK_SNAPSHOT_TABLE, e) < 0)
+		return -1;
 	if (len && (repair_take(r, len >> r->geom.cluster_bits, &host, e) < 0 ||
 		    repair_write(r, host, t->out.base, (size_t)len, e) < 0))
 		return -1;
@@ -330,6 +333,11 @@ static int table_repair(struct snapshot_table *t, struct err *e)
 			   t->kept, had);
 	r->snapshots_cut = r->l1_emptied_any = false; /* what is written now is not */
 	memset(r->l1_emptied, 0, sizeof r->l1_emptied);
+	/* If all are found nothing of them is lost. */
+	if (t->kept == had || had > SNAPSHOTS_MAX) {
+		r->found.pointers_lost &= ~(unsigned)LOST_SNAPSHOTS;
+		r->forgets = r->found.pointers_lost;
+	}
 	return table_store(t, e);
 }
 

@@ -7,12 +7,13 @@
 
 static void suspect_add(struct check *c, struct orphans *o, uint64_t cluster)
 {
-	if (cluster >= o->clusters || bit_at(o->suspect, cluster) ||
-	    check_count_unknown(c, cluster) ||
-	    check_stored(c, cluster) <= counts_get(&c->expected, cluster))
+	if (cluster >= o->clusters || bit_at(o->suspect, cluster) || !orphan_is_leaked(c, cluster))
 		return;
 	bit_set(o->suspect, cluster);
-	o->suspects++;
+	if (c->unreferenced && bit_at(c->unreferenced, cluster) && !c->stored.low[cluster])
+		o->uncounted++;
+	else
+		o->suspects++;
 }
 
 /* A lost table, and all that it maps. */
@@ -25,7 +26,7 @@ static int orphan_take(struct check *c, struct orphans *o, const struct orphan *
 	/* It could be read a moment ago. */
 	if (file_read_padded(c->file, x->host, table, geom_cluster_size(c->geom), NULL, &ignored) <
 	    0) {
-		o->lost_roots = true;
+		o->unread = true;
 		return 0;
 	}
 	for (uint32_t i = 0; !c->geom->data_file && i < geom_l2_entries(c->geom); i++) {
@@ -69,10 +70,10 @@ static void loose_count(struct check *c, struct orphans *o)
 	for (uint64_t i = orphan_next_leak(c, 0); i < c->clusters; i = orphan_next_leak(c, i + 1))
 		if (!bit_at(o->suspect, i)) {
 			o->loose++;
-			if (o->loose_at) {
+			if (o->loose_at)
 				bit_set(o->loose_at, i);
+			if (o->loose_at || check_stored(c, i) == suspect_count(c->geom->refcount_order))
 				suspect_add(c, o, i);
-			}
 		}
 }
 
@@ -89,7 +90,7 @@ int suspects_find(struct check *c, struct orphans *o, struct err *e)
 	uint8_t *table = NULL;
 	int ret = 0;
 
-	o->lost_roots = c->result->roots_lost;
+	o->pointers_lost = c->result->pointers_lost;
 	o->clusters = c->clusters;
 	o->suspect = calloc(c->clusters / 8 + 1, 1);
 	table = malloc(geom_cluster_size(c->geom));
@@ -104,8 +105,10 @@ int suspects_find(struct check *c, struct orphans *o, struct err *e)
 		zeroed_propose(c, o);
 	}
 	/* Then it is all of them. */
-	if (o->lost_roots || o->more)
+	if (o->pointers_lost || o->more || o->unread) {
 		o->suspects = c->result->kinds[PROBLEM_LEAKED_CLUSTER];
+		o->uncounted = c->unreferenced_nr;
+	}
 	free(table);
 	return ret;
 }

@@ -20,7 +20,8 @@ with_fault() {
 }
 
 # each_failure JUDGE KIND...: runs the command with the 1st, 2nd, ... operation of the kind
-# failing, the files prepared anew by prepare, until it succeeds; every failure is judged.
+# failing, the files prepared anew by prepare, until it succeeds (exits with $settles, or 0); every
+# failure is judged.
 each_failure() {
 	local judge=$1 kind n
 	shift
@@ -28,7 +29,7 @@ each_failure() {
 		for ((n = 1; ; n += 1 + n / CRASH_DENSE)); do
 			prepare
 			with_fault "$kind:$n"
-			[ "$status" -ne 0 ] || break
+			[ "$status" -ne "${settles:-0}" ] || break
 			$judge
 		done
 		[ "$n" -gt 1 ]
@@ -61,7 +62,7 @@ each_crash() {
 		for ((n = 1; ; n += 1 + n / CRASH_DENSE)); do
 			prepare
 			with_fault "${form/N/$n}"
-			[ "$status" -ne 0 ] || break
+			[ "$status" -ne "${settles:-0}" ] || break
 			[ "$status" -eq $FAULT_EXIT ]
 			$judge
 		done

@@ -87,6 +87,7 @@ static inline void judge_impact(const struct impact *x)
 static inline void judge_orphans(const struct orphans *o, const struct check_result *r)
 {
 	AGREE(o->suspects <= r->leaks);
+	AGREE(o->uncounted <= o->clusters);
 	for (size_t i = 0; i < o->nr; i++) {
 		const struct orphan *x = &o->list[i];
 

@@ -24,6 +24,7 @@ DAMAGES = {}
 # What -r all does not mend, and why.
 LEFT = {
     "suspects": (3, "leaked clusters may be the data that was hit, and are left for a person"),
+    "marked": (3, "what a wrong pointer may have led to is leaked, and left for a person"),
     "l1": (2, "nothing says where the L1 table is"),
     "snapshots": (2, "snapshots that can't be read are kept, with their clusters"),
     "unread": (1, "snapshots that can't be listed are kept, with their clusters"),
@@ -260,13 +261,13 @@ def refcount_block_on_l1(f, img):
     f.set_num(img.table_at, 8, img.l1_at)
 
 
-@damage("cross-link")
+@damage("cross-link", left="marked")
 def refcount_block_on_data(f, img):
     need_counts(img)
     f.set_num(img.table_at, 8, img.host(ACTIVE, NEWEST))
 
 
-@damage("metadata-overlap")
+@damage("metadata-overlap", left="marked")
 def refcount_table_on_l2(f, img):
     f.set_num(48, 8, img.l2_at(ACTIVE))
 
@@ -449,7 +450,7 @@ def snapshot_l2_entry_unaligned(f, img):
     f.set_bits(img.entry_at("monday", SHARED), 8, 512)
 
 
-@damage("l2-entry-unaligned-zero")
+@damage("l2-entry-unaligned-zero", left="marked")
 def l2_entry_unaligned_zero(f, img):
     need_places(img)
     need(img.version == 3 and not img.extended)
@@ -457,7 +458,7 @@ def l2_entry_unaligned_zero(f, img):
     return [(ACTIVE, NEWEST)]
 
 
-@damage("l2-entry-out-of-file")
+@damage("l2-entry-out-of-file", left="marked")
 def l2_entry_out_of_file(f, img):
     need(not img.data_file)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), FAR)
@@ -473,42 +474,42 @@ def snapshot_l2_entry_out_of_file(f, img):
 
 # Two uses of one cluster.
 
-@damage("cross-link", left_if_encrypted="key")
+@damage("cross-link", left="marked", left_if_encrypted="key")
 def l2_entry_on_l1(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.l1_at)
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link", left_if_encrypted="key")
+@damage("cross-link", left="marked", left_if_encrypted="key")
 def l2_entry_on_l2(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.l2_at(ACTIVE))
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link")
+@damage("cross-link", left="marked")
 def l2_entry_on_refcount_block(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.block_at())
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link")
+@damage("cross-link", left="marked")
 def l2_entry_on_refcount_table(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.table_at)
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link", left_if_encrypted="key")
+@damage("cross-link", left="marked", left_if_encrypted="key")
 def l2_entry_on_snapshots(f, img):
     need_snapshots(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.snapshots_at)
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link", gone=["changes"])
+@damage("cross-link", left="marked", gone=["changes"])
 def l2_entry_on_bitmap(f, img):
     need_bitmaps(img)
     need_counts(img)
@@ -532,7 +533,7 @@ def l2_entry_on_shared_data(f, img):
 
 
 # The cluster that belongs to the newest data is leaked then.
-@damage("refcount-too-low refcount-overflow copied-data")
+@damage("refcount-too-low refcount-overflow copied-data", left="marked")
 def l2_entry_swapped_away(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.host(ACTIVE, NEWEST + 1))
@@ -718,25 +719,25 @@ def bitmaps_missing(f, img):
     f.set_bits(88, 8, 1)
 
 
-@damage("bitmap-directory-out-of-file", gone=["changes", "faraway"])
+@damage("bitmap-directory-out-of-file", left="marked", gone=["changes", "faraway"])
 def bitmap_directory_out_of_file(f, img):
     need_bitmaps(img)
     f.set_num(img.extensions[EXT_BITMAPS] + 16, 8, FAR)
 
 
-@damage("bitmap-entry", gone=["changes", "faraway"])
+@damage("bitmap-entry", left="marked", gone=["changes", "faraway"])
 def bitmap_directory_zeroed(f, img):
     need_bitmaps(img)
     f.put(img.bitmaps[0].at, bytes(sum((b.len + 7) // 8 * 8 for b in img.bitmaps)))
 
 
-@damage("bitmap-entry", gone=["changes"])
+@damage("bitmap-entry", left="marked", gone=["changes"])
 def bitmap_entry_type(f, img):
     need_bitmaps(img)
     f.set_num(img.bitmaps[0].at + 16, 1, 7)
 
 
-@damage("bitmap-entry", gone=["faraway"])
+@damage("bitmap-entry", left="marked", gone=["faraway"])
 def bitmap_entry_name_len(f, img):
     need_bitmaps(img)
     f.set_num(img.bitmaps[1].at + 18, 2, 0)
@@ -754,20 +755,20 @@ def bitmap_name(f, img):
     f.put(img.bitmaps[1].at + 24, b"changes")
 
 
-@damage("bitmap-table-unaligned", gone=["changes"])
+@damage("bitmap-table-unaligned", left="marked", gone=["changes"])
 def bitmap_table_unaligned(f, img):
     need_bitmaps(img)
     need(img.cluster > 512)
     f.set_bits(img.bitmaps[0].at, 8, 512)
 
 
-@damage("bitmap-table-out-of-file", gone=["changes"])
+@damage("bitmap-table-out-of-file", left="marked", gone=["changes"])
 def bitmap_table_out_of_file(f, img):
     need_bitmaps(img)
     f.set_num(img.bitmaps[0].at, 8, FAR)
 
 
-@damage("bitmap-table-size", gone=["changes"])
+@damage("bitmap-table-size", left="marked", gone=["changes"])
 def bitmap_table_size(f, img):
     need_bitmaps(img)
     f.set_num(img.bitmaps[0].at + 8, 4, (512 << 20) // img.cluster + 1)
@@ -792,13 +793,13 @@ def bitmap_data_out_of_file(f, img):
     f.set_num(img.bitmaps[0].table_at, 8, FAR)
 
 
-@damage("metadata-overlap", gone=["changes"])
+@damage("metadata-overlap", left="marked", gone=["changes"])
 def bitmap_table_on_l1(f, img):
     need_bitmaps(img)
     f.set_num(img.bitmaps[0].at, 8, img.l1_at)
 
 
-@damage("metadata-overlap refcount-too-low", gone=["changes", "faraway"])
+@damage("metadata-overlap refcount-too-low", left="marked", gone=["changes", "faraway"])
 def bitmap_tables_same(f, img):
     need_bitmaps(img)
     f.set_num(img.bitmaps[1].at, 8, img.bitmaps[0].table_at)
