@@ -1,5 +1,6 @@
-/* What is odd about a header that opens all the same. None of it harms; each says that something
- * else has been at work here than the usual writers. */
+/* What is odd about a header that opens all the same. Most of it harms nothing; it says that something
+ * else has been at work here than the usual writers. But a disk whose crypto header is overwritten has
+ * no key any more. */
 #include "ops/check_internal.h"
 
 #include <inttypes.h>
@@ -7,6 +8,7 @@
 
 #include "base/bits.h"
 #include "base/bytes.h"
+#include "format/luks_header.h"
 
 #define PADDING_OFF 105 /* behind compression_type (2.1) */
 #define PADDING_END 112
@@ -78,10 +80,34 @@ static void extensions_judge(struct check *c)
 		     "the autoclear bit that vouches for them is clear");
 }
 
+/* Whether keys could be found in it. What lies outside the file is said by the walk. */
+static void crypto_judge(struct check *c)
+{
+	const struct header *h = c->header;
+	uint8_t bytes[LUKS_HEADER_BYTES];
+	struct rd r = rd_over(bytes, sizeof bytes);
+	struct luks_header luks;
+	struct err why = ERR_INIT;
+	struct finding f = { .kind = PROBLEM_CRYPTO_HEADER_DAMAGED,
+			     .has_host = true,
+			     .host = h->crypto.header_off,
+			     .text = why.text };
+
+	if (h->crypt_method != CRYPT_LUKS || !h->has_crypto_ext ||
+	    h->crypto.header_off >= file_size(c->file))
+		return;
+	if (file_read_padded(c->file, f.host, bytes, sizeof bytes, NULL, &why) < 0)
+		f.kind = PROBLEM_READ_FAILED;
+	else if (luks_header_decode(&r, h->crypto.header_len, &luks, &why) == 0)
+		return;
+	check_found(c, &f);
+}
+
 int check_header(struct check *c, struct err *e)
 {
 	if (fields_judge(c, e) < 0)
 		return -1;
+	crypto_judge(c);
 	extensions_judge(c);
 	return 0;
 }

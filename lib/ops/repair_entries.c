@@ -35,7 +35,8 @@ static bool any_of(const struct repair *r, const enum problem_kind *kinds, size_
 struct tables {
 	struct repair *repair;
 	uint8_t *bytes;	      /* a cluster */
-	struct places instead; /* empty tables for those that are foreign */
+	struct places wanted;  /* foreign tables that can be replaced */
+	struct places instead; /* empty tables for them */
 	bool wait;	      /* foreign ones are for the next round */
 };
 
@@ -232,23 +233,48 @@ static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 	return repair_l2_table(r, t, s->bytes, e);
 }
 
+/* Foreign tables whose entries may be changed. An L1 table that something else lies on comes later, when
+ * that is settled. */
+static int on_l1_part_foreign(void *arg, const struct walk_l1_part *p, struct err *e)
+{
+	struct tables *s = arg;
+
+	for (uint32_t i = 0; i < p->nr; i++) {
+		uint64_t host = be64_get(p->bytes + i * UINT64_C(8)) & ENTRY_OFFSET_MASK, seen;
+
+		if (check_found_foreign(&s->repair->check, host) &&
+		    repair_may_edit(s->repair, p->place + i * UINT64_C(8), WALK_L1_TABLE) &&
+		    !places_find(&s->wanted, host, 0, &seen) &&
+		    places_add(&s->wanted, host, 0, 1, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* An empty table in the place of one that is lost tells that something was there: the clusters that
  * it mapped are not taken for garbage (ops/suspects.c). */
 static int empty_tables_make(struct tables *s, struct err *e)
 {
+	static const struct walk_ops ops = { .l1_part = on_l1_part_foreign };
 	struct repair *r = s->repair;
 	uint64_t size = geom_cluster_size(&r->geom), host;
+	struct walk *w;
 
 	s->wait = repair_has(r, PROBLEM_L1_ENTRY_OUT_OF_FILE) ||
 		  repair_has(r, PROBLEM_L2_ENTRY_OUT_OF_FILE) ||
 		  repair_has(r, PROBLEM_COMPRESSED_OUT_OF_FILE);
 	if (s->wait || is_raw_outside(r) || !repair_can_take(r, r->check.foreign_nr))
 		return 0;
+	w = repair_walk(r, &ops, s, e);
+	walk_free(w);
+	if (!w)
+		return -1;
 	memset(s->bytes, 0, size);
 	for (size_t i = 0; i < r->check.foreign_nr; i++)
-		if (repair_take(r, 1, &host, e) < 0 ||
-		    repair_write(r, host, s->bytes, size, e) < 0 ||
-		    places_add(&s->instead, r->check.foreign[i], 0, host, e) < 0)
+		if (places_find(&s->wanted, r->check.foreign[i], 0, &host) &&
+		    (repair_take(r, 1, &host, e) < 0 ||
+		     repair_write(r, host, s->bytes, size, e) < 0 ||
+		     places_add(&s->instead, r->check.foreign[i], 0, host, e) < 0))
 			return -1;
 	return repair_flush(r, e);
 }
@@ -271,6 +297,7 @@ int repair_entries(struct repair *r, struct err *e)
 	if (!r->check.foreign_nr || empty_tables_make(&s, e) == 0)
 		w = repair_walk(r, &ops, &s, e);
 	walk_free(w);
+	places_fini(&s.wanted);
 	places_fini(&s.instead);
 	free(s.bytes);
 	return w ? 0 : -1;

@@ -109,6 +109,18 @@ suspects() {
 	done
 }
 
+@test "a refcount table entry that leads to the L1 table, and a table that holds something else" {
+	image_small t.qcow2
+	head -c 65536 /dev/urandom | dd of=t.qcow2 bs=64k seek=$(($(l2_at t.qcow2) / 65536)) conv=notrunc status=none
+	poke_be t.qcow2 "$(refcount_table_at t.qcow2)" 8 "$(l1_at t.qcow2)"
+	run -3 qcow2-check -r all t.qcow2
+	cp t.qcow2 once.qcow2
+	run -3 qcow2-check -r all t.qcow2
+	cmp t.qcow2 once.qcow2
+	qcow2-check -r all --free-suspects t.qcow2
+	qemu-img check t.qcow2
+}
+
 @test "where the L1 table lies on the header nothing is changed" {
 	image_snapshot t.qcow2
 	poke_be t.qcow2 40 8 0

@@ -293,7 +293,8 @@ at_luks() {
 		[[ $stderr == *"$text"* ]] || { echo "$text: $stderr"; return 1; }
 		[ "${#stderr_lines[@]}" -eq 1 ]
 		[ "$SECONDS" -lt 10 ]
-		run -0 qcow2-check t.qcow2
+		run qcow2-check t.qcow2 # finds what needs no key to be found
+		[ "$status" -eq 0 ] || [[ $status == 2 && $output == *"crypto header can't be used"*"$text"* ]]
 		qcow2-info t.qcow2 >info.txt 2>&1 || [ "$?" -eq 1 ]
 	done <<-END
 		no LUKS header|0|4c554b53babf

@@ -431,6 +431,10 @@ damaged_bitmap_data_out_of_file() {
 
 # --- the rest ---
 
+damaged_crypto_header_damaged() {
+	luks_create "$1" 1M
+	poke "$1" "$(peek_be "$1" "$(extension_at "$1" 0537be77)" 8)" 00000000
+}
 damaged_crypto_header_out_of_file() {
 	luks_create "$1" 1M
 	poke_be "$1" "$(extension_at "$1" 0537be77)" 8 $FAR

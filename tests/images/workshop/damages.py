@@ -807,6 +807,13 @@ def bitmap_tables_same(f, img):
 
 # --- the header, and the file ---
 
+@damage("crypto-header-damaged", left="crypto")
+def crypto_header_noise(f, img):
+    need(EXT_CRYPTO in img.extensions)
+    f.put(img.f.num(img.extensions[EXT_CRYPTO], 8), noise(592))
+    return [(view, nr) for view in img.views() for nr in range(-(-img.size // img.cluster))]
+
+
 @damage("crypto-header-out-of-file", left="crypto")
 def crypto_header_out_of_file(f, img):
     need(EXT_CRYPTO in img.extensions)
