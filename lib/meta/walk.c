@@ -41,6 +41,7 @@ void walk_free(struct walk *w)
 		return;
 	free(w->snapshots);
 	free(w->trees);
+	free(w->roots);
 	free(w->refs);
 	free(w->buf);
 	free(w);
@@ -57,10 +58,17 @@ bool walk_in_file(const struct walk *w, uint64_t host, uint64_t len)
 	return host <= w->end && len <= w->end - host;
 }
 
+bool walk_is_root(const struct walk *w, uint64_t host)
+{
+	size_t at = vec_below(w->roots, w->root_nr, host, host + 1);
+
+	return at && host < w->roots[at - 1].end;
+}
+
 bool walk_l2_followed(const struct walk *w, uint64_t l1_raw, uint64_t *host)
 {
 	*host = l1_raw & ENTRY_OFFSET_MASK;
-	return *host && !geom_in_cluster(w->src.geom, *host) &&
+	return *host && !geom_in_cluster(w->src.geom, *host) && !walk_is_root(w, *host) &&
 	       walk_in_file(w, *host, geom_cluster_size(w->src.geom));
 }
 

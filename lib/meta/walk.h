@@ -124,6 +124,9 @@ struct walk_refcount_block {
 struct walk_ops {
 	int (*area)(void *arg, const struct walk_area *a, struct err *e);
 	int (*fault)(void *arg, const struct walk_fault *f, struct err *e);
+	/* Whether a structure that was handed over has a place: an L1 table of a snapshot that leads
+	 * there is not its own, and comes as a fault. NULL: it is not asked. */
+	bool (*taken)(void *arg, uint64_t host, uint64_t len);
 	int (*refcount_block)(void *arg, const struct walk_refcount_block *b,
 			      struct err *e);
 	int (*l1_part)(void *arg, const struct walk_l1_part *p, struct err *e);
@@ -169,5 +172,7 @@ const struct walk_snapshot *walk_snapshots(const struct walk *w, uint32_t *nr);
 
 /* Whether host .. host+len-1 lies in the clusters that the file reaches into. */
 bool walk_in_file(const struct walk *w, uint64_t host, uint64_t len);
+/* Whether the header or an L1 table is there, as far as that maps the disk: no L2 table can be. */
+bool walk_is_root(const struct walk *w, uint64_t host);
 /* Whether an L1 entry leads to an L2 table that the walk reads; *host: where. */
 bool walk_l2_followed(const struct walk *w, uint64_t l1_raw, uint64_t *host);

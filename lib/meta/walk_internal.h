@@ -10,6 +10,11 @@ struct walk_tree {
 	bool active;    /* the active disk is one of them */
 };
 
+/* Bytes host .. end-1 of the file. */
+struct walk_root {
+	uint64_t host, end;
+};
+
 /* An L2 table that some L1 entry leads to. */
 struct walk_l2_ref {
 	uint64_t host, times, active_times;
@@ -30,6 +35,8 @@ struct walk {
 
 	struct walk_tree *trees;
 	size_t tree_nr, tree_room;
+	struct walk_root *roots; /* by host: where no L2 table can be */
+	size_t root_nr;
 
 	struct walk_l2_ref *refs;
 	size_t ref_nr, ref_room, refs_max;

@@ -107,7 +107,9 @@ static int entry_judge(struct walk *w, const struct walk_tree *t, uint64_t place
 		return -1;
 	if (!x.l2_off || walk_l2_followed(w, raw, &host))
 		return 0;
-	f.bad = geom_in_cluster(g, x.l2_off) ? WALK_BAD_ALIGNMENT : WALK_BAD_RANGE;
+	f.bad = geom_in_cluster(g, x.l2_off) ? WALK_BAD_ALIGNMENT
+		: walk_is_root(w, x.l2_off)  ? WALK_BAD_OVERLAP
+					     : WALK_BAD_RANGE;
 	return walk_report(w, &f, e);
 }
 
@@ -211,9 +213,54 @@ static bool lies_across(const struct walk_tree *t, const struct walk_tree *other
 	       other->l1_off < t->l1_off + t->l1_nr * UINT64_C(8);
 }
 
+static int tree_claim(struct walk *w, const struct walk_tree *t, struct err *e)
+{
+	struct walk_area a = { .what = WALK_L1_TABLE,
+			       .owner = t->owner,
+			       .host = t->l1_off,
+			       .len = t->l1_nr * UINT64_C(8),
+			       .times = 1 };
+	struct walk_fault f = { .what = WALK_L1_TABLE, .owner = t->owner, .value = t->l1_off };
+	bool in_file;
+
+	return walk_claim(w, &a, &f, &in_file, e);
+}
+
+/* An L1 table of a snapshot where something else is. */
+static bool is_taken(struct walk *w, const struct walk_tree *t)
+{
+	if (t->active || !w->ops->taken || !walk_in_file(w, t->l1_off, t->l1_nr * UINT64_C(8)) ||
+	    !w->ops->taken(w->arg, t->l1_off, t->l1_nr * UINT64_C(8)))
+		return false;
+	if (t->owner.kind == WALK_SNAPSHOT && t->owner.idx < w->snapshot_nr)
+		w->snapshots[t->owner.idx].followed = false;
+	return true;
+}
+
+/* Where no L2 table can be. Of an L1 table that claims more than the disk takes only so much is sure to
+ * be one. */
+static int roots_note(struct walk *w, struct err *e)
+{
+	const struct geom *g = w->src.geom;
+	uint64_t need = geom_l1_entries(g, g->disk_size);
+
+	free(w->roots);
+	w->root_nr = 0;
+	w->roots = calloc(w->tree_nr + 1, sizeof *w->roots);
+	if (!w->roots)
+		return err_nomem(e);
+	w->roots[w->root_nr++] = (struct walk_root) { 0, geom_cluster_size(g) };
+	for (size_t i = 0; i < w->tree_nr; i++)
+		w->roots[w->root_nr++] = (struct walk_root) {
+			w->trees[i].l1_off,
+			w->trees[i].l1_off + MIN(need, w->trees[i].l1_nr) * 8
+		};
+	return 0;
+}
+
 /* Claims each table; joins equal ones, drops empty ones and those that lie across another:
  * a sound image has neither, and a hostile one could have the same bytes read again and
- * again. The active disk's table is never the one to go. */
+ * again. The active disk's table is never the one to go, and is claimed first. */
 static int trees_settle(struct walk *w, struct err *e)
 {
 	const struct walk_tree *found = active_tree(w);
@@ -221,26 +268,27 @@ static int trees_settle(struct walk *w, struct err *e)
 	uint64_t read_to = 0;
 	size_t n = 0;
 
+	if (active.l1_nr && tree_claim(w, &active, e) < 0)
+		return -1;
 	if (w->tree_nr > 1)
 		qsort(w->trees, w->tree_nr, sizeof *w->trees, tree_order);
 	for (size_t i = 0; i < w->tree_nr; i++) {
 		struct walk_tree t = w->trees[i];
 		uint64_t len = t.l1_nr * UINT64_C(8);
-		struct walk_area a = { .what = WALK_L1_TABLE,
-				       .owner = t.owner,
-				       .host = t.l1_off,
-				       .len = len,
-				       .times = 1 };
 		struct walk_fault f = { .what = WALK_L1_TABLE,
 					.bad = WALK_BAD_OVERLAP,
 					.owner = t.owner,
 					.value = t.l1_off,
 					.host = t.l1_off };
-		bool in_file;
 
 		if (!len)
 			continue;
-		if (walk_claim(w, &a, &f, &in_file, e) < 0)
+		if (is_taken(w, &t)) {
+			if (walk_report(w, &f, e) < 0)
+				return -1;
+			continue;
+		}
+		if (!t.active && tree_claim(w, &t, e) < 0)
 			return -1;
 		if (!walk_in_file(w, t.l1_off, 1))
 			continue;
@@ -256,6 +304,8 @@ static int trees_settle(struct walk *w, struct err *e)
 		}
 	}
 	w->tree_nr = n;
+	if (roots_note(w, e) < 0)
+		return -1;
 	/* The active disk comes first again, to be named as owner of what is shared. */
 	if (n > 1)
 		qsort(w->trees, n, sizeof *w->trees, owner_order);

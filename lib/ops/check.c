@@ -59,6 +59,7 @@ void check_found(struct check *c, const struct finding *f)
 static const struct walk_ops ops = {
 	.area = check_on_area,
 	.fault = check_on_fault,
+	.taken = check_taken,
 	.refcount_block = check_on_refcount_block,
 	.l1_part = check_on_l1_part,
 	.l2_table = check_on_l2_table,

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "base/align.h"
+#include "base/bits.h"
 #include "base/vec.h"
+#include "format/l1_entry.h"
 
 const char *check_what_text(enum walk_what what)
 {
@@ -156,4 +158,44 @@ int check_on_area(void *arg, const struct walk_area *a, struct err *e)
 		met = true;
 	}
 	return 0;
+}
+
+/* --- whose is an L1 table? --- */
+
+/* Whether a cluster can be part of an L1 table, and is not empty. No refcount block looks like that. */
+static bool is_l1_table(struct check *c, uint64_t host)
+{
+	size_t size = geom_cluster_size(c->geom);
+	uint8_t *bytes = malloc(size);
+	struct err ignored = ERR_INIT;
+	bool fits = bytes && file_read_padded(c->file, host, bytes, size, NULL, &ignored) == 0 &&
+		    !bytes_are_zero(bytes, size);
+
+	for (size_t i = 0; fits && i < size; i += 8) {
+		uint64_t raw = be64_get(bytes + i), off = raw & ENTRY_OFFSET_MASK;
+
+		fits = !(raw & L1_RESERVED_MASK) && !geom_in_cluster(c->geom, off) &&
+		       off < file_size(c->file);
+	}
+	free(bytes);
+	return fits;
+}
+
+/* Bitmaps have to yield, and so has a refcount block that was led to a table. */
+bool check_taken(void *arg, uint64_t host, uint64_t len)
+{
+	struct check *c = arg;
+	uint64_t first = check_cluster(c, host), end = check_cluster(c, host + len - 1) + 1;
+
+	if (!check_any_metadata(c, first, end - first))
+		return false;
+	for (uint64_t i = first; i < MIN(end, c->clusters); i++) {
+		enum walk_what what = bit_at(c->metadata, i) ? check_claimed_by(c, i) : WALK_GUEST_DATA;
+
+		if (what == WALK_HEADER || what == WALK_REFCOUNT_TABLE || what == WALK_CRYPTO_HEADER ||
+		    what == WALK_SNAPSHOT_TABLE || what == WALK_L1_TABLE ||
+		    (what == WALK_REFCOUNT_BLOCK && !is_l1_table(c, i << c->geom->cluster_bits)))
+			return true;
+	}
+	return false;
 }

@@ -4,8 +4,7 @@
 
 #include <stdio.h>
 
-/* Refcount mismatches are no faults of the walk, so the first kind can stand for "reported
- * in another way": tables that lie across each other meet as areas too. */
+/* Refcount mismatches are no faults of the walk, so the first kind can stand for none. */
 #define NONE PROBLEM_LEAKED_CLUSTER
 
 static const uint8_t kinds[WALK_WHATS][WALK_BADS] = {
@@ -53,11 +52,13 @@ static const uint8_t kinds[WALK_WHATS][WALK_BADS] = {
 		[WALK_BAD_ALIGNMENT] = PROBLEM_SNAPSHOT_L1_UNALIGNED,
 		[WALK_BAD_RANGE] = PROBLEM_L1_TABLE_OUT_OF_FILE,
 		[WALK_BAD_SIZE] = PROBLEM_SNAPSHOT_L1_SIZE,
+		[WALK_BAD_OVERLAP] = PROBLEM_SNAPSHOT_L1_OVERLAP,
 	},
 	[WALK_L2_TABLE] = {
 		[WALK_BAD_RESERVED] = PROBLEM_L1_ENTRY_RESERVED,
 		[WALK_BAD_ALIGNMENT] = PROBLEM_L1_ENTRY_UNALIGNED,
 		[WALK_BAD_RANGE] = PROBLEM_L1_ENTRY_OUT_OF_FILE,
+		[WALK_BAD_OVERLAP] = PROBLEM_METADATA_OVERLAP,
 	},
 };
 

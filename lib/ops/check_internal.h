@@ -87,6 +87,7 @@ static inline void check_needs(struct check *c, uint64_t host)
 /* Consumers of the walk. */
 int check_on_area(void *arg, const struct walk_area *a, struct err *e);
 int check_on_fault(void *arg, const struct walk_fault *f, struct err *e);
+bool check_taken(void *arg, uint64_t host, uint64_t len);
 int check_on_refcount_block(void *arg, const struct walk_refcount_block *b, struct err *e);
 int check_on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e);
 int check_on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e);

@@ -326,6 +326,17 @@ static int odd_entry(struct table *t, uint32_t idx, struct err *e)
 	return plain_run(t, &r, e);
 }
 
+/* Entries that are well formed, and may lead out of the file. 1: nothing in this table counts. */
+static int sound_run(struct table *t, const struct l2_run *r, struct err *e)
+{
+	bool foreign = false;
+
+	if (check_cluster(t->check, r->host) + r->nr > t->check->clusters &&
+	    foreign_judge(t, r->idx, &foreign, e) < 0)
+		return -1;
+	return foreign ? 1 : plain_run(t, r, e);
+}
+
 int check_on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
 {
 	struct check *c = arg;
@@ -345,7 +356,7 @@ int check_on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
 		if (r.kind == L2_RUN_ODD)
 			ret = odd_entry(&t, r.idx, e);
 		else
-			ret = lone_cluster(&t, &r) ? 0 : plain_run(&t, &r, e);
+			ret = lone_cluster(&t, &r) ? 0 : sound_run(&t, &r, e);
 		if (ret)
 			return ret < 0 ? -1 : 0;
 	}

@@ -158,6 +158,10 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	ROW(SNAPSHOT_L1_OUT_OF_FILE, "snapshot-l1-out-of-file", CORRUPTION, ALL,
 	    "with --drop-snapshots, the snapshot is dropped",
 	    "snapshot L1 table lies outside the file"),
+	ROW(SNAPSHOT_L1_OVERLAP, "snapshot-l1-overlap", CORRUPTION, ALL,
+	    "the disk gets a copy of its L1 table if it is that; else, with "
+	    "--drop-snapshots, the snapshot is dropped",
+	    "snapshot L1 table lies on another structure"),
 	ROW(SNAPSHOT_DATA_FILE, "snapshot-data-file", CORRUPTION, NONE,
 	    NULL,
 	    "snapshots in an image with an external data file"),

@@ -153,10 +153,9 @@ void repair_say(struct repair *r, const char *fmt, ...)
 
 struct walk *repair_walk(struct repair *r, const struct walk_ops *ops, void *arg, struct err *e)
 {
-	struct walk_source src = { r->file, &r->header, &r->geom };
-	struct walk *w = walk_new(&src, ops, arg, r->options->watch, e);
+	struct walk *w = check_walk_again(&r->check, ops, arg, e);
 
-	if (w && walk_metadata(w, e) == 0 && walk_trees(w, e) == 0)
+	if (w && walk_trees(w, e) == 0)
 		return w;
 	walk_free(w);
 	return NULL;
@@ -216,7 +215,6 @@ static int pass(struct repair *r, bool report, struct err *e)
 	r->outside_else = UINT64_MAX;
 	memcpy(r->l1_broken, r->l1_emptied, sizeof r->l1_broken);
 	r->l1_broken_any = r->l1_emptied_any;
-	r->snapshot_on_header = false;
 	r->refcounts_forgotten = false;
 	r->next = r->next_inside = 0;
 	r->report = report;
@@ -247,8 +245,9 @@ static const struct {
 	bool all, goes_on;
 	bool forgets; /* what it mends may be what tells that leaks are lost data */
 } stages[] = {
-	{ repair_orphans, true, false, false },	 { repair_entries, true, false, true },
-	{ repair_snapshots, true, false, true }, { repair_bitmaps, true, true, true },
+	{ repair_orphans, true, false, false },	 { repair_roots, true, false, true },
+	{ repair_entries, true, false, true },	 { repair_snapshots, true, false, true },
+	 { repair_bitmaps, true, true, true },
 	{ repair_doubles, true, false, true },	 { repair_counts, true, false, true },
 	{ repair_leaks, false, false, false },	 { repair_copied, false, false, false },
 };

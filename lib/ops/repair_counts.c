@@ -193,17 +193,6 @@ static int rebuild(struct repair *r, uint64_t largest, struct err *e)
 	return 0;
 }
 
-/* An L1 table that lies on the header: where the refcount structure is would be an entry of it, and
- * lead to an L2 table there. Each new structure would be crossed like the one before. */
-static bool snapshot_is_header(struct repair *r)
-{
-	if (r->snapshot_on_header && !r->told_header)
-		repair_say(r, "the refcount structure can't be rebuilt: the L1 table of a snapshot lies "
-			      "on the header");
-	r->told_header |= r->snapshot_on_header;
-	return r->snapshot_on_header;
-}
-
 int repair_counts(struct repair *r, struct err *e)
 {
 	uint64_t largest;
@@ -219,5 +208,5 @@ int repair_counts(struct repair *r, struct err *e)
 	}
 	if (!no_block && largest <= geom_refcount_max(&r->geom) && !repair_refcounts_lost(r))
 		return repair_raise(r, e);
-	return snapshot_is_header(r) ? 0 : rebuild(r, largest, e);
+	return rebuild(r, largest, e);
 }

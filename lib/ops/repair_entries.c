@@ -10,7 +10,7 @@
 
 static const enum problem_kind l1_kinds[] = {
 	PROBLEM_L1_ENTRY_RESERVED,    PROBLEM_L1_ENTRY_UNALIGNED, PROBLEM_L1_ENTRY_OUT_OF_FILE,
-	PROBLEM_COPIED_NO_L2_TABLE, PROBLEM_L2_TABLE_FOREIGN,
+	PROBLEM_COPIED_NO_L2_TABLE,   PROBLEM_L2_TABLE_FOREIGN,	  PROBLEM_METADATA_OVERLAP,
 };
 static const enum problem_kind l2_kinds[] = {
 	PROBLEM_COPIED_COMPRESSED,	 PROBLEM_COPIED_UNALLOCATED,
@@ -140,6 +140,10 @@ static uint64_t l1_repaired(struct tables *s, const struct walk_l1_part *p, uint
 		l1_told(s, p, i, PROBLEM_L1_ENTRY_UNALIGNED,
 			found ? "the low bits are cleared" : l1_dropped(s->repair));
 		return found ? aligned | (raw & ENTRY_COPIED) : 0;
+	}
+	if (host && walk_is_root(c->walk, host)) {
+		l1_told(s, p, i, PROBLEM_METADATA_OVERLAP, "the entry is dropped");
+		return 0;
 	}
 	if (host && check_cluster(c, host) >= c->clusters) {
 		l1_told(s, p, i, PROBLEM_L1_ENTRY_OUT_OF_FILE, l1_dropped(s->repair));

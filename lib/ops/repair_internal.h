@@ -40,7 +40,7 @@ struct repair {
 	bool refcounts_forgotten; /* in this round: nothing is counted for them any more */
 	uint64_t outside; /* the lowest host byte of what leads out of the file and stays */
 	uint8_t l1_broken[SNAPSHOTS_MAX / 8]; /* bit per snapshot: this pass can't follow its L1 */
-	bool l1_broken_any, snapshot_on_header; /* of them: any; any whose L1 lies on the header */
+	bool l1_broken_any;
 	bool snapshots_cut; /* the snapshot table begins in the file, and ends behind it */
 	bool outside_stays; /* more than entries of tables lead out of the file */
 	uint64_t outside_else; /* the same without what goes if snapshots are given up */
@@ -72,8 +72,7 @@ void repair_fixed(struct repair *r, const struct finding *f, const char *how);
 /* The same for many of a kind that are not told one by one. */
 void repair_fixed_many(struct repair *r, enum problem_kind kind, uint64_t nr);
 void repair_say(struct repair *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* A walk over the image as it is now, for a stage; the caller frees it. Refcounts are left out
- * unless `ops` asks for them. */
+/* A walk over the trees that the check could follow, as they are now; the caller frees it. */
 struct walk *repair_walk(struct repair *r, const struct walk_ops *ops, void *arg, struct err *e);
 
 static inline bool repair_has(const struct repair *r, enum problem_kind kind)
@@ -128,6 +127,7 @@ int repair_forget_refcounts(struct repair *r, struct err *e) MUST_CHECK;
 int repair_orphans(struct repair *r, struct err *e) MUST_CHECK;
 
 /* The stages. Each does what the findings of the round ask for, and nothing if they don't. */
+int repair_roots(struct repair *r, struct err *e) MUST_CHECK;
 int repair_snapshots(struct repair *r, struct err *e) MUST_CHECK;
 int repair_bitmaps(struct repair *r, struct err *e) MUST_CHECK;
 int repair_entries(struct repair *r, struct err *e) MUST_CHECK;

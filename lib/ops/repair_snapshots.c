@@ -28,24 +28,15 @@ struct snapshot_table {
 	uint8_t entry[ENTRY_BYTES_MAX];
 };
 
-/* An L1 table on the header is none: the header is no table of pointers, whatever it looks like. */
-static bool l1_on_header(const struct repair *r, const struct finding *f)
-{
-	return f->kind == PROBLEM_METADATA_OVERLAP && !f->guest_len &&
-	       f->host < geom_cluster_size(&r->geom);
-}
-
 void repair_snapshot_note(struct repair *r, const struct finding *f)
 {
-	bool l1 = f->kind == PROBLEM_SNAPSHOT_L1_SIZE ||
-		  f->kind == PROBLEM_SNAPSHOT_L1_UNALIGNED ||
-		  f->kind == PROBLEM_SNAPSHOT_L1_OUT_OF_FILE || l1_on_header(r, f);
+	bool l1 = f->kind == PROBLEM_SNAPSHOT_L1_SIZE || f->kind == PROBLEM_SNAPSHOT_L1_UNALIGNED ||
+		  f->kind == PROBLEM_SNAPSHOT_L1_OUT_OF_FILE || f->kind == PROBLEM_SNAPSHOT_L1_OVERLAP;
 
 	if (!l1 || f->owner != FINDING_SNAPSHOT || f->owner_idx >= SNAPSHOTS_MAX)
 		return;
 	bit_set(r->l1_broken, f->owner_idx);
 	r->l1_broken_any = true;
-	r->snapshot_on_header |= l1_on_header(r, f);
 }
 
 static void told_how(struct repair *r, enum problem_kind kind, uint64_t place, uint64_t value,
@@ -107,20 +98,21 @@ static bool is_empty(const uint8_t *p)
 }
 
 /* What is wrong with the L1 table of a snapshot that the pass could not follow. */
-static enum problem_kind l1_kind(const struct geom *g, const struct snapshot_entry *s)
+static enum problem_kind l1_kind(const struct repair *r, const struct snapshot_entry *s)
 {
 	if (s->l1_nr * UINT64_C(8) > L1_BYTES_MAX)
 		return PROBLEM_SNAPSHOT_L1_SIZE;
-	if (s->l1_off < geom_cluster_size(g))
-		return PROBLEM_METADATA_OVERLAP;
-	return geom_in_cluster(g, s->l1_off) ? PROBLEM_SNAPSHOT_L1_UNALIGNED
-					     : PROBLEM_SNAPSHOT_L1_OUT_OF_FILE;
+	if (geom_in_cluster(&r->geom, s->l1_off))
+		return PROBLEM_SNAPSHOT_L1_UNALIGNED;
+	return walk_in_file(r->check.walk, s->l1_off, s->l1_nr * UINT64_C(8))
+		       ? PROBLEM_SNAPSHOT_L1_OVERLAP
+		       : PROBLEM_SNAPSHOT_L1_OUT_OF_FILE;
 }
 
 static void entry_drop(struct snapshot_table *t, const struct snapshot_entry *s, uint64_t place)
 {
 	char id[256], name[256], how[sizeof name + 32];
-	struct finding f = { .kind = l1_kind(&t->repair->geom, s),
+	struct finding f = { .kind = l1_kind(t->repair, s),
 			     .owner = FINDING_SNAPSHOT,
 			     .owner_idx = t->seen,
 			     .owner_id = id,

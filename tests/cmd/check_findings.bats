@@ -13,7 +13,8 @@ setup() {
 # l2_entry_reserved__extended, l2_entry_zero_v2), judges each entry by itself (l2_table_*), leaves clusters uncounted that the bad entry still names (compressed_bitmap,
 # compressed_data_file, refcount_entry_reserved), reads L2 tables at odd places (l1_entry_unaligned), gives up
 # (refcount_block_unaligned, snapshot_count, snapshot_table_size, snapshot_table_unaligned,
-# snapshot_extra_large), counts two for one (metadata_overlap, snapshot_table_out_of_file) or
+# snapshot_extra_large), counts two for one (metadata_overlap, snapshot_table_out_of_file), follows it
+# wherever it is (snapshot_l1_overlap), or
 # none for one (refcount_table_empty), or takes what stands right behind the file's last cluster
 # for zeros (l1_table_out_of_file__next_cluster).
 DIFFERS="bitmap_data_unaligned bitmap_directory_out_of_file bitmap_entry bitmap_entry__type
@@ -23,7 +24,8 @@ copied_no_l2_table copied_unallocated crypto_header_damaged crypto_header_out_of
 l1_table_out_of_file__next_cluster l2_entry_reserved__extended l2_entry_zero_v2 l2_table_foreign
 l2_table_foreign__data_file l2_table_foreign__noise l2_table_twice metadata_overlap metadata_overlap__block_twice
 refcount_block_unaligned refcount_entry_reserved refcount_table_empty snapshot_count
-snapshot_extra_large snapshot_name snapshot_table_out_of_file snapshot_table_size snapshot_table_unaligned"
+snapshot_extra_large snapshot_l1_overlap snapshot_name snapshot_table_out_of_file snapshot_table_size
+snapshot_table_unaligned"
 
 # class_of KIND: from the table of problems.
 class_of() {

@@ -87,6 +87,12 @@ succeeded() {
 	[ "$(qcow2-snapshot -l t.qcow2 | awk 'NR > 2 { print $2 }')" = monday ]
 }
 
+@test "an L1 table that a snapshot leads to, too: a crash at any point" {
+	damaged snapshot_l1_overlap
+	settles=3 # what the snapshot had is leaked, and kept
+	each_crash completes
+}
+
 @test "bitmaps and entries: a crash at any point" {
 	damaged bitmap_name
 	each_crash completes

@@ -431,6 +431,10 @@ damaged_bitmap_data_out_of_file() {
 
 # --- the rest ---
 
+damaged_snapshot_l1_overlap() {
+	image_snapshot "$1"
+	poke_be "$1" "$(snapshots_at "$1")" 8 "$(l1_at "$1")"
+}
 damaged_crypto_header_damaged() {
 	luks_create "$1" 1M
 	poke "$1" "$(peek_be "$1" "$(extension_at "$1" 0537be77)" 8)" 00000000

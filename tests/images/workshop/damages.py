@@ -693,6 +693,45 @@ def snapshot_l1_unaligned(f, img):
     f.set_bits(img.snapshot("monday").at, 8, 512)
 
 
+# The disk gets a copy: what the snapshot had is lost, and nobody can know.
+@damage("snapshot-l1-overlap", left="suspects")
+def snapshot_l1_on_l1(f, img):
+    need_snapshots(img)
+    f.set_num(img.snapshot("monday").at, 8, img.l1_at)
+    return [hit for i in range(img.l1_nr) for hit in whole_table(img, "monday", i)]
+
+
+@damage("snapshot-l1-overlap", left="snapshots", gone=["sunday"])
+def snapshot_l1_on_snapshot_l1(f, img):
+    need_snapshots(img)
+    f.set_num(img.snapshot("monday").at, 8, img.snapshot("sunday").l1_at)
+    return [hit for i in range(img.l1_nr) for hit in whole_table(img, "monday", i)]
+
+
+@damage("snapshot-l1-overlap", left="snapshots", gone=["monday"])
+def snapshot_l1_on_refcount_table(f, img):
+    need_snapshots(img)
+    f.set_num(img.snapshot("monday").at, 8, img.table_at)
+
+
+@damage("snapshot-l1-overlap", left="suspects")
+def l1_on_snapshot_l1(f, img):
+    need_snapshots(img)
+    f.set_num(40, 8, img.snapshot("sunday").l1_at)
+    return [hit for i in range(img.l1_nr) for hit in whole_table(img, ACTIVE, i)]
+
+
+@damage("metadata-overlap", left="suspects")
+def l1_entry_on_l1(f, img):
+    set_offset(f, img.l1_entry_at(ACTIVE), img.l1_at)
+    return whole_table(img)
+
+
+@damage("metadata-overlap l1-table-out-of-file")
+def l1_size_large(f, img):
+    f.set_num(36, 4, img.l1_nr + img.cluster)
+
+
 @damage("snapshot-l1-size", left="snapshots", gone=["monday"])
 def snapshot_l1_size(f, img):
     need_snapshots(img)
