@@ -35,6 +35,12 @@ static const char *const trust_words[] = {
 	[REBUILD_DOUBTFUL] = "doubtful",
 };
 
+static const char *const encryption_words[] = {
+	[CRYPT_NONE] = "none",
+	[CRYPT_AES] = "aes",
+	[CRYPT_LUKS] = "luks",
+};
+
 static const struct {
 	const char *key, *text;
 } fields[REBUILD_FIELDS] = {
@@ -45,8 +51,18 @@ static const struct {
 	[REBUILD_L1] = { "l1-table", "L1 table" },
 	[REBUILD_SNAPSHOTS] = { "snapshots", "snapshots" },
 	[REBUILD_FEATURES] = { "features", "features" },
+	[REBUILD_ENCRYPTION] = { "encryption", "encryption" },
 	[REBUILD_NAMES] = { "names", "backing file, extensions" },
 };
+
+static void encryption_emit(struct emit *out, const struct header *h)
+{
+	emit_string(out, "encryption", "encryption", encryption_words[h->crypt_method]);
+	if (!h->has_crypto_ext)
+		return;
+	emit_integer(out, "luks-offset", "LUKS header at", h->crypto.header_off);
+	emit_integer(out, "luks-length", "LUKS header bytes", h->crypto.header_len);
+}
 
 static void header_emit(struct emit *out, const struct rebuild *r)
 {
@@ -72,6 +88,7 @@ static void header_emit(struct emit *out, const struct rebuild *r)
 		  h->incompatible_features & INCOMPATIBLE_EXTENDED_L2);
 	emit_string(out, "compression-type", "compression type",
 		    h->compression_type == COMPRESSION_ZSTD ? "zstd" : "zlib");
+	encryption_emit(out, h);
 	if (h->backing_name.n)
 		emit_bytes(out, "backing-filename", "backing file", h->backing_name.p,
 			   h->backing_name.n);
@@ -120,6 +137,9 @@ static void advise(const struct rebuild *r)
 	if (!r->intact && r->source[REBUILD_NAMES] == REBUILD_ASSUMED)
 		cmd_warn("the header named the backing file, if there was one, and bitmaps: they are "
 			 "not known");
+	if (!r->intact && r->source[REBUILD_ENCRYPTION] == REBUILD_ASSUMED)
+		cmd_warn("the header alone told of encryption: no LUKS header was found, so that the "
+			 "disk is taken for one that is not encrypted");
 	if (!r->intact && r->trust == REBUILD_DOUBTFUL)
 		cmd_warn("even with this header the image has errors: see --repair");
 }

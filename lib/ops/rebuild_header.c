@@ -35,54 +35,9 @@ void rebuild_fini(struct rebuild *r)
 
 /* --- judging --- */
 
-static uint64_t errors_of(const struct check_result *c)
-{
-	return c->corruptions + c->check_errors;
-}
-
-static uint64_t data_bytes(const struct rebuild *r)
-{
-	return r->check.allocated_clusters << r->header.cluster_bits;
-}
-
-/* Guest bytes that are mapped, less what is wrong about the tables; counts say nothing here. */
-static uint64_t gain(const struct rebuild *r)
-{
-	static const enum problem_kind of_counts[] = {
-		PROBLEM_REFCOUNT_ZERO, PROBLEM_REFCOUNT_TOO_LOW, PROBLEM_COPIED_L2_TABLE,
-		PROBLEM_COPIED_DATA,
-	};
-	uint64_t bad = errors_of(&r->check), counts = 0;
-
-	for (size_t i = 0; i < sizeof of_counts / sizeof *of_counts; i++)
-		counts += r->check.kinds[of_counts[i]];
-	bad = (bad - MIN(bad, counts)) << r->header.cluster_bits;
-	return data_bytes(r) - MIN(data_bytes(r), bad);
-}
-
-/* A header that leads to nothing contradicts little: any other is better. What is leaked is not
- * explained, which says as much against a header as an error does. */
-static bool is_better(const struct rebuild *a, const struct rebuild *b)
-{
-	uint64_t a_bad = errors_of(&a->check) + a->check.leaks;
-	uint64_t b_bad = errors_of(&b->check) + b->check.leaks;
-
-	if (!a->mapped_end != !b->mapped_end && !a->intact && !b->intact)
-		return a->mapped_end;
-	/* Without refcounts everything is an error: who explains more of the file is right. */
-	if (!a->header.refcount_table_clusters && !b->header.refcount_table_clusters &&
-	    data_bytes(a) != data_bytes(b))
-		return data_bytes(a) > data_bytes(b);
-	/* Tables that are no refcounts against none: the tree of the disk tells. */
-	if (!a->header.refcount_table_clusters != !b->header.refcount_table_clusters &&
-	    gain(a) != gain(b))
-		return gain(a) > gain(b);
-	return a_bad != b_bad ? a_bad < b_bad : errors_of(&a->check) < errors_of(&b->check);
-}
-
 static bool is_clean(const struct rebuild *r)
 {
-	return r->bytes && !errors_of(&r->check) && !r->check.leaks;
+	return r->bytes && !rebuild_errors(r) && !r->check.leaks;
 }
 
 /* The check of the image as it would be. *opens: whether it can be looked at. */
@@ -128,8 +83,8 @@ static int rebuild_judge(struct search *s, struct rebuild *r, struct err *e)
 		rebuild_fini(r);
 		return ret;
 	}
-	if (s->best->bytes && !is_better(r, s->best)) {
-		s->best->rivals += !is_better(s->best, r) &&
+	if (s->best->bytes && !rebuild_is_better(r, s->best)) {
+		s->best->rivals += !rebuild_is_better(s->best, r) &&
 				   (r->len != s->best->len ||
 				    memcmp(r->bytes, s->best->bytes, r->len) != 0);
 		rebuild_fini(r);
@@ -146,7 +101,7 @@ static bool is_enough(const struct search *s)
 	const struct rebuild *r = s->best;
 
 	return is_clean(r) || (r->bytes && !r->intact && !r->header.refcount_table_clusters &&
-			       gain(r) >= s->scan.size / 2);
+			       rebuild_gain(r) >= s->scan.size / 2);
 }
 
 /* Makes the bytes of a header, and judges them. */
@@ -215,18 +170,40 @@ static void fields_propose(struct rebuild *r, const struct rebuild_layout *l,
 		r->source[i] = REBUILD_FOUND;
 	r->source[REBUILD_VERSION] =
 		narrow || t->short_extra ? REBUILD_FOUND : REBUILD_ASSUMED;
-	r->source[REBUILD_NAMES] = REBUILD_ASSUMED;
+	r->source[REBUILD_NAMES] = r->source[REBUILD_ENCRYPTION] = REBUILD_ASSUMED;
 	if (!l->table_clusters)
 		r->source[REBUILD_REFCOUNTS] = REBUILD_ASSUMED;
 }
 
-/* Whether a proposal without refcounts maps less than the best at most: see is_better(). */
+/* Whether a proposal without refcounts maps less than the best at most: see rebuild_is_better(). */
 static bool is_hopeless(const struct search *s, const struct rebuild_layout *l,
 			const struct rebuild_l1 *l1)
 {
 	return !l->table_clusters && s->best->bytes && !s->best->intact &&
 	       !s->best->header.refcount_table_clusters &&
-	       (uint64_t)l1->used << geom_l2_span_bits(&l->geom) < data_bytes(s->best);
+	       (uint64_t)l1->used << geom_l2_span_bits(&l->geom) < rebuild_data_bytes(s->best);
+}
+
+/* With each LUKS header that was found, and as it is. */
+static int crypt_try(struct search *s, struct rebuild_layout *l, const struct rebuild *r,
+		     struct err *e)
+{
+	struct crypto_ext list[LUKS_MAX];
+	struct rebuild tried;
+	size_t nr;
+
+	rebuild_luks(&s->scan, l, list, &nr);
+	for (size_t i = 0; i < nr && !is_clean(s->best); i++) {
+		if (r->header.has_crypto_ext && r->header.crypto.header_off == list[i].header_off &&
+		    r->header.crypto.header_len == list[i].header_len)
+			continue;
+		tried = *r;
+		rebuild_crypt_set(&tried, &list[i]);
+		if (rebuild_encode(s, &tried, e) < 0)
+			return -1;
+	}
+	tried = *r;
+	return is_clean(s->best) ? 0 : rebuild_encode(s, &tried, e);
 }
 
 /* One L1 table: with what the old header says, and without. */
@@ -251,9 +228,10 @@ static int l1_try(struct search *s, struct rebuild_layout *l, const struct rebui
 			  sizeof r.text_left);
 	struct rebuild merged = r;
 
-	if (rebuild_merge_old(&merged, l1, old, s->old_n) && rebuild_encode(s, &merged, e) < 0)
+	if (rebuild_merge_old(&s->scan, &merged, l1, old, s->old_n) &&
+	    crypt_try(s, l, &merged, e) < 0)
 		return -1;
-	return is_clean(s->best) ? 0 : rebuild_encode(s, &r, e);
+	return is_clean(s->best) ? 0 : crypt_try(s, l, &r, e);
 }
 
 static int tables_try(struct search *s, struct rebuild_layout *l, struct err *e)
@@ -304,7 +282,7 @@ static int all_try(struct search *s, struct err *e)
 			return -1;
 	/* What looks like refcounts is none if most of what is mapped contradicts it. */
 	if (!nr || !list[0].table_clusters ||
-	    (s->best->bytes && errors_of(&s->best->check) < s->best->check.allocated_clusters / 8))
+	    (s->best->bytes && rebuild_errors(s->best) < s->best->check.allocated_clusters / 8))
 		return 0;
 	rebuild_layouts_guess(&s->scan, list, &nr);
 	for (size_t i = 0; i < nr && !is_enough(s); i++)
@@ -333,13 +311,6 @@ static int intact_try(struct search *s, struct err *e)
 	return 0;
 }
 
-static void trust_set(struct rebuild *r)
-{
-	r->trust = errors_of(&r->check)		 ? REBUILD_DOUBTFUL
-		   : r->check.leaks || r->rivals ? REBUILD_LIKELY
-						 : REBUILD_CERTAIN;
-}
-
 static int search_run(struct search *s, struct err *e)
 {
 	struct rebuild *best = s->best;
@@ -347,7 +318,7 @@ static int search_run(struct search *s, struct err *e)
 	if (intact_try(s, e) < 0)
 		return -1;
 	/* Lost space alone says nothing against a header that can be read. */
-	if (best->bytes && !errors_of(&best->check))
+	if (best->bytes && !rebuild_errors(best) && !rebuild_luks_is_cut(&s->scan, &best->header))
 		return 0;
 	if (rebuild_scan(&s->scan, SCAN_FIRST, e) < 0 || all_try(s, e) < 0)
 		return -1;
@@ -436,7 +407,7 @@ int rebuild_header(const struct spec *spec, const struct rebuild_options *o,
 		return -1;
 	if (search_begin(&s, f, e) < 0 || search_run(&s, e) < 0)
 		goto out;
-	trust_set(r);
+	r->trust = rebuild_trust_of(r);
 	ret = o->apply && !r->intact ? header_apply(&f, o, r, e) : 0;
 out:
 	rebuild_scan_fini(&s.scan);

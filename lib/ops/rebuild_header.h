@@ -20,6 +20,7 @@ enum rebuild_field {
 	REBUILD_L1,
 	REBUILD_SNAPSHOTS,
 	REBUILD_FEATURES,
+	REBUILD_ENCRYPTION,
 	REBUILD_NAMES, /* backing file, data file, and other extensions */
 	REBUILD_FIELDS
 };

@@ -30,6 +30,8 @@ struct rebuild_scan {
 	size_t refcount_nr, refcount_room;
 	uint64_t *snapshots; /* where a snapshot table may begin */
 	size_t snapshot_nr, snapshot_room;
+	uint64_t *luks; /* where a LUKS header may begin */
+	size_t luks_nr, luks_room;
 };
 
 /* Goes on up to `end`, in order, past holes. */
@@ -93,10 +95,42 @@ int rebuild_l1_tables(struct rebuild_scan *s, struct rebuild_layout *l,
 /* Whether compressed clusters of this tree are zstd's. */
 bool rebuild_is_zstd(struct rebuild_scan *s, struct rebuild_layout *l, const struct rebuild_l1 *l1);
 
+/* --- rebuild_crypt.c: encryption --- */
+
+#define LUKS_MAX 4
+/* Whether a sector begins like a LUKS header. */
+bool rebuild_is_luks(const uint8_t *sector);
+/* LUKS headers that may be the image's; others lie in the disk of a guest. At most LUKS_MAX. */
+void rebuild_luks(struct rebuild_scan *s, struct rebuild_layout *l, struct crypto_ext *list,
+		  size_t *nr);
+/* Whether the header leaves out the end of its key material. */
+bool rebuild_luks_is_cut(struct rebuild_scan *s, const struct header *h);
+void rebuild_crypt_set(struct rebuild *r, const struct crypto_ext *x);
+/* Sets the crypto header's extension right, where it is known by where it leads, or by its type.
+ * False: there is none. `list` is what follows the fields of the old header, n bytes. */
+bool rebuild_crypt_mend(struct rebuild_scan *s, const struct geom *g, uint8_t *list, size_t n);
+
+/* --- rebuild_extensions.c --- */
+
+/* Takes what is damaged out of a list of extensions, n bytes with all that follows it; false: nothing
+ * is. */
+bool rebuild_extensions_mend(uint8_t *list, size_t n);
+
 /* --- rebuild_old.c: what is left of the old header --- */
 
 /* Completes a proposal with what the old header says, as far as it fits: r->header and its sources
  * are given. False: it says nothing of use. `old` is the first cluster, and is changed. */
-bool rebuild_merge_old(struct rebuild *r, const struct rebuild_l1 *l1, uint8_t *old, size_t n);
+bool rebuild_merge_old(struct rebuild_scan *s, struct rebuild *r, const struct rebuild_l1 *l1,
+		       uint8_t *old, size_t n);
 /* Text in the first cluster that may be the name of a backing file. */
 void rebuild_text_left(const uint8_t *old, size_t n, char *out, size_t out_size);
+
+/* --- rebuild_judge.c --- */
+
+/* Whether a is the better proposal, by the check of the image with it. */
+bool rebuild_is_better(const struct rebuild *a, const struct rebuild *b);
+/* Guest bytes that are mapped, and the same less what is wrong about the tables. */
+uint64_t rebuild_data_bytes(const struct rebuild *r);
+uint64_t rebuild_gain(const struct rebuild *r);
+uint64_t rebuild_errors(const struct rebuild *r);
+enum rebuild_trust rebuild_trust_of(const struct rebuild *r);

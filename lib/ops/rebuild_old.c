@@ -27,7 +27,8 @@ enum {
 	AT_COMPRESSION = 104,
 };
 
-#define TEXT_MIN 3
+#define TEXT_MIN     3
+#define FLIPPED_BITS 2 /* that a word may have, and is believed all the same */
 
 /* Whether a disk of this size fits the L1 table that was found. */
 static bool size_fits(const struct geom *g, const struct rebuild_l1 *l1, uint64_t size)
@@ -36,27 +37,30 @@ static bool size_fits(const struct geom *g, const struct rebuild_l1 *l1, uint64_
 	       size + geom_cluster_size(g) > l1->mapped_end;
 }
 
-static bool bits_fit(const uint8_t *old, unsigned at, uint64_t known)
+/* The bits that we know of a word of features. With more than a few others it is none. */
+static uint64_t bits_left(const uint8_t *old, unsigned at, uint64_t known)
 {
-	return !(be64_get(old + at) & ~known);
+	uint64_t word = be64_get(old + at);
+
+	return __builtin_popcountll(word & ~known) > FLIPPED_BITS ? 0 : word & known;
 }
 
 /* Words that only version 3 has. */
 static void features_merge(const struct rebuild *r, uint8_t *old)
 {
 	const struct header *h = &r->header;
-	bool fit = bits_fit(old, AT_INCOMPATIBLE, INCOMPATIBLE_KNOWN) &&
-		   bits_fit(old, AT_COMPATIBLE, COMPATIBLE_KNOWN) && old[AT_COMPRESSION] <= 1;
-	uint64_t incompatible = fit ? be64_get(old + AT_INCOMPATIBLE) : 0;
+	uint64_t incompatible = bits_left(old, AT_INCOMPATIBLE, INCOMPATIBLE_KNOWN);
+	uint64_t autoclear = bits_left(old, AT_AUTOCLEAR, AUTOCLEAR_KNOWN);
 	uint32_t length = be32_get(old + AT_LENGTH);
 
 	incompatible &= ~(INCOMPATIBLE_EXTENDED_L2 | INCOMPATIBLE_COMPRESSION);
 	incompatible |= h->incompatible_features;
+	/* Refused without the other one. */
+	if (!(incompatible & INCOMPATIBLE_DATA_FILE))
+		autoclear &= ~AUTOCLEAR_DATA_FILE_RAW;
 	be64_put(old + AT_INCOMPATIBLE, incompatible);
-	if (!fit)
-		be64_put(old + AT_COMPATIBLE, 0);
-	if (!fit || !bits_fit(old, AT_AUTOCLEAR, AUTOCLEAR_KNOWN))
-		be64_put(old + AT_AUTOCLEAR, 0);
+	be64_put(old + AT_COMPATIBLE, bits_left(old, AT_COMPATIBLE, COMPATIBLE_KNOWN));
+	be64_put(old + AT_AUTOCLEAR, autoclear);
 	be32_put(old + AT_ORDER, h->refcount_order);
 	if (length < HEADER_LENGTH_CURRENT || length % 8 || length > 4096) {
 		if (length != HEADER_LENGTH_V3_MIN)
@@ -107,10 +111,42 @@ static void size_merge(struct rebuild *r, const struct geom *g, const struct reb
 	be64_put(old + AT_SIZE, h->size);
 }
 
+/* Where the list of extensions begins, and how many bytes it may have. */
+static uint8_t *list_of(const struct header *h, uint8_t *old, size_t n, size_t *list_n)
+{
+	size_t at = h->version == 2 ? HEADER_LENGTH_V2 : be32_get(old + AT_LENGTH);
+	uint64_t name = be64_get(old + AT_BACKING);
+
+	if (name >= at && name < n)
+		n = (size_t)name;
+	*list_n = n > at ? n - at : 0;
+	return old + at;
+}
+
+/* The method goes with the extension. Of legacy AES nothing but the method tells. */
+static void crypt_merge(struct rebuild_scan *s, struct rebuild *r, const struct geom *g,
+			uint8_t *old, uint8_t *list, size_t n)
+{
+	uint32_t method = be32_get(old + AT_CRYPT);
+	bool sane = r->source[REBUILD_VERSION] == REBUILD_OLD &&
+		    r->source[REBUILD_CLUSTER_SIZE] == REBUILD_OLD;
+
+	if (rebuild_crypt_mend(s, g, list, n)) {
+		be32_put(old + AT_CRYPT, CRYPT_LUKS);
+		r->source[REBUILD_ENCRYPTION] = REBUILD_OLD;
+	} else if (method == CRYPT_AES || (method == CRYPT_NONE && sane)) {
+		r->source[REBUILD_ENCRYPTION] = REBUILD_OLD;
+	} else {
+		be32_put(old + AT_CRYPT, CRYPT_NONE);
+	}
+}
+
 /* Decodes, if need be without the name, and without the extensions. */
 static bool old_decode(struct rebuild *r, uint8_t *old, size_t n, struct header *h)
 {
 	struct err tries[3] = { ERR_INIT, ERR_INIT, ERR_INIT };
+	uint8_t *list;
+	size_t list_n;
 
 	r->source[REBUILD_NAMES] = REBUILD_OLD;
 	if (header_decode(old, n, h, &tries[0]) == 0)
@@ -120,22 +156,23 @@ static bool old_decode(struct rebuild *r, uint8_t *old, size_t n, struct header 
 	if (header_decode(old, n, h, &tries[1]) == 0)
 		return true;
 	r->source[REBUILD_NAMES] = REBUILD_ASSUMED;
-	be64_put(old + (r->header.version == 2 ? HEADER_LENGTH_V2 : be32_get(old + AT_LENGTH)), 0);
+	if (be32_get(old + AT_CRYPT) == CRYPT_LUKS) {
+		be32_put(old + AT_CRYPT, CRYPT_NONE);
+		r->source[REBUILD_ENCRYPTION] = REBUILD_ASSUMED;
+	}
+	list = list_of(&r->header, old, n, &list_n);
+	memset(list, 0, MIN(list_n, 8));
 	return header_decode(old, n, h, &tries[2]) == 0;
 }
 
-bool rebuild_merge_old(struct rebuild *r, const struct rebuild_l1 *l1, uint8_t *old, size_t n)
+static void fields_merge(struct rebuild *r, uint8_t *old)
 {
-	const struct geom g = header_geom(&r->header);
 	uint32_t version = be32_get(old + AT_VERSION);
-	struct header *h = &r->header, found;
+	struct header *h = &r->header;
 
-	if (n < 8192 && n < UINT64_C(1) << h->cluster_bits)
-		return false;
-	if (bytes_are_zero(old, HEADER_LENGTH_V3_MIN))
-		return false;
 	be32_put(old, QCOW2_MAGIC);
-	if (version == 3 || (version == 2 && h->refcount_order == 4 && !h->incompatible_features)) {
+	if (version == 3 ||
+	    (version == 2 && h->refcount_order == 4 && !h->incompatible_features)) {
 		h->version = version;
 		r->source[REBUILD_VERSION] = REBUILD_OLD;
 	}
@@ -143,15 +180,32 @@ bool rebuild_merge_old(struct rebuild *r, const struct rebuild_l1 *l1, uint8_t *
 	if (be32_get(old + AT_CLUSTER_BITS) == h->cluster_bits)
 		r->source[REBUILD_CLUSTER_SIZE] = REBUILD_OLD;
 	be32_put(old + AT_CLUSTER_BITS, h->cluster_bits);
-	if (be32_get(old + AT_CRYPT) > CRYPT_LUKS)
-		be32_put(old + AT_CRYPT, CRYPT_NONE);
+}
+
+bool rebuild_merge_old(struct rebuild_scan *s, struct rebuild *r, const struct rebuild_l1 *l1,
+		       uint8_t *old, size_t n)
+{
+	const struct geom g = header_geom(&r->header);
+	struct header *h = &r->header, found;
+	uint8_t *list;
+	size_t list_n;
+
+	if (n < 8192 && n < UINT64_C(1) << h->cluster_bits)
+		return false;
+	if (bytes_are_zero(old, HEADER_LENGTH_V3_MIN))
+		return false;
+	n = (size_t)MIN((uint64_t)n, geom_cluster_size(&g));
+	fields_merge(r, old);
 	size_merge(r, &g, l1, old);
 	tables_merge(r, l1, old);
 	if (h->version == 3) {
 		features_merge(r, old);
 		r->source[REBUILD_FEATURES] = REBUILD_OLD;
 	}
-	if (!old_decode(r, old, MIN((uint64_t)n, geom_cluster_size(&g)), &found))
+	list = list_of(h, old, n, &list_n);
+	crypt_merge(s, r, &g, old, list, list_n);
+	rebuild_extensions_mend(list, list_n);
+	if (!old_decode(r, old, n, &found))
 		return false;
 	*h = found;
 	return true;

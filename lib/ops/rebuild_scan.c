@@ -80,6 +80,11 @@ static int sector_note(struct rebuild_scan *s, uint64_t off, const uint8_t *p, s
 	uint64_t first = be64_get(p);
 	bool plain;
 
+	if (rebuild_is_luks(p) && s->luks_nr < LIST_MAX) {
+		if (!vec_grow(&s->luks, s->luks_nr, &s->luks_room))
+			return err_nomem(e);
+		s->luks[s->luks_nr++] = off;
+	}
 	if (is_snapshot(s, p) && s->snapshot_nr < LIST_MAX) {
 		if (!vec_grow(&s->snapshots, s->snapshot_nr, &s->snapshot_room))
 			return err_nomem(e);
@@ -137,4 +142,5 @@ void rebuild_scan_fini(struct rebuild_scan *s)
 	free(s->runs);
 	free(s->refcounts);
 	free(s->snapshots);
+	free(s->luks);
 }
