@@ -80,6 +80,8 @@ static void header_emit(struct emit *out, const struct rebuild *r)
 	emit_integer(out, "refcount-table-clusters", "refcount table clusters",
 		     h->refcount_table_clusters);
 	emit_integer(out, "l1-offset", "L1 table at", h->l1_table_off);
+	if (!r->intact)
+		emit_bool(out, "l1-new", "L1 table is a new one", r->l1_is_new);
 	emit_integer(out, "l1-entries", "L1 entries", h->l1_size);
 	emit_integer(out, "snapshots", "snapshots", h->nb_snapshots);
 	if (h->nb_snapshots)
@@ -127,21 +129,44 @@ static void rebuild_print(const char *name, const struct rebuild *r)
 	emit_end(&out);
 }
 
-static void advise(const struct rebuild *r)
+static void advise_names(const struct rebuild *r)
 {
-	if (r->intact)
-		cmd_note("the header is sound: there is nothing to rebuild");
-	else if (r->source[REBUILD_SIZE] == REBUILD_ASSUMED)
-		cmd_warn("nothing tells how large the disk is: it is made as large as the tables in "
-			 "use map; say it with --size");
-	if (!r->intact && r->source[REBUILD_NAMES] == REBUILD_ASSUMED)
+	if (r->source[REBUILD_SIZE] == REBUILD_ASSUMED)
+		cmd_warn("nothing tells how large the disk is: it is made as large as the L2 tables "
+			 "that were found map at most, and may have been larger; say it with --size");
+	if (r->source[REBUILD_NAMES] == REBUILD_ASSUMED)
 		cmd_warn("the header named the backing file, if there was one, and bitmaps: they are "
 			 "not known");
-	if (!r->intact && r->source[REBUILD_ENCRYPTION] == REBUILD_ASSUMED)
+	if (r->source[REBUILD_ENCRYPTION] == REBUILD_ASSUMED)
 		cmd_warn("the header alone told of encryption: no LUKS header was found, so that the "
 			 "disk is taken for one that is not encrypted");
-	if (!r->intact && r->trust == REBUILD_DOUBTFUL)
+}
+
+static void advise_tables(const struct rebuild *r)
+{
+	if (r->l1_copied_from)
+		cmd_warn("no L1 table of the disk was found: it gets a copy of a snapshot's, and is "
+			 "what it was at that time");
+	else if (r->l1_is_new)
+		cmd_warn("no L1 table of the disk was found: it gets an empty one, and is zeros until "
+			 "its L2 tables are put back, see --reattach and --attach");
+	if (r->trust != REBUILD_DOUBTFUL)
+		return;
+	if (r->check.corruptions || r->check.check_errors)
 		cmd_warn("even with this header the image has errors: see --repair");
+	if (r->written)
+		cmd_warn("the header that was written is doubtful: look at the disk before anything "
+			 "else is written");
+}
+
+static void advise(const struct rebuild *r)
+{
+	if (r->intact) {
+		cmd_note("the header is sound: there is nothing to rebuild");
+		return;
+	}
+	advise_names(r);
+	advise_tables(r);
 }
 
 static int request_parse(const char *name, const struct check_header *h, struct spec *s,

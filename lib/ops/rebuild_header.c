@@ -6,8 +6,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "io/file_plan.h"
-#include "io/file_undo.h"
-#include "ops/repair_undo.h"
+#include "ops/orphans.h"
 #include "ops/rebuild_internal.h"
 
 /* Tables mostly lie near the start. What is there is tried before all is read. */
@@ -42,9 +41,9 @@ static bool is_clean(const struct rebuild *r)
 
 /* The check of the image as it would be. *opens: whether it can be looked at. */
 static int header_try(struct search *s, const struct rebuild *r, struct check_result *result,
-		      bool *opens, struct err *e)
+		      struct orphans *orphans, bool *opens, struct err *e)
 {
-	struct check_options o = { .watch = s->options->watch };
+	struct check_options o = { .watch = s->options->watch, .orphans = orphans };
 	struct file *f = file_open(s->spec->path, spec_file_flags(s->spec), e);
 	struct err why = ERR_INIT;
 
@@ -53,7 +52,8 @@ static int header_try(struct search *s, const struct rebuild *r, struct check_re
 		f = file_plan_new(f, e);
 	if (!f)
 		return -1;
-	if (file_write_at(f, 0, r->bytes, r->len, e) < 0) {
+	if (rebuild_l1_write(s->scan.file, f, r, e) < 0 ||
+	    file_write_at(f, 0, r->bytes, r->len, e) < 0) {
 		file_drop(f);
 		return -1;
 	}
@@ -69,17 +69,38 @@ static int header_try(struct search *s, const struct rebuild *r, struct check_re
 	return -1;
 }
 
+/* Where clusters are counted that it does not lead to, an empty L1 table that was found may be a cluster
+ * of anything: the disk gets a new one, if there are tables for it. */
+static bool is_stray(const struct rebuild *r)
+{
+	return !r->intact && !r->l1_used && (r->l1_is_new ? !r->lost_clusters : r->check.leaks);
+}
+
+/* Without refcounts any table of pointers is one of something: it must explain some of what the file
+ * holds, or be confirmed by something else. */
+static bool is_chance(const struct search *s, const struct rebuild *r)
+{
+	return !r->intact && !r->header.refcount_table_clusters && !r->header.nb_snapshots &&
+	       !r->header.has_crypto_ext && rebuild_gain(r) < s->scan.filled / 16;
+}
+
 /* Takes r, with its bytes, if it is the best so far. */
 static int rebuild_judge(struct search *s, struct rebuild *r, struct err *e)
 {
 	uint64_t clusters = s->scan.size >> r->header.cluster_bits;
 	bool opens = false, tries = s->tried < TRIES_MAX &&
 				    (!s->counted || s->counted + clusters <= CLUSTERS_MAX);
-	int ret = tries ? header_try(s, r, &r->check, &opens, e) : 0;
+	bool empty = r->l1_is_new && !r->l1_copied_from;
+	struct orphans orphans = { 0 };
+	int ret = tries ? header_try(s, r, &r->check, empty ? &orphans : NULL, &opens, e) : 0;
+
+	for (size_t i = 0; i < orphans.nr; i++)
+		r->lost_clusters += orphans.list[i].used;
+	orphans_fini(&orphans);
 
 	s->counted += tries ? clusters : 0;
 	s->tried += tries;
-	if (ret < 0 || !opens) {
+	if (ret < 0 || !opens || is_stray(r) || is_chance(s, r)) {
 		rebuild_fini(r);
 		return ret;
 	}
@@ -122,59 +143,6 @@ static int rebuild_encode(struct search *s, struct rebuild *r, struct err *e)
 
 /* --- proposals --- */
 
-static uint64_t snapshot_size(const struct rebuild_snapshots *t, const struct geom *g,
-			      const struct rebuild_l1 *l1)
-{
-	bool fits = t->disk_size && t->disk_size <= FILE_OFFSET_MAX &&
-		    t->disk_size + geom_cluster_size(g) > l1->mapped_end &&
-		    geom_l1_entries(g, t->disk_size) <= l1->room;
-
-	return fits ? t->disk_size : 0;
-}
-
-static bool size_propose(const struct search *s, struct rebuild *r, const struct geom *g,
-			 const struct rebuild_l1 *l1, const struct rebuild_snapshots *t)
-{
-	const struct rebuild_options *o = s->options;
-	uint64_t span = UINT64_C(1) << geom_l2_span_bits(g), size = snapshot_size(t, g, l1);
-	bool told = o->has_size && o->size <= FILE_OFFSET_MAX &&
-		    geom_l1_entries(g, o->size) <= l1->room &&
-		    o->size + geom_cluster_size(g) > l1->mapped_end;
-
-	r->mapped_end = l1->mapped_end;
-	r->room_end = (uint64_t)l1->room * span;
-	/* What does not fit stays in the race, so that a worse one does not win for its size. */
-	r->misfit = o->has_size && !told;
-	r->source[REBUILD_SIZE] = told ? REBUILD_TOLD : size ? REBUILD_SNAPSHOT : REBUILD_ASSUMED;
-	r->header.size = told ? o->size : size ? size : MAX(l1->nr, 1) * span;
-	r->header.l1_size = (uint32_t)MAX(l1->nr, geom_l1_entries(g, r->header.size));
-	return r->header.size <= FILE_OFFSET_MAX;
-}
-
-static void fields_propose(struct rebuild *r, const struct rebuild_layout *l,
-			   const struct rebuild_l1 *l1, const struct rebuild_snapshots *t)
-{
-	struct header *h = &r->header;
-	bool narrow = l->geom.refcount_order != 4 || l->geom.subclusters;
-
-	h->version = t->short_extra && !narrow ? 2 : 3;
-	h->cluster_bits = l->geom.cluster_bits;
-	h->refcount_order = l->geom.refcount_order;
-	h->refcount_table_off = l->table_off;
-	h->refcount_table_clusters = l->table_clusters;
-	h->l1_table_off = l1->off;
-	h->nb_snapshots = t->nr;
-	h->snapshots_off = t->nr ? t->off : 0;
-	h->incompatible_features = l->geom.subclusters ? INCOMPATIBLE_EXTENDED_L2 : 0;
-	for (unsigned i = 0; i < REBUILD_FIELDS; i++)
-		r->source[i] = REBUILD_FOUND;
-	r->source[REBUILD_VERSION] =
-		narrow || t->short_extra ? REBUILD_FOUND : REBUILD_ASSUMED;
-	r->source[REBUILD_NAMES] = r->source[REBUILD_ENCRYPTION] = REBUILD_ASSUMED;
-	if (!l->table_clusters)
-		r->source[REBUILD_REFCOUNTS] = REBUILD_ASSUMED;
-}
-
 /* Whether a proposal without refcounts maps less than the best at most: see rebuild_is_better(). */
 static bool is_hopeless(const struct search *s, const struct rebuild_layout *l,
 			const struct rebuild_l1 *l1)
@@ -182,6 +150,13 @@ static bool is_hopeless(const struct search *s, const struct rebuild_layout *l,
 	return !l->table_clusters && s->best->bytes && !s->best->intact &&
 	       !s->best->header.refcount_table_clusters &&
 	       (uint64_t)l1->used << geom_l2_span_bits(&l->geom) < rebuild_data_bytes(s->best);
+}
+
+/* Where the L1 table is all that was lost, the tables of the disk may be put back: that leads to the
+ * disk as it was, and the state of a snapshot does not. */
+static bool is_settled(const struct search *s)
+{
+	return s->best->bytes && rebuild_only_l1_is_lost(s->best);
 }
 
 /* With each LUKS header that was found, and as it is. */
@@ -216,8 +191,7 @@ static int l1_try(struct search *s, struct rebuild_layout *l, const struct rebui
 	if (!old)
 		return err_nomem(e);
 	memcpy(old, s->old, s->old_n);
-	fields_propose(&r, l, l1, t);
-	if (!size_propose(s, &r, &l->geom, l1, t))
+	if (!rebuild_propose(&s->scan, &r, s->options, l, l1, t))
 		return 0;
 	if (rebuild_is_zstd(&s->scan, l, l1)) {
 		r.header.version = 3;
@@ -234,6 +208,25 @@ static int l1_try(struct search *s, struct rebuild_layout *l, const struct rebui
 	return is_clean(s->best) ? 0 : crypt_try(s, l, &r, e);
 }
 
+/* The disk's own first, then a new one if those are none, and copies of snapshots' at last. */
+static int l1s_try(struct search *s, struct rebuild_layout *l, const struct rebuild_l1 *list, size_t nr,
+		   const struct rebuild_snapshots *t, struct err *e)
+{
+	struct rebuild_l1 empty;
+	size_t i = 0;
+
+	for (; i < nr && !list[i].is_snapshot && !is_clean(s->best); i++)
+		if (!is_hopeless(s, l, &list[i]) && l1_try(s, l, &list[i], t, e) < 0)
+			return -1;
+	if ((!s->best->bytes || !rebuild_gain(s->best)) && !is_clean(s->best) &&
+	    rebuild_l1_new(&s->scan, l, &empty) && l1_try(s, l, &empty, t, e) < 0)
+		return -1;
+	for (; i < nr && !is_clean(s->best) && !is_settled(s); i++)
+		if (!is_hopeless(s, l, &list[i]) && l1_try(s, l, &list[i], t, e) < 0)
+			return -1;
+	return 0;
+}
+
 static int tables_try(struct search *s, struct rebuild_layout *l, struct err *e)
 {
 	struct rebuild_snapshots t = { 0 };
@@ -242,15 +235,10 @@ static int tables_try(struct search *s, struct rebuild_layout *l, struct err *e)
 	int ret = -1;
 
 	geom_derive(&l->geom);
-	if (rebuild_snapshots(&s->scan, l, &t, e) < 0 ||
-	    rebuild_l1_tables(&s->scan, l, &t, list, &nr, e) < 0)
-		goto out;
 	s->counted = 0;
-	for (size_t i = 0; i < nr && !is_clean(s->best); i++)
-		if (!is_hopeless(s, l, &list[i]) && l1_try(s, l, &list[i], &t, e) < 0)
-			goto out;
-	ret = 0;
-out:
+	if (rebuild_snapshots(&s->scan, l, &t, e) == 0 &&
+	    rebuild_l1_tables(&s->scan, l, &t, list, &nr, e) == 0)
+		ret = l1s_try(s, l, list, nr, &t, e);
 	free(t.l1_offs);
 	return ret;
 }
@@ -281,8 +269,8 @@ static int all_try(struct search *s, struct err *e)
 		if (layout_try(s, &list[i], e) < 0)
 			return -1;
 	/* What looks like refcounts is none if most of what is mapped contradicts it. */
-	if (!nr || !list[0].table_clusters ||
-	    (s->best->bytes && rebuild_errors(s->best) < s->best->check.allocated_clusters / 8))
+	if (!nr || !list[0].table_clusters || is_settled(s) ||
+	    (s->best->bytes && rebuild_errors(s->best) <= s->best->check.allocated_clusters / 8))
 		return 0;
 	rebuild_layouts_guess(&s->scan, list, &nr);
 	for (size_t i = 0; i < nr && !is_enough(s); i++)
@@ -311,6 +299,34 @@ static int intact_try(struct search *s, struct err *e)
 	return 0;
 }
 
+/* As large as the tables that nothing leads to need it, too, where nothing tells the size. */
+static int size_raise(struct search *s, struct err *e)
+{
+	struct rebuild *best = s->best, larger = *best;
+	struct orphans orphans = { 0 };
+	struct check_result check;
+	bool opens;
+	int ret = header_try(s, best, &check, &orphans, &opens, e);
+
+	if (ret == 0 && opens && rebuild_size_raise(&larger, orphans.nr)) {
+		larger.bytes = malloc(larger.len);
+		if (!larger.bytes)
+			ret = err_nomem(e);
+		else if (header_encode(larger.bytes, &larger.header, e) < 0 ||
+			 header_decode(larger.bytes, larger.len, &larger.header, e) < 0 ||
+			 header_try(s, &larger, &larger.check, NULL, &opens, e) < 0)
+			ret = -1;
+		if (ret == 0 && opens) {
+			rebuild_fini(best);
+			*best = larger;
+		} else {
+			rebuild_fini(&larger);
+		}
+	}
+	orphans_fini(&orphans);
+	return ret;
+}
+
 static int search_run(struct search *s, struct err *e)
 {
 	struct rebuild *best = s->best;
@@ -333,7 +349,9 @@ static int search_run(struct search *s, struct err *e)
 			       "the disk can't have this size: it is mapped up to %llu, and its L1 table has room for %llu bytes",
 			       (unsigned long long)best->mapped_end,
 			       (unsigned long long)best->room_end);
-	return 0;
+	return best->check.leaks && best->source[REBUILD_SIZE] == REBUILD_ASSUMED && !best->intact
+		       ? size_raise(s, e)
+		       : 0;
 }
 
 static int search_begin(struct search *s, struct file *f, struct err *e)
@@ -350,30 +368,7 @@ static int search_begin(struct search *s, struct file *f, struct err *e)
 	return file_read_padded(f, 0, s->old, s->old_n, NULL, e);
 }
 
-/* --- writing --- */
-
-static int header_apply(struct file **f, const struct rebuild_options *o, struct rebuild *r,
-			struct err *e)
-{
-	struct repair_noted noted = { 0 };
-	struct file *undo;
-
-	if (o->undo) {
-		undo = file_open(o->undo, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, e);
-		if (!undo)
-			return err_ctx(e, "undo file '%s'", o->undo);
-		*f = file_undo_new(*f, undo, e);
-		if (!*f)
-			return -1;
-	}
-	if (file_write_at(*f, 0, r->bytes, r->len, e) < 0 || file_flush(*f, e) < 0)
-		return -1;
-	r->written = true;
-	int ret = repair_note(*f, &r->header, &noted, e);
-
-	repair_noted_fini(&noted);
-	return ret;
-}
+/* --- all of it --- */
 
 static struct file *file_take(const struct spec *s, const struct rebuild_options *o,
 			      const struct listener *l, struct err *e)
@@ -408,7 +403,7 @@ int rebuild_header(const struct spec *spec, const struct rebuild_options *o,
 	if (search_begin(&s, f, e) < 0 || search_run(&s, e) < 0)
 		goto out;
 	r->trust = rebuild_trust_of(r);
-	ret = o->apply && !r->intact ? header_apply(&f, o, r, e) : 0;
+	ret = o->apply && !r->intact ? rebuild_apply(&f, o, r, e) : 0;
 out:
 	rebuild_scan_fini(&s.scan);
 	free(s.old);

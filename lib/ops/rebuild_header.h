@@ -26,9 +26,10 @@ enum rebuild_field {
 };
 
 enum rebuild_trust {
-	REBUILD_CERTAIN,  /* with this header the check finds nothing */
-	REBUILD_LIKELY,	  /* it finds lost space only, or another header does as well */
-	REBUILD_DOUBTFUL, /* it finds errors: the damage goes further, or this is not the one */
+	REBUILD_CERTAIN,  /* with this header the check finds nothing, and the size is known */
+	REBUILD_LIKELY,	  /* it finds some lost space only, or another header does as well */
+	REBUILD_DOUBTFUL, /* it finds errors, or more lost space than data: the damage goes further,
+			   * or this is not the one */
 };
 
 struct rebuild_options {
@@ -50,6 +51,13 @@ struct rebuild {
 	bool written;
 	bool misfit;  /* the size that was told does not fit */
 	uint64_t mapped_end; /* of the last guest cluster that is mapped: the disk is not shorter */
+	/* The L1 table of a snapshot that the disk gets a copy of, at l1_table_off; 0: none */
+	uint64_t l1_copied_from;
+	uint32_t l1_copied_nr; /* entries */
+	bool l1_is_new;	       /* it is a copy, or empty, and has to be written */
+	uint32_t l1_used;      /* entries that lead to a table */
+	uint64_t lost_clusters; /* that L2 tables map that nothing leads to; with an empty new table */
+	uint64_t gap;	       /* bytes between the end of the counts and that of the file */
 	uint64_t room_end;   /* the L1 table has room for a disk of this size */
 	unsigned tried, rivals; /* headers that were checked; others that are as good as this one */
 	char text_left[128]; /* of the first cluster, where the name of a backing file may be left;

@@ -23,6 +23,7 @@ struct rebuild_scan {
 	struct file *file;
 	uint64_t size; /* bytes, up to a multiple of a sector */
 	uint64_t done; /* all before it was looked at */
+	uint64_t filled; /* bytes of sectors before it that are not zeros */
 	const struct watch *watch;
 	struct rebuild_run *runs;
 	size_t run_nr, run_room;
@@ -72,7 +73,8 @@ struct rebuild_l1 {
 	uint32_t room;	     /* entries that it may have */
 	uint32_t used;	     /* entries that lead to a table */
 	uint64_t mapped_end; /* guest */
-	bool is_snapshot;
+	bool is_snapshot;    /* the disk is to get a copy of it */
+	bool is_new;	     /* to be made, without entries */
 };
 
 struct rebuild_snapshots {
@@ -88,10 +90,15 @@ struct rebuild_snapshots {
 /* The snapshot table, if there is one: nr 0 if not. */
 int rebuild_snapshots(struct rebuild_scan *s, struct rebuild_layout *l, struct rebuild_snapshots *t,
 		      struct err *e) MUST_CHECK;
-/* L1 tables of the disk, the best first; of a snapshot where there is no other. */
+/* L1 tables of the disk, the best first; an empty one where there is no other. Then those of
+ * snapshots. */
 int rebuild_l1_tables(struct rebuild_scan *s, struct rebuild_layout *l,
 		      const struct rebuild_snapshots *t, struct rebuild_l1 list[L1_MAX], size_t *nr,
 		      struct err *e) MUST_CHECK;
+/* One without entries, behind all else: the tables that the lost one led to may be there, and can be put
+ * back. False: no counts tell that this is an image with such clusters. */
+bool rebuild_l1_new(const struct rebuild_scan *s, const struct rebuild_layout *l,
+		    struct rebuild_l1 *x);
 /* Whether compressed clusters of this tree are zstd's. */
 bool rebuild_is_zstd(struct rebuild_scan *s, struct rebuild_layout *l, const struct rebuild_l1 *l1);
 
@@ -125,6 +132,25 @@ bool rebuild_merge_old(struct rebuild_scan *s, struct rebuild *r, const struct r
 /* Text in the first cluster that may be the name of a backing file. */
 void rebuild_text_left(const uint8_t *old, size_t n, char *out, size_t out_size);
 
+/* --- rebuild_propose.c --- */
+
+/* False: it can't be. */
+bool rebuild_propose(const struct rebuild_scan *s, struct rebuild *r, const struct rebuild_options *o,
+		     const struct rebuild_layout *l, const struct rebuild_l1 *l1,
+		     const struct rebuild_snapshots *t);
+/* The size that was assumed, with room for so many L2 tables more that nothing leads to. False: it is
+ * large enough. */
+bool rebuild_size_raise(struct rebuild *r, uint64_t lost);
+
+/* --- rebuild_apply.c --- */
+
+/* The L1 table of the disk, if there is to be a new one. */
+int rebuild_l1_write(struct file *from, struct file *to, const struct rebuild *r,
+		     struct err *e) MUST_CHECK;
+/* Writes it all; *f gets an undo file, if there is to be one. */
+int rebuild_apply(struct file **f, const struct rebuild_options *o, struct rebuild *r,
+		  struct err *e) MUST_CHECK;
+
 /* --- rebuild_judge.c --- */
 
 /* Whether a is the better proposal, by the check of the image with it. */
@@ -133,4 +159,7 @@ bool rebuild_is_better(const struct rebuild *a, const struct rebuild *b);
 uint64_t rebuild_data_bytes(const struct rebuild *r);
 uint64_t rebuild_gain(const struct rebuild *r);
 uint64_t rebuild_errors(const struct rebuild *r);
+/* Whether the disk maps nothing though clusters are counted, and nothing else is wrong but that its new
+ * L1 table is not counted. */
+bool rebuild_only_l1_is_lost(const struct rebuild *r);
 enum rebuild_trust rebuild_trust_of(const struct rebuild *r);

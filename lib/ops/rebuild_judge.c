@@ -46,6 +46,27 @@ static bool only_luks_differs(const struct rebuild *a, const struct rebuild *b)
 	       x->refcount_table_off == y->refcount_table_off;
 }
 
+/* Whether it leads to guest data that its tables do not contradict. */
+static bool maps_data(const struct rebuild *r)
+{
+	return r->mapped_end && rebuild_gain(r);
+}
+
+bool rebuild_only_l1_is_lost(const struct rebuild *r)
+{
+	return (r->l1_is_new || r->intact) && r->header.refcount_table_clusters &&
+	       !r->check.allocated_clusters && r->check.leaks &&
+	       rebuild_errors(r) == r->check.kinds[PROBLEM_REFCOUNT_ZERO];
+}
+
+/* Whether r leads to less than half of what lost has counted: what it takes for the L1 table of the disk
+ * is another table, or guest data. */
+static bool is_lookalike(const struct rebuild *r, const struct rebuild *lost)
+{
+	return rebuild_only_l1_is_lost(lost) && !rebuild_only_l1_is_lost(r) && !r->intact &&
+	       rebuild_gain(r) < (lost->check.leaks << lost->header.cluster_bits) / 2;
+}
+
 /* A header that leads to nothing contradicts little: any other is better. What is leaked is
  * not explained, which says as much against a header as an error does. */
 bool rebuild_is_better(const struct rebuild *a, const struct rebuild *b)
@@ -55,8 +76,16 @@ bool rebuild_is_better(const struct rebuild *a, const struct rebuild *b)
 	bool a_counts = a->header.refcount_table_clusters,
 	     b_counts = b->header.refcount_table_clusters;
 
-	if (!a->mapped_end != !b->mapped_end && !a->intact && !b->intact)
-		return a->mapped_end;
+	if (is_lookalike(a, b) || is_lookalike(b, a))
+		return is_lookalike(b, a);
+	if (maps_data(a) != maps_data(b) && !a->intact && !b->intact)
+		return maps_data(a);
+	/* Then the counts are all that tells: they end where the file ends. */
+	if (!maps_data(a) && !a->intact && !b->intact && a_counts && b_counts && a->gap != b->gap)
+		return a->gap < b->gap;
+	if (!a->intact && !b->intact && a->lost_clusters != b->lost_clusters &&
+	    rebuild_only_l1_is_lost(a) && rebuild_only_l1_is_lost(b))
+		return a->lost_clusters > b->lost_clusters;
 	/* A LUKS header where nothing else lies is the image's, whatever the counts say. */
 	if (only_luks_differs(a, b) && crossings(a) == crossings(b))
 		return a->header.has_crypto_ext;
@@ -70,9 +99,17 @@ bool rebuild_is_better(const struct rebuild *a, const struct rebuild *b)
 	return a_bad != b_bad ? a_bad < b_bad : rebuild_errors(a) < rebuild_errors(b);
 }
 
+/* Lost space alone may as well be the data of a table that was not found. */
+static bool is_explained(const struct rebuild *r)
+{
+	return r->intact || r->check.leaks <= r->check.allocated_clusters;
+}
+
 enum rebuild_trust rebuild_trust_of(const struct rebuild *r)
 {
-	return rebuild_errors(r)             ? REBUILD_DOUBTFUL
-	       : r->check.leaks || r->rivals ? REBUILD_LIKELY
-					     : REBUILD_CERTAIN;
+	if (rebuild_errors(r) || !is_explained(r))
+		return REBUILD_DOUBTFUL;
+	return r->check.leaks || r->rivals || r->source[REBUILD_SIZE] == REBUILD_ASSUMED
+		       ? REBUILD_LIKELY
+		       : REBUILD_CERTAIN;
 }

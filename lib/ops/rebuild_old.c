@@ -211,19 +211,34 @@ bool rebuild_merge_old(struct rebuild_scan *s, struct rebuild *r, const struct r
 	return true;
 }
 
+/* Names of features, and the format of the backing file, are in every header. */
+static bool is_other_text(const uint8_t *text, size_t n)
+{
+	static const char dirty[] = "dirty bit"; /* bit 0 of the first kind */
+	bool feature = text[-2] <= FEATURE_AUTOCLEAR && text[-1] < 64 && (text[-2] || text[-1]);
+
+	return feature || (n >= sizeof dirty - 1 && memcmp(text, dirty, sizeof dirty - 1) == 0) ||
+	       be32_get(text - 4) == n;
+}
+
 void rebuild_text_left(const uint8_t *old, size_t n, char *out, size_t out_size)
 {
-	size_t run = 0, best = 0, best_at = 0;
+	const uint8_t *last = NULL;
+	size_t run = 0, last_n = 0;
 
 	out[0] = 0;
-	for (size_t i = 0; i < n; i++) {
-		run = old[i] > 0x20 && old[i] < 0x7f ? run + 1 : 0;
-		/* The last one: the name follows the list. */
-		if (run >= TEXT_MIN && (run > best || i + 1 - run > best_at)) {
-			best = run;
-			best_at = i + 1 - run;
+	/* Behind the fields; the last one, for the name follows the list. */
+	for (size_t i = HEADER_LENGTH_V2; i <= n; i++) {
+		if (i < n && old[i] >= 0x20 && old[i] < 0x7f) {
+			run++;
+			continue;
 		}
+		if (run >= TEXT_MIN && !is_other_text(old + i - run, run)) {
+			last = old + i - run;
+			last_n = run;
+		}
+		run = 0;
 	}
-	if (best)
-		text_escape(old + best_at, best, out, out_size);
+	if (last)
+		text_escape(last, last_n, out, out_size);
 }

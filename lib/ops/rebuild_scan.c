@@ -104,10 +104,13 @@ static int sector_note(struct rebuild_scan *s, uint64_t off, const uint8_t *p, s
 static int chunk_scan(struct rebuild_scan *s, uint64_t off, const uint8_t *p, size_t n,
 		      struct err *e)
 {
-	for (size_t at = 0; at < n; at += SECTOR_SIZE)
-		if (!bytes_are_zero(p + at, SECTOR_SIZE) &&
-		    sector_note(s, off + at, p + at, e) < 0)
+	for (size_t at = 0; at < n; at += SECTOR_SIZE) {
+		if (bytes_are_zero(p + at, SECTOR_SIZE))
+			continue;
+		s->filled += SECTOR_SIZE;
+		if (sector_note(s, off + at, p + at, e) < 0)
 			return -1;
+	}
 	return 0;
 }
 

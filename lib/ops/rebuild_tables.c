@@ -262,21 +262,27 @@ static int runs_probe(struct probe *p, bool starts, struct rebuild_l1 list[L1_MA
 	return 0;
 }
 
+static bool is_empty_part(struct probe *p, uint64_t at)
+{
+	uint64_t size = geom_cluster_size(&p->layout->geom);
+	struct err ignored = ERR_INIT;
+
+	return at != p->layout->table_off && rebuild_count(p->scan, p->layout, at) == 1 &&
+	       file_read_padded(p->scan->file, at, p->l1, size, NULL, &ignored) == 0 &&
+	       bytes_are_zero(p->l1, size);
+}
+
 /* A disk that maps nothing has an L1 table of zeros: the first clusters that are counted and empty. */
 static void empty_l1_find(struct probe *p, struct rebuild_l1 list[L1_MAX], size_t *nr)
 {
 	uint64_t size = geom_cluster_size(&p->layout->geom);
 	uint64_t end = MIN(p->scan->size, 4096 * size);
 	struct rebuild_l1 x = { 0 };
-	struct err ignored = ERR_INIT;
 
 	if (!p->layout->table_clusters)
 		return;
 	for (uint64_t at = size; at < end; at += size) {
-		bool fits = at != p->layout->table_off &&
-			    rebuild_count(p->scan, p->layout, at) == 1 &&
-			    file_read_padded(p->scan->file, at, p->l1, size, NULL, &ignored) == 0 &&
-			    bytes_are_zero(p->l1, size);
+		bool fits = is_empty_part(p, at);
 
 		if (!fits && x.off)
 			break;
@@ -285,7 +291,28 @@ static void empty_l1_find(struct probe *p, struct rebuild_l1 list[L1_MAX], size_
 		x.room += fits ? (uint32_t)(size / 8) : 0;
 	}
 	if (x.off)
-		list[(*nr)++] = x;
+		l1_insert(list, nr, &x);
+}
+
+/* A table whose first clusters have no entries, or lost them, is found too late: the disk would be
+ * shifted. The one that begins before is tried first, and loses if something else lies there. */
+static void start_find(struct probe *p, struct rebuild_l1 list[L1_MAX], size_t *nr)
+{
+	uint64_t size = geom_cluster_size(&p->layout->geom);
+	struct rebuild_l1 x = list[0];
+	uint32_t more;
+
+	while (x.off > size && x.room < L1_BYTES_MAX / 8 && is_empty_part(p, x.off - size)) {
+		x.off -= size;
+		x.room += (uint32_t)(size / 8);
+	}
+	more = x.room - list[0].room;
+	if (!more)
+		return;
+	x.nr += more;
+	*nr = MIN(*nr + 1, (size_t)L1_MAX);
+	memmove(list + 1, list, (*nr - 1) * sizeof *list);
+	list[0] = x;
 }
 
 int rebuild_l1_tables(struct rebuild_scan *s, struct rebuild_layout *l,
@@ -302,11 +329,22 @@ int rebuild_l1_tables(struct rebuild_scan *s, struct rebuild_layout *l,
 		return err_nomem(e);
 	if (runs_probe(&p, true, list, nr, e) < 0 || runs_probe(&p, false, list, nr, e) < 0)
 		return -1;
-	if (!*nr)
+	if (!*nr || list[0].is_snapshot)
 		empty_l1_find(&p, list, nr);
+	else if (l->table_clusters)
+		start_find(&p, list, nr);
 	for (size_t i = 0; i < *nr; i++)
 		mapped_end_find(&p, &list[i]);
 	return 0;
+}
+
+bool rebuild_l1_new(const struct rebuild_scan *s, const struct rebuild_layout *l,
+		    struct rebuild_l1 *x)
+{
+	*x = (struct rebuild_l1){ .off = align_up(s->size, geom_cluster_size(&l->geom)),
+				  .room = L1_BYTES_MAX / 8,
+				  .is_new = true };
+	return l->table_clusters && l->gap << l->geom.cluster_bits < s->size / 2;
 }
 
 bool rebuild_is_zstd(struct rebuild_scan *s, struct rebuild_layout *l, const struct rebuild_l1 *x)
