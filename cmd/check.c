@@ -131,6 +131,16 @@ static int file_open_for(const struct spec *s, const struct request *q,
 	return repair_open(s, &how, &cmd_listener, img, e);
 }
 
+/* A header that makes no sense is a thing that can be mended. Scripts look for the words about the
+ * format at the end of the line. */
+static void open_error(const struct err *e)
+{
+	if (e->code == ERR_CORRUPT && !*e->hint && !strstr(e->text, "not in qcow2 format"))
+		cmd_error("%s; --rebuild-header looks for one that fits", e->text);
+	else
+		cmd_error_of(e);
+}
+
 static int check_file(const char *name, const struct cache_mode *cache, const struct request *q,
 		      struct check_report *rep)
 {
@@ -144,10 +154,10 @@ static int check_file(const char *name, const struct cache_mode *cache, const st
 		ret = file_open_for(&s, q, cache, &img, &e);
 	}
 	if (ret < 0) {
-		cmd_error_of(&e);
+		open_error(&e);
 	} else if (!img) {
 		cmd_error("'%s': raw images have no metadata that could be checked%s", name,
-			  cmd_flags.format ? "" : " (if a qcow2 header is lost: --rebuild-header)");
+			  cmd_flags.format ? "" : "; if it was a qcow2 image, see --rebuild-header");
 		status = STATUS_NO_CHECK;
 	} else {
 		status = q->repair ? image_repair_print(img, name, &s, q, rep)

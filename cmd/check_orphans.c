@@ -34,6 +34,9 @@ static void print_tables(const struct orphans *o, size_t max)
 		printf("  and %zu more\n", o->nr - max);
 	printf("%zu of them can be put back with -r all --reattach (confidence %u%% or more).\n",
 	       sure, ORPHAN_CONFIDENCE);
+	if (sure < o->nr)
+		puts("Others can be put back by hand with -r all --attach INDEX=OFFSET, if you know "
+		     "better.");
 }
 
 static void print_zeroed(const struct orphans *o, size_t max)

@@ -402,6 +402,12 @@ int rebuild_header(const struct spec *spec, const struct rebuild_options *o,
 		return -1;
 	if (search_begin(&s, f, e) < 0 || search_run(&s, e) < 0)
 		goto out;
+	if (r->intact && o->has_size && o->size != r->header.size) {
+		err_set(e, ERR_INVALID,
+			"the header is sound, and the disk has %llu bytes: a size is for one that is lost",
+			(unsigned long long)r->header.size);
+		goto out;
+	}
 	r->trust = rebuild_trust_of(r);
 	ret = o->apply && !r->intact ? rebuild_apply(&f, o, r, e) : 0;
 out:

@@ -142,6 +142,48 @@ rebuilt() {
 	cmp t.qcow2 good.qcow2
 }
 
+@test "a size for a sound image is refused, unless it is its own" {
+	image ''
+	cp good.qcow2 t.qcow2
+	for size in 32M 0 17M 1; do
+		run --separate-stderr -1 qcow2-check --rebuild-header --apply --size "$size" t.qcow2
+		[ "$stderr" = 'qcow2-check: the header is sound, and the disk has 16777216 bytes: a size is for one that is lost' ]
+	done
+	qcow2-check -q --rebuild-header --apply --size 16M t.qcow2
+	cmp t.qcow2 good.qcow2
+}
+
+@test "a check of an image whose header is lost, or makes no sense, names --rebuild-header" {
+	image ''
+	lose 512
+	run --separate-stderr -63 qcow2-check t.qcow2
+	[[ $stderr == *'; if it was a qcow2 image, see --rebuild-header' ]]
+	run --separate-stderr -63 qcow2-check -f raw t.qcow2
+	[[ $stderr != *rebuild-header* ]]
+	for damage in '40 0000000000030001' '36 00000000' '72 0000000000000008'; do
+		cp good.qcow2 t.qcow2
+		poke t.qcow2 $damage
+		run --separate-stderr -1 qcow2-check t.qcow2
+		[[ $stderr == *'; --rebuild-header looks for one that fits' ]]
+		qcow2-check -q --rebuild-header --apply t.qcow2
+		qcow2-check -q t.qcow2
+	done
+}
+
+@test "text that is left: the name of a backing file, not the magic nor the names of features" {
+	qemu-img create -q -f qcow2 base.qcow2 16M
+	qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 good.qcow2
+	qemu-io -c 'write -q -P 5 3M 1M' good.qcow2
+	cp good.qcow2 t.qcow2
+	dd if=/dev/zero of=t.qcow2 bs=104 count=1 conv=notrunc status=none
+	qcow2-check --rebuild-header t.qcow2 2>err | grep -qx "text left, perhaps a backing file's name: base.qcow2"
+	image ''
+	cp good.qcow2 t.qcow2
+	poke t.qcow2 36 "$(printf '%0120d' 0)"
+	run --separate-stderr qcow2-check --rebuild-header t.qcow2
+	[[ $output == *'cluster size: 65536'* && $output != *'text left'* ]]
+}
+
 @test "what can't be rebuilt is refused, and left as it is" {
 	image ''
 	lose 512
