@@ -38,9 +38,17 @@ struct luks_key *luks_new(struct luks_header *h, const struct luks_options *o, s
 
 /* Bytes of the key material of one slot. */
 size_t luks_material_len(const struct luks_header *h);
+/* How many PBKDF2 iterations make trying a passphrase take that long; measured. ERR_INVALID: more than
+ * would be read. */
+int luks_slot_iterations(const struct luks_header *h, uint64_t iter_ms, uint32_t *iterations,
+			 struct err *e) MUST_CHECK;
+/* Whether all slots could still be tried if these (bit 0: slot 0) took so many: nobody is to lock
+ * himself out. */
+int luks_slots_check(const struct luks_header *h, unsigned slots, uint32_t iterations,
+		     struct err *e) MUST_CHECK;
 /* Puts the key into slot nr, whatever was there: the header's part, and its key material. */
 int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *key,
-		   struct bytes pass, uint64_t iter_ms, uint8_t *material,
+		   struct bytes pass, uint32_t iterations, uint8_t *material,
 		   struct err *e) MUST_CHECK;
 /* Tries the passphrase on slot nr, which is in use. Returns 1 with the key, 0: it is another one.
  * The material becomes plain, and is wiped. */

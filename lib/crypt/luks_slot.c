@@ -12,7 +12,7 @@ size_t luks_material_len(const struct luks_header *h)
 	return (size_t)luks_slot_sectors(h) * CRYPT_SECTOR;
 }
 
-static const struct nettle_hash *hash_of_header(const struct luks_header *h, struct err *e)
+const struct nettle_hash *luks_hash(const struct luks_header *h, struct err *e)
 {
 	const struct nettle_hash *hash = hash_find(h->hash);
 
@@ -73,18 +73,38 @@ static int work_check(const struct luks_header *h, struct err *e)
 	return 0;
 }
 
-int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *key,
-		   struct bytes pass, uint64_t iter_ms, uint8_t *material, struct err *e)
+int luks_slot_iterations(const struct luks_header *h, uint64_t iter_ms, uint32_t *iterations,
+			 struct err *e)
 {
-	const struct nettle_hash *hash = hash_of_header(h, e);
+	const struct nettle_hash *hash = luks_hash(h, e);
+
+	return hash ? luks_iterations(hash, h->key_len, iter_ms, iterations, e) : -1;
+}
+
+int luks_slots_check(const struct luks_header *h, unsigned slots, uint32_t iterations,
+		     struct err *e)
+{
+	struct luks_header next = *h;
+
+	for (unsigned i = 0; i < LUKS_SLOTS; i++)
+		if (slots >> i & 1) {
+			next.slots[i].enabled = true;
+			next.slots[i].iterations = iterations;
+		}
+	return work_check(&next, e);
+}
+
+int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *key,
+		   struct bytes pass, uint32_t iterations, uint8_t *material, struct err *e)
+{
+	const struct nettle_hash *hash = luks_hash(h, e);
 	struct luks_slot *s = &h->slots[nr];
 	struct sector_cipher *c;
 
-	if (!hash || luks_iterations(hash, h->key_len, iter_ms, &s->iterations, e) < 0)
+	if (!hash || luks_slots_check(h, 1u << nr, iterations, e) < 0 ||
+	    random_bytes(s->salt, sizeof s->salt, e) < 0)
 		return -1;
-	s->enabled = true; /* as far as the bound on all of them goes: nobody locks himself out */
-	if (work_check(h, e) < 0 || random_bytes(s->salt, sizeof s->salt, e) < 0)
-		return -1;
+	s->iterations = iterations;
 	c = slot_cipher(h, nr, hash, pass, e);
 	if (!c)
 		return -1;
@@ -100,7 +120,7 @@ int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *ke
 int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass, uint8_t *material,
 		   struct luks_key *key, struct err *e)
 {
-	const struct nettle_hash *hash = hash_of_header(h, e);
+	const struct nettle_hash *hash = luks_hash(h, e);
 	uint8_t digest[sizeof h->digest];
 	struct sector_cipher *c;
 
@@ -148,7 +168,7 @@ struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_sour
 	struct cipher_spec spec;
 	uint8_t *material = NULL;
 
-	if (!hash_of_header(h, e) ||
+	if (!luks_hash(h, e) ||
 	    cipher_spec_parse(&spec, h->cipher, h->mode, h->key_len, e) < 0 ||
 	    work_check(h, e) < 0)
 		return NULL;

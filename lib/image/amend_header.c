@@ -38,20 +38,39 @@ int image_amend_not_raw(struct image_writer *w, struct err *e)
 	return txn_begin(w->txn, AUTOCLEAR_BITMAPS, e);
 }
 
-int image_amend_data_file(struct image_writer *w, const char *name, struct err *e)
+/* The header cluster as it is to be; NULL on failure. */
+static uint8_t *header_with_data_file(const struct image *img, const char *name, struct err *e)
 {
-	AUTO_FREE uint8_t *bytes = malloc((size_t)geom_cluster_size(writer_geom(w)));
-	struct header h = w->img->header;
+	AUTO_FREE uint8_t *bytes = malloc((size_t)geom_cluster_size(&img->geom));
+	struct header h = img->header;
 
-	if (!(h.incompatible_features & INCOMPATIBLE_DATA_FILE))
-		return err_set(e, ERR_INVALID,
-			       "data_file can't be set: the image has no external data file");
-	if (!bytes)
-		return err_nomem(e);
+	if (!(h.incompatible_features & INCOMPATIBLE_DATA_FILE)) {
+		err_set(e, ERR_INVALID,
+			"data_file can only be set for images that use an external data file");
+		return NULL;
+	}
+	if (!bytes) {
+		err_nomem(e);
+		return NULL;
+	}
 	h.autoclear_features &= AUTOCLEAR_KNOWN;
 	h.data_file_name = (struct bytes){ (const uint8_t *)name, strlen(name) };
 	h.has_data_file_name = *name != 0;
-	if (header_encode(bytes, &h, e) < 0 || txn_begin(w->txn, KEPT_UP, e) < 0)
+	return header_encode(bytes, &h, e) == 0 ? steal(&bytes) : NULL;
+}
+
+int image_amend_data_file_check(const struct image *img, const char *name, struct err *e)
+{
+	AUTO_FREE uint8_t *bytes = header_with_data_file(img, name, e);
+
+	return bytes ? 0 : -1;
+}
+
+int image_amend_data_file(struct image_writer *w, const char *name, struct err *e)
+{
+	AUTO_FREE uint8_t *bytes = header_with_data_file(w->img, name, e);
+
+	if (!bytes || txn_begin(w->txn, KEPT_UP, e) < 0)
 		return -1;
 	txn_header_replace(w->txn, steal(&bytes));
 	return txn_finish(w->txn, e);

@@ -141,8 +141,6 @@ static int structure_replace(struct image_writer *w, struct refcount_rebuild *b,
 	uint64_t size = file_size(f);
 	struct err ignored = ERR_INIT;
 
-	if (refcount_rebuild_plan(b, e) < 0)
-		return -1;
 	if (refcount_rebuild_write(b, e) == 0)
 		return switch_to(w, b, e);
 	/* Nobody knows of it yet. */
@@ -151,32 +149,53 @@ static int structure_replace(struct image_writer *w, struct refcount_rebuild *b,
 	return -1;
 }
 
-int image_amend_refcount_order(struct image_writer *w, unsigned order, const struct watch *watch,
-			       struct err *e)
+/* What the new structure is to say, and where it is put. Nothing is written. */
+static int structure_plan(struct image_writer *w, struct refcount_rebuild *b, struct counts *c,
+			  struct err *e)
 {
 	struct refcounts *r = txn_refcounts(w->txn);
-	const struct geom *g = writer_geom(w);
-	uint64_t clusters = geom_clusters(g, file_size(w->img->file));
+	uint64_t clusters = geom_clusters(b->geom, file_size(w->img->file));
 	uint64_t end = counted_end(r, clusters); /* maybe far behind the end of the file */
-	struct counts c = { 0 };
-	struct refcount_rebuild b = { .file = w->img->file, .geom = g, .order = order,
-				      .counts = &c, .watch = watch };
-	int ret = -1;
 
-	if (g->refcount_order == order)
-		return 0;
-	if (g->version < 3)
-		return err_set(e, ERR_INVALID,
-			       "Refcount widths other than 16 bits need version 3 (compat=1.1)");
 	if (end > CLUSTERS_MAX)
 		return err_set(e, ERR_UNSUPPORTED, "%" PRIu64 " clusters are more than %" PRIu64
 			       ", the most that can be counted anew", end, CLUSTERS_MAX);
-	if (counts_init(&c, end, e) == 0 && all_load(r, &c, watch, e) == 0 &&
-	    old_take(r, &c, w->img->header.refcount_table_clusters, e) == 0 &&
-	    widths_check(&c, order, g->cluster_bits, e) == 0) {
-		b.first = free_from(&c, clusters);
-		ret = structure_replace(w, &b, e);
-	}
+	if (counts_init(c, end, e) < 0 || all_load(r, c, b->watch, e) < 0 ||
+	    old_take(r, c, w->img->header.refcount_table_clusters, e) < 0 ||
+	    widths_check(c, b->order, b->geom->cluster_bits, e) < 0)
+		return -1;
+	b->first = free_from(c, clusters);
+	return refcount_rebuild_plan(b, e);
+}
+
+/* replace: else it is only looked whether that is possible. */
+static int order_change(struct image_writer *w, unsigned order, bool replace,
+			const struct watch *watch, struct err *e)
+{
+	struct counts c = { 0 };
+	struct refcount_rebuild b = { .file = w->img->file, .geom = writer_geom(w),
+				      .order = order, .counts = &c, .watch = watch };
+	int ret = -1;
+
+	if (writer_geom(w)->refcount_order == order)
+		return 0;
+	if (structure_plan(w, &b, &c, e) == 0)
+		ret = replace ? structure_replace(w, &b, e) : 0;
 	counts_fini(&c);
 	return ret;
+}
+
+int image_amend_refcount_check(struct image_writer *w, unsigned order, const struct watch *watch,
+			       struct err *e)
+{
+	return order_change(w, order, false, watch, e);
+}
+
+int image_amend_refcount_order(struct image_writer *w, unsigned order, const struct watch *watch,
+			       struct err *e)
+{
+	if (writer_geom(w)->version < 3 && order != writer_geom(w)->refcount_order)
+		return err_set(e, ERR_INVALID,
+			       "Refcount widths other than 16 bits need version 3 (compat=1.1)");
+	return order_change(w, order, true, watch, e);
 }

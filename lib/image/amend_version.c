@@ -76,47 +76,51 @@ static bool is_disk_size(uint64_t size, uint64_t disk)
 				size <= align_up(disk, SECTOR_SIZE));
 }
 
-static int snapshots_check(const struct image_writer *w, struct err *e)
+/* size: what the disk will have by then. */
+static int snapshots_check(const struct image_writer *w, uint64_t size, struct err *e)
 {
 	for (uint32_t i = 0; i < w->img->snapshot_nr; i++) {
 		const struct snapshot_entry *s = &w->img->snapshots[i];
 
 		if (s->vm_state_len > UINT32_MAX)
 			return refuse(e, "a snapshot's machine state is 4 GiB or larger");
-		if (s->has_disk_size && !is_disk_size(s->disk_size, w->img->header.size))
-			return refuse(e, "the disk of a snapshot has another size than the disk has "
-					 "now");
+		if (s->has_disk_size && !is_disk_size(s->disk_size, size))
+			return refuse(e, size == w->img->header.size
+						 ? "the disk of a snapshot has another size than "
+						   "the disk has now"
+						 : "the disk of a snapshot has another size than "
+						   "the disk would have");
 	}
 	return 0;
 }
 
 /* Of an image of version 3; *z: the marks that there are. */
-static int downgrade_judge(struct image_writer *w, bool bitmaps_go, const struct watch *watch,
-			   struct zero_marks *z, struct err *e)
+static int downgrade_judge(struct image_writer *w, const struct amend_before_v2 *b,
+			   const struct watch *watch, struct zero_marks *z, struct err *e)
 {
 	const struct header *h = &w->img->header;
 
-	if (h->refcount_order != 4)
+	if (b->refcount_order != 4)
 		return refuse(e, "refcounts have to be 16 bits wide (refcount_bits=16)");
 	if (writer_geom(w)->subclusters)
 		return refuse(e, "the image has extended L2 entries");
 	if (h->incompatible_features & INCOMPATIBLE_DATA_FILE)
 		return refuse(e, "the image has an external data file");
-	if (h->has_bitmaps_ext && !bitmaps_go)
+	if (h->has_bitmaps_ext && !b->bitmaps_go)
 		return refuse(e, "the image has bitmaps; --force drops them");
-	if (snapshots_check(w, e) < 0 || zero_marks_count(w, watch, z, e) < 0)
+	if (snapshots_check(w, b->size, e) < 0 || zero_marks_count(w, watch, z, e) < 0)
 		return -1;
 	if (h->compression_type != COMPRESSION_ZLIB && z->packed)
 		return refuse(e, "clusters of the disk or of a snapshot are compressed with zstd");
 	return 0;
 }
 
-int image_amend_downgrade_check(struct image_writer *w, bool bitmaps_go, const struct watch *watch,
-				struct err *e)
+int image_amend_downgrade_check(struct image_writer *w, const struct amend_before_v2 *b,
+				const struct watch *watch, struct err *e)
 {
 	struct zero_marks z;
 
-	return writer_geom(w)->version < 3 ? 0 : downgrade_judge(w, bitmaps_go, watch, &z, e);
+	return writer_geom(w)->version < 3 ? 0 : downgrade_judge(w, b, watch, &z, e);
 }
 
 /* Fields and feature bits that later versions of the format may have, and that may be ignored (2.4);
@@ -136,12 +140,13 @@ static void loss_warn(const struct image_writer *w)
 
 int image_amend_downgrade(struct image_writer *w, const struct watch *watch, struct err *e)
 {
+	struct amend_before_v2 now = { w->img->header.size, w->img->header.refcount_order, false };
 	struct zero_marks z;
 	struct watch_part judge, expand;
 
 	if (writer_geom(w)->version < 3)
 		return 0;
-	if (downgrade_judge(w, false, watch_part_of(&judge, watch, 0, 1, 3), &z, e) < 0 ||
+	if (downgrade_judge(w, &now, watch_part_of(&judge, watch, 0, 1, 3), &z, e) < 0 ||
 	    txn_begin(w->txn, KEPT_UP, e) < 0 ||
 	    (z.marks && zero_marks_expand(w, watch_part_of(&expand, watch, 1, 3, 3), e) < 0))
 		return -1;

@@ -208,7 +208,10 @@ static int backing_spec(const struct disk *d, const struct spec *s, const struct
 	       !(c->options->flags & DISK_NO_BACKING);
 	if (!*has)
 		return 0;
-	if (policy_resolve(file_path(img->file), img->backing_name, &out->path, e) < 0)
+	if (policy_resolve(file_path(img->file), img->backing_name,
+			   "name the file with --image-opts backing.file.filename=... or change it "
+			   "with rebase -u",
+			   &out->path, e) < 0)
 		return -1;
 	out->name = strdup(out->path);
 	if (!out->name)

@@ -164,7 +164,7 @@ int create_data_file(struct file *image, const struct create_options *o, struct 
 
 	if (!o->data_file)
 		return 0;
-	if (policy_resolve(file_path(image), o->data_file, &path, e) < 0)
+	if (policy_resolve(file_path(image), o->data_file, NULL, &path, e) < 0)
 		return err_ctx(e, "data_file");
 	ret = data_file_open(image, path, out, made, e);
 	free(path);

@@ -76,11 +76,13 @@ static int luks_write(struct luks_header *h, const struct create_encryption *c,
 	uint8_t bytes[LUKS_HEADER_BYTES], *material = secret_new(luks_material_len(h));
 	struct wr w = wr_over(bytes, sizeof bytes);
 	uint64_t slot_off = off + (uint64_t)h->slots[0].key_sector * SECTOR_SIZE;
+	uint32_t iterations;
 	int ret = -1;
 
 	if (!material)
 		return err_nomem(e);
-	if (luks_slot_fill(h, 0, key, c->passphrase, iter_ms, material, e) == 0 &&
+	if (luks_slot_iterations(h, iter_ms, &iterations, e) == 0 &&
+	    luks_slot_fill(h, 0, key, c->passphrase, iterations, material, e) == 0 &&
 	    file_write_at(f, slot_off, material, luks_material_len(h), e) == 0) {
 		luks_header_encode(&w, h);
 		ret = file_write_at(f, off, bytes, sizeof bytes, e);

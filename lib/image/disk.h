@@ -44,6 +44,8 @@ struct disk *disk_open(const struct spec *s, const struct disk_options *o, struc
 /* The same for who reads and writes no guest bytes: no secret is needed. */
 struct disk *disk_open_metadata(const struct spec *s, const struct disk_options *o,
 				struct err *e);
+/* What is left for disk_open() to do then. Only for what that function returned. */
+int disk_unlock(struct disk *d, struct err *e) MUST_CHECK;
 /* NULL is fine. Nothing was written, so nothing can fail. */
 void disk_close(struct disk *d);
 

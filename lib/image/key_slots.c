@@ -58,6 +58,17 @@ int key_slots_match(struct key_slots *k, unsigned nr, struct bytes pass, bool *m
 	return ret < 0 ? -1 : 0;
 }
 
+int key_slots_iterations(const struct key_slots *k, uint64_t iter_ms, uint32_t *iterations,
+			 struct err *e)
+{
+	return luks_slot_iterations(&k->header, iter_ms, iterations, e);
+}
+
+int key_slots_check(const struct key_slots *k, unsigned slots, uint32_t iterations, struct err *e)
+{
+	return luks_slots_check(&k->header, slots, iterations, e);
+}
+
 /* Bitmaps stay true, for no guest data changes. */
 static int begin(struct key_slots *k, struct err *e)
 {
@@ -99,14 +110,14 @@ static int header_write(struct key_slots *k, const struct luks_header *next, boo
 	return 0;
 }
 
-int key_slots_fill(struct key_slots *k, unsigned nr, struct bytes pass, uint64_t iter_ms,
+int key_slots_fill(struct key_slots *k, unsigned nr, struct bytes pass, uint32_t iterations,
 		   struct err *e)
 {
 	uint8_t *material = material_new(k, e);
 	struct luks_header next = k->header;
 	int ret = -1;
 
-	if (material && luks_slot_fill(&next, nr, k->key, pass, iter_ms, material, e) == 0 &&
+	if (material && luks_slot_fill(&next, nr, k->key, pass, iterations, material, e) == 0 &&
 	    begin(k, e) == 0 && material_write(k, nr, material, e) == 0)
 		ret = header_write(k, &next, true, e);
 	secret_free(material);

@@ -28,8 +28,14 @@ void key_slots_fini(struct key_slots *k);
 /* Whether the passphrase opens slot nr, which is in use. */
 int key_slots_match(struct key_slots *k, unsigned nr, struct bytes pass, bool *matches,
 		    struct err *e) MUST_CHECK;
+/* How many PBKDF2 iterations take so long, and whether the image could still be opened if these slots
+ * (bit 0: slot 0) had so many: ERR_INVALID, ERR_UNSUPPORTED when that would take too long. */
+int key_slots_iterations(const struct key_slots *k, uint64_t iter_ms, uint32_t *iterations,
+			 struct err *e) MUST_CHECK;
+int key_slots_check(const struct key_slots *k, unsigned slots, uint32_t iterations,
+		    struct err *e) MUST_CHECK;
 /* Puts the key into slot nr, which is not in use, for another passphrase. */
-int key_slots_fill(struct key_slots *k, unsigned nr, struct bytes pass, uint64_t iter_ms,
+int key_slots_fill(struct key_slots *k, unsigned nr, struct bytes pass, uint32_t iterations,
 		   struct err *e) MUST_CHECK;
 /* Makes slot nr one that is not in use, and overwrites what it held. */
 int key_slots_erase(struct key_slots *k, unsigned nr, struct err *e) MUST_CHECK;

@@ -58,23 +58,39 @@ static int image_lock(struct image *img, struct file *f, const struct spec *s,
 	return disk_file_lock(f, s, img->flags & IMAGE_WRITE, l, e);
 }
 
+#define DATA_FILE_INSTEAD                                                                  \
+	"name the file with --image-opts data-file.filename=... or change it with amend -o "  \
+	"data_file=..."
+
+/* Where the external data file is; the caller frees it. NULL on failure. */
+static char *data_file_path(const struct image *img, const struct spec *s, struct err *e)
+{
+	char *path = NULL;
+
+	if (s && s->data_file) {
+		path = strdup(s->data_file->path);
+		if (!path)
+			err_nomem(e);
+	} else if (!img->data_file_name)
+		err_set(e, ERR_INVALID,
+			"the image has an external data file but does not name "
+			"it; " DATA_FILE_INSTEAD);
+	else if (policy_resolve(file_path(img->file), img->data_file_name, DATA_FILE_INSTEAD, &path,
+				e) < 0)
+		err_ctx(e, "data file");
+	return path;
+}
+
 static int data_file_open(struct image *img, const struct spec *s, const struct listener *l,
 			  struct err *e)
 {
-	char *path = NULL, shown[256];
+	char *path, shown[256];
 
 	if (!img->geom.data_file || (img->flags & IMAGE_NO_DATA_FILE))
 		return 0;
-	if (s && s->data_file)
-		path = strdup(s->data_file->path);
-	else if (!img->data_file_name)
-		return err_set(e, ERR_INVALID,
-			       "the image has an external data file but does not name it; "
-			       "say which with data-file.filename");
-	else if (policy_resolve(file_path(img->file), img->data_file_name, &path, e) < 0)
-		return err_ctx(e, "data file");
+	path = data_file_path(img, s, e);
 	if (!path)
-		return err_nomem(e);
+		return -1;
 	img->data_file = file_open(path, spec_file_flags(s) | file_write_flags(img->file), e);
 	text_escape(path, strlen(path), shown, sizeof shown);
 	free(path);

@@ -26,7 +26,8 @@ char *policy_combine(const char *holder, const char *name)
 	return path;
 }
 
-int policy_resolve(const char *holder, const char *name, char **path, struct err *e)
+int policy_resolve(const char *holder, const char *name, const char *instead, char **path,
+		   struct err *e)
 {
 	char shown[256];
 
@@ -36,9 +37,8 @@ int policy_resolve(const char *holder, const char *name, char **path, struct err
 	if (policy_has_protocol(name))
 		return err_set(e, ERR_INVALID,
 			       "the name '%s' begins with a protocol, which is not followed in "
-			       "names that images hold; name the file with --image-opts "
-			       "backing.file.filename=... or change it with rebase -u",
-			       shown);
+			       "names that images hold%s%s",
+			       shown, instead ? "; " : "", instead ? instead : "");
 	*path = policy_combine(holder, name);
 	return *path ? 0 : err_nomem(e);
 }

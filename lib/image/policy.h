@@ -8,9 +8,10 @@
 /* Turns `name`, found in the image at `holder` (its path), into a path to open:
  * refuses json: and every proto: prefix (file: too: it is a name like any other), the empty
  * name and control characters' tricks are left to the file system; a relative name is
- * combined with the directory of `holder`. The caller frees *path. ERR_INVALID with a text
- * that says how to override. */
-int policy_resolve(const char *holder, const char *name, char **path, struct err *e);
+ * combined with the directory of `holder`. The caller frees *path. instead: what
+ * to do where a name is refused, or NULL. */
+int policy_resolve(const char *holder, const char *name, const char *instead, char **path,
+		   struct err *e);
 
 /* "dir/of/holder/" + name, or name if it is absolute, without asking whether it may be
  * opened: for info, which only shows it. NULL when memory is out. */

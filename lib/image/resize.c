@@ -22,14 +22,17 @@ static int size_check(const struct resize *z, struct err *e)
 	return 0;
 }
 
-/* A snapshot that does not say how large its disk was has the size of the disk as it is (8.1). */
-static int snapshots_check(const struct resize *z, struct err *e)
+/* A snapshot that does not say how large its disk was has the size of the disk as it is (8.1). All of
+ * them do once version 2 has become 3. */
+static int snapshots_check(const struct resize *z, bool upgraded, struct err *e)
 {
 	const struct snapshot_entry *s;
 	uint32_t nr;
 
 	if (image_snapshots(z->img, &s, &nr, e) < 0)
 		return -1;
+	if (upgraded && z->img->geom.version < 3)
+		return 0;
 	if (nr && z->img->geom.version < 3)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "Can't resize a version 2 image that has snapshots; amend -o "
@@ -106,31 +109,61 @@ static int resize_run(struct resize *z, struct err *e)
 	return z->size > z->old_size ? resize_grow(z, e) : resize_shrink(z, e);
 }
 
-int image_resize(struct disk *d, const struct resize_options *o, const struct listener *l,
-		 struct err *e)
+static struct resize resize_of(struct disk *d, const struct resize_options *o,
+			       struct image_writer *w)
 {
 	const struct header *h = &d->image->header;
-	struct resize z = {
+
+	return (struct resize){
 		.disk = d,
 		.img = d->image,
+		.w = w,
 		.old_size = d->size,
 		.size = o->size,
 		.preallocation = o->preallocation,
 		.backing_end = backing_end(d),
 		.bitmaps = h->has_bitmaps_ext && (h->autoclear_features & AUTOCLEAR_BITMAPS),
 	};
+}
+
+static int options_check(const struct resize *z, bool upgraded, struct err *e)
+{
+	if (z->preallocation != PREALLOCATION_OFF && z->size <= z->old_size)
+		return err_set(e, ERR_INVALID, "Preallocation can only be used for growing images");
+	if (size_check(z, e) < 0)
+		return -1;
+	return z->size == z->old_size ? 0 : snapshots_check(z, upgraded, e);
+}
+
+static int tables_check(struct resize *z, struct err *e)
+{
+	if (image_check(z, e) < 0)
+		return -1;
+	return z->bitmaps ? resize_bitmaps_check(z, e) : 0;
+}
+
+int image_resize_check(struct disk *d, const struct resize_options *o, struct image_writer *w,
+		       bool upgraded, struct err *e)
+{
+	struct resize z = resize_of(d, o, w);
+
+	if (options_check(&z, upgraded, e) < 0)
+		return -1;
+	return z.size == z.old_size ? 0 : tables_check(&z, e);
+}
+
+int image_resize(struct disk *d, const struct resize_options *o, const struct listener *l,
+		 struct err *e)
+{
+	struct resize z = resize_of(d, o, NULL);
 	int ret = -1;
 
-	if (z.preallocation != PREALLOCATION_OFF && z.size <= z.old_size)
-		return err_set(e, ERR_INVALID, "Preallocation can only be used for growing images");
-	if (size_check(&z, e) < 0)
+	if (options_check(&z, false, e) < 0)
 		return -1;
 	if (z.size == z.old_size)
 		return 0;
-	if (snapshots_check(&z, e) < 0)
-		return -1;
 	z.w = image_writer_new(d, l, NULL, e);
-	if (z.w && image_check(&z, e) == 0 && (!z.bitmaps || resize_bitmaps_check(&z, e) == 0))
+	if (z.w && tables_check(&z, e) == 0)
 		ret = resize_run(&z, e);
 	image_writer_free(z.w);
 	return ret;

@@ -16,5 +16,10 @@ struct resize_options {
  * or bitmaps that would not stand it, and preallocation without growth. */
 int image_resize(struct disk *d, const struct resize_options *o, const struct listener *l,
 		 struct err *e) MUST_CHECK;
+/* Whether that would be refused. `w`: a writer of the top layer, which is left as it is. upgraded: it
+ * will be version 3 by then. */
+struct image_writer;
+int image_resize_check(struct disk *d, const struct resize_options *o, struct image_writer *w,
+		       bool upgraded, struct err *e) MUST_CHECK;
 /* The top layer is raw: the file itself, any size. */
 int raw_resize(struct disk *d, const struct resize_options *o, struct err *e) MUST_CHECK;

@@ -76,17 +76,25 @@ static int layer_unlock(struct disk *d, struct err *e)
 		       text_escape(d->name, strlen(d->name), shown, sizeof shown), d->depth);
 }
 
-struct disk *disk_open(const struct spec *s, const struct disk_options *o, struct err *e)
+int disk_unlock(struct disk *d, struct err *e)
 {
-	const char *name = s->name ? s->name : s->path;
-	struct disk *top = disk_open_metadata(s, o, e), *d = top;
+	struct disk *layer = d;
 	char shown[256];
 
-	while (d && layer_unlock(d, e) == 0)
-		d = d->backing;
-	if (!d)
-		return top;
-	disk_close(top);
-	err_ctx(e, "Could not open '%s'", text_escape(name, strlen(name), shown, sizeof shown));
+	while (layer && layer_unlock(layer, e) == 0)
+		layer = layer->backing;
+	if (!layer)
+		return 0;
+	return err_ctx(e, "Could not open '%s'",
+		       text_escape(d->name, strlen(d->name), shown, sizeof shown));
+}
+
+struct disk *disk_open(const struct spec *s, const struct disk_options *o, struct err *e)
+{
+	struct disk *d = disk_open_metadata(s, o, e);
+
+	if (!d || disk_unlock(d, e) == 0)
+		return d;
+	disk_close(d);
 	return NULL;
 }

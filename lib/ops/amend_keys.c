@@ -50,39 +50,51 @@ static unsigned first_free(const struct key_slots *k)
 	return i;
 }
 
-/* Overwriting a slot in use takes two steps, and the new key is elsewhere meanwhile; where there is
- * no room for it, seven other keys are. */
-static int replace(struct key_slots *k, unsigned slot, const struct key_change *c, uint64_t ms,
-		   struct err *e)
-{
-	unsigned spare = first_free(k);
+/* What is to be done, once all of it was found possible. */
+struct plan {
+	unsigned fill;		 /* LUKS_SLOTS: none */
+	unsigned spare;		 /* another slot that has the new key meanwhile; LUKS_SLOTS: none */
+	bool erase[LUKS_SLOTS];	 /* before `fill` is filled, if that is among them */
+	uint32_t iterations;
+};
 
-	if (spare < LUKS_SLOTS && key_slots_fill(k, spare, c->new_secret, ms, e) < 0)
-		return -1;
-	if (key_slots_erase(k, slot, e) < 0 ||
-	    key_slots_fill(k, slot, c->new_secret, ms, e) < 0)
-		return -1;
-	return spare < LUKS_SLOTS ? key_slots_erase(k, spare, e) : 0;
-}
-
-static int activate(struct key_slots *k, const struct key_change *c, struct err *e)
+/* Whoever tries a passphrase on all slots must come to an end, at each point of the change. */
+static int iterations_judge(const struct key_slots *k, const struct key_change *c, struct plan *p,
+			    struct err *e)
 {
-	unsigned slot = c->has_slot ? (unsigned)c->slot : first_free(k);
+	unsigned fill = 1u << p->fill, spare = p->spare < LUKS_SLOTS ? 1u << p->spare : 0;
 	uint64_t ms = c->iter_ms ? c->iter_ms : ITER_MS_DEFAULT;
 
-	if (slot == LUKS_SLOTS)
+	return key_slots_iterations(k, ms, &p->iterations, e) < 0 ||
+			       key_slots_check(k, spare, p->iterations, e) < 0 ||
+			       key_slots_check(k, fill | spare, p->iterations, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* Overwriting a slot in use takes two steps, and the new key is elsewhere meanwhile; where there is
+ * no room for it, seven other keys are. */
+static int activation_judge(const struct key_slots *k, const struct key_change *c, struct plan *p,
+			    struct err *e)
+{
+	p->fill = c->has_slot ? (unsigned)c->slot : first_free(k);
+	if (p->fill == LUKS_SLOTS)
 		return err_set(e, ERR_INVALID,
 			       "Can't add a key slot: all %u are in use; make one inactive first",
 			       LUKS_SLOTS);
-	if (!k->header.slots[slot].enabled)
-		return key_slots_fill(k, slot, c->new_secret, ms, e);
-	if (!c->force)
-		return err_set(e, ERR_INVALID,
-			       "Refusing to overwrite active key slot %u; --force does it", slot);
-	return replace(k, slot, c, ms, e);
+	if (k->header.slots[p->fill].enabled) {
+		if (!c->force)
+			return err_set(e, ERR_INVALID,
+				       "Refusing to overwrite active key slot %u; --force does it",
+				       p->fill);
+		p->erase[p->fill] = true;
+		p->spare = first_free(k);
+	}
+	return iterations_judge(k, c, p, e);
 }
 
-static int erase_slot(struct key_slots *k, const struct key_change *c, struct err *e)
+static int slot_judge(struct key_slots *k, const struct key_change *c, struct plan *p,
+		      struct err *e)
 {
 	unsigned slot = (unsigned)c->slot;
 	bool enabled = k->header.slots[slot].enabled, matches = true;
@@ -100,19 +112,20 @@ static int erase_slot(struct key_slots *k, const struct key_change *c, struct er
 			       "Refusing to erase the only active key slot %u: nobody could read the "
 			       "image any more; --force does it",
 			       slot);
-	return key_slots_erase(k, slot, e);
+	p->erase[slot] = true;
+	return 0;
 }
 
-static int erase_matching(struct key_slots *k, const struct key_change *c, struct err *e)
+static int matching_judge(struct key_slots *k, const struct key_change *c, struct plan *p,
+			  struct err *e)
 {
-	bool matches[LUKS_SLOTS] = { false };
 	unsigned nr = 0;
 
 	for (unsigned i = 0; i < LUKS_SLOTS; i++) {
 		if (k->header.slots[i].enabled &&
-		    key_slots_match(k, i, c->old_secret, &matches[i], e) < 0)
+		    key_slots_match(k, i, c->old_secret, &p->erase[i], e) < 0)
 			return -1;
-		nr += matches[i];
+		nr += p->erase[i];
 	}
 	if (!nr)
 		return err_set(e, ERR_INVALID, "The old secret opens none of the key slots");
@@ -120,24 +133,35 @@ static int erase_matching(struct key_slots *k, const struct key_change *c, struc
 		return err_set(e, ERR_INVALID,
 			       "Refusing to erase all active key slots, which the old secret opens: "
 			       "nobody could read the image any more; --force does it");
-	for (unsigned i = 0; i < LUKS_SLOTS; i++)
-		if (matches[i] && key_slots_erase(k, i, e) < 0)
-			return -1;
 	return 0;
 }
 
-static int change(struct key_slots *k, const struct key_change *c, struct err *e)
+static int judge(struct key_slots *k, const struct key_change *c, struct plan *p, struct err *e)
 {
+	*p = (struct plan){ .fill = LUKS_SLOTS, .spare = LUKS_SLOTS };
 	if (c->activate)
-		return activate(k, c, e);
-	return c->has_slot ? erase_slot(k, c, e) : erase_matching(k, c, e);
+		return activation_judge(k, c, p, e);
+	return c->has_slot ? slot_judge(k, c, p, e) : matching_judge(k, c, p, e);
 }
 
-static int image_check(struct disk *d, const struct key_change *c, struct err *e)
+static int carry_out(struct key_slots *k, const struct key_change *c, const struct plan *p,
+		     struct err *e)
 {
-	struct image *img = disk_image(d, 0);
+	if (p->spare < LUKS_SLOTS &&
+	    key_slots_fill(k, p->spare, c->new_secret, p->iterations, e) < 0)
+		return -1;
+	for (unsigned i = 0; i < LUKS_SLOTS; i++)
+		if (p->erase[i] && key_slots_erase(k, i, e) < 0)
+			return -1;
+	if (p->fill < LUKS_SLOTS &&
+	    key_slots_fill(k, p->fill, c->new_secret, p->iterations, e) < 0)
+		return -1;
+	return p->spare < LUKS_SLOTS ? key_slots_erase(k, p->spare, e) : 0;
+}
 
-	if (!img || image_header(img)->crypt_method != CRYPT_LUKS)
+int amend_keys_image_check(struct image *img, const struct key_change *c, struct err *e)
+{
+	if (image_header(img)->crypt_method != CRYPT_LUKS)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "only images that are encrypted with LUKS have key slots");
 	if (!c->unlock.p)
@@ -147,19 +171,24 @@ static int image_check(struct disk *d, const struct key_change *c, struct err *e
 	return 0;
 }
 
-int amend_keys(struct disk *d, const struct key_change *c, const struct listener *l,
-	       struct err *e)
+static int run(struct image_writer *w, const struct key_change *c, bool change, struct err *e)
 {
-	struct image_writer *w = NULL;
 	struct key_slots k = { 0 };
+	struct plan p;
 	int ret = -1;
 
-	if (key_change_check(c, e) < 0 || image_check(d, c, e) < 0)
-		return -1;
-	w = image_writer_new(d, l, NULL, e);
-	if (w && key_slots_init(&k, w, c->unlock, e) == 0)
-		ret = change(&k, c, e);
+	if (key_slots_init(&k, w, c->unlock, e) == 0 && judge(&k, c, &p, e) == 0)
+		ret = change ? carry_out(&k, c, &p, e) : 0;
 	key_slots_fini(&k);
-	image_writer_free(w);
 	return ret;
+}
+
+int amend_keys_check(struct image_writer *w, const struct key_change *c, struct err *e)
+{
+	return run(w, c, false, e);
+}
+
+int amend_keys(struct image_writer *w, const struct key_change *c, struct err *e)
+{
+	return run(w, c, true, e);
 }

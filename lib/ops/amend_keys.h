@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "image/disk.h"
+#include "image/writer.h"
 
 /* Passphrases of a LUKS image: one more, or some less (7.7). */
 struct key_change {
@@ -20,7 +20,13 @@ struct key_change {
 
 /* Whether what is asked for makes sense, before anything is opened. */
 int key_change_check(const struct key_change *c, struct err *e) MUST_CHECK;
-/* `d`: the disk, whose top image was opened for writing; its metadata is enough. A crash at any
- * point leaves at least one slot with a working key, unless it is the last one that goes. */
-int amend_keys(struct disk *d, const struct key_change *c, const struct listener *l,
-	       struct err *e) MUST_CHECK;
+/* Whether this image can have such a change at all. */
+int amend_keys_image_check(struct image *img, const struct key_change *c,
+			   struct err *e) MUST_CHECK;
+/* Changes the key slots of such an image. A crash at any point leaves at least one slot with a working
+ * key, unless it is the last one that goes. On failure nothing was changed, but for what the system
+ * refused. */
+int amend_keys(struct image_writer *w, const struct key_change *c, struct err *e) MUST_CHECK;
+/* Whether amend_keys() would be refused. */
+int amend_keys_check(struct image_writer *w, const struct key_change *c,
+		     struct err *e) MUST_CHECK;

@@ -111,7 +111,7 @@ static int sources_check(const struct convert_options *o, struct file *target,
 	int ret = 0;
 
 	if (has_data_file &&
-	    policy_resolve(o->target, o->create.data_file, &data_file, e) < 0)
+	    policy_resolve(o->target, o->create.data_file, NULL, &data_file, e) < 0)
 		return err_ctx(e, "data_file");
 	for (unsigned i = 0; ret == 0 && i < o->source_nr; i++) {
 		if (disk_uses_file(o->sources[i], target))

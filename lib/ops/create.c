@@ -90,7 +90,7 @@ static int backing_prepare(struct new_image *n, struct err *e)
 		return -1;
 	if (n->backing_unchecked)
 		return 0;
-	if (policy_resolve(n->path, n->options.backing_name, &path, e) < 0)
+	if (policy_resolve(n->path, n->options.backing_name, NULL, &path, e) < 0)
 		return -1;
 	ret = backing_open(n, path, format, e);
 	free(path);
@@ -115,7 +115,7 @@ enum image_format new_image_probe_backing(const char *path, const char *name)
 	struct disk *d = NULL;
 	char *full = NULL;
 
-	if (policy_resolve(path, name, &full, &ignored) == 0 && spec_path(&s, full, FORMAT_PROBE)) {
+	if (policy_resolve(path, name, NULL, &full, &ignored) == 0 && spec_path(&s, full, FORMAT_PROBE)) {
 		s.force_share = true;
 		d = disk_open_metadata(&s, &o, &ignored);
 	}
@@ -194,7 +194,7 @@ static int image_check(const struct new_image *n, struct err *e)
 		return -1;
 	if (n->format != FORMAT_QCOW2 || !n->options.data_file)
 		return 0;
-	if (policy_resolve(n->path, n->options.data_file, &data, e) < 0)
+	if (policy_resolve(n->path, n->options.data_file, NULL, &data, e) < 0)
 		return err_ctx(e, "data_file");
 	return data_file_check(n, data, e);
 }

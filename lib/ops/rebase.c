@@ -105,7 +105,7 @@ static int backing_take(struct job *j, struct err *e)
 	if (!j->name)
 		return 0;
 	/* A name that is only stored may be one that we would not follow. */
-	if (policy_resolve(image, j->name, &j->path, o->header_only ? &ignored : e) < 0)
+	if (policy_resolve(image, j->name, NULL, &j->path, o->header_only ? &ignored : e) < 0)
 		return o->header_only ? 0 : -1;
 	if (rebase_loop_check(j->disk, j->path, j->known, e) < 0)
 		return -1;

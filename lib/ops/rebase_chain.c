@@ -52,7 +52,7 @@ static bool layer_behind(struct spec *s)
 	char *path = NULL;
 	bool more = img && image_backing_name(img) &&
 		    (!format || format_by_name(format, &known)) &&
-		    policy_resolve(file_path(image_file(img)), image_backing_name(img), &path,
+		    policy_resolve(file_path(image_file(img)), image_backing_name(img), NULL, &path,
 				   &ignored) == 0;
 
 	disk_close(d);

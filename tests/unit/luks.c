@@ -131,7 +131,7 @@ static bool add(struct area *a, unsigned slot, const char *pass)
 {
 	struct err e = ERR_INIT;
 
-	return luks_slot_fill(&a->h, slot, a->key, text(pass), 1,
+	return luks_slot_fill(&a->h, slot, a->key, text(pass), LUKS_ITERATIONS_MIN,
 			      a->bytes + a->h.slots[slot].key_sector * UINT64_C(512), &e) == 0;
 }
 
