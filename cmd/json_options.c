@@ -12,6 +12,17 @@
 static int add_object(struct option_list *l, const char *prefix, json_t *object,
 		      unsigned depth, struct err *e);
 
+/* What JSON does not call a string. */
+static int add_other(struct option_list *l, const char *key, const char *value, bool is_null,
+		     struct err *e)
+{
+	if (option_list_add(l, key, value, e) < 0)
+		return -1;
+	l->items[l->nr - 1].is_text = false;
+	l->items[l->nr - 1].is_null = is_null;
+	return 0;
+}
+
 static int add_value(struct option_list *l, const char *key, json_t *value, unsigned depth,
 		     struct err *e)
 {
@@ -25,16 +36,13 @@ static int add_value(struct option_list *l, const char *key, json_t *value, unsi
 	case JSON_INTEGER:
 		snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT,
 			 json_integer_value(value));
-		return option_list_add(l, key, number, e);
+		return add_other(l, key, number, false, e);
 	case JSON_TRUE:
-		return option_list_add(l, key, "on", e);
+		return add_other(l, key, "on", false, e);
 	case JSON_FALSE:
-		return option_list_add(l, key, "off", e);
+		return add_other(l, key, "off", false, e);
 	case JSON_NULL:
-		if (option_list_add(l, key, "", e) < 0)
-			return -1;
-		l->items[l->nr - 1].is_null = true;
-		return 0;
+		return add_other(l, key, "", true, e);
 	default:
 		return err_set(e, ERR_INVALID, "Parameter '%s' has a value of a wrong type",
 			       key);

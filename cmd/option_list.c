@@ -37,7 +37,8 @@ static int append(struct option_list *l, char *key, char *value, bool bare, stru
 		free(value);
 		return err_nomem(e);
 	}
-	l->items[l->nr++] = (struct option){ .key = key, .value = value, .bare = bare };
+	l->items[l->nr++] =
+		(struct option){ .key = key, .value = value, .bare = bare, .is_text = true };
 	return 0;
 }
 

@@ -11,6 +11,7 @@ struct option {
 	char *value;
 	bool bare;    /* no "=" was written; key is the whole word, value "on" */
 	bool is_null; /* JSON null; value is "" */
+	bool is_text; /* not a JSON number, boolean or null */
 	bool used;    /* for option_list_unused() */
 };
 

@@ -87,17 +87,32 @@ static int load_content(struct secret *s, const char *data, const char *path, st
 	return 0;
 }
 
+/* Whether `key` and its value can be shown. A comma in a secret has to be doubled; where it is not, what
+ * stands behind it is a part of the secret, whatever it looks like. */
+static bool may_show(const struct option_list *l, const char *key)
+{
+	bool shows = true, behind = false;
+
+	for (size_t i = 0; i < l->nr; i++) {
+		if (strcmp(l->items[i].key, key) == 0)
+			shows = !behind;
+		behind |= strcmp(l->items[i].key, "data") == 0;
+	}
+	return shows;
+}
+
 static int take_id(struct option_list *l, struct secret *s, struct err *e)
 {
 	const char *id = option_list_take(l, "id", NULL);
+	bool shows = may_show(l, "id");
 
 	if (!id)
 		return err_set(e, ERR_INVALID, "--object: a secret needs an id=");
 	if (!id_is_valid(id))
 		return err_set(e, ERR_INVALID,
-			       "--object: '%s' is not an id: a letter, then letters, digits, "
+			       "--object: %s%s%s is not an id: a letter, then letters, digits, "
 			       "'.', '_' or '-'",
-			       id);
+			       shows ? "'" : "", shows ? id : "what it says", shows ? "'" : "");
 	if (secrets_find(id))
 		return err_set(e, ERR_INVALID, "--object: there are two secrets with id '%s'",
 			       id);
@@ -108,14 +123,27 @@ static int take_id(struct option_list *l, struct secret *s, struct err *e)
 static int take_type(struct option_list *l, struct err *e)
 {
 	const char *type = option_list_take(l, "qom-type", NULL);
+	bool shows = may_show(l, "qom-type");
 
 	if (!type && l->nr && l->items[0].bare)
 		type = l->items[0].key, l->items[0].used = true;
 	if (!type)
 		return err_set(e, ERR_INVALID, "--object: the type is missing (secret,id=...)");
+	shows &= id_is_valid(type); /* it may be JSON that does not begin as such */
 	if (strcmp(type, "secret") != 0)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "--object: objects of type '%s' are not supported", type);
+			       "--object: objects of %s%s%s are not supported",
+			       shows ? "type '" : "", shows ? type : "that type",
+			       shows ? "'" : "");
+	return 0;
+}
+
+static int texts_check(const struct option_list *l, struct err *e)
+{
+	for (size_t i = 0; i < l->nr; i++)
+		if (!l->items[i].is_text)
+			return err_set(e, ERR_INVALID,
+				       "--object: all values of a secret are strings, in quotes");
 	return 0;
 }
 
@@ -123,7 +151,7 @@ static int secret_from_list(struct option_list *l, struct secret *s, struct err 
 {
 	const char *format, *unused;
 
-	if (take_type(l, e) < 0 || take_id(l, s, e) < 0)
+	if (take_type(l, e) < 0 || texts_check(l, e) < 0 || take_id(l, s, e) < 0)
 		return -1;
 	if (option_list_take(l, "keyid", NULL) || option_list_take(l, "iv", NULL))
 		return err_set(e, ERR_UNSUPPORTED,
@@ -133,26 +161,40 @@ static int secret_from_list(struct option_list *l, struct secret *s, struct err 
 	format = option_list_take(l, "format", NULL);
 	if (format && strcmp(format, "raw") != 0 && strcmp(format, "base64") != 0)
 		return err_set(e, ERR_INVALID,
-			       "secret '%s': format must be raw or base64, not '%s'", s->id,
-			       format);
+			       "secret '%s': format must be raw or base64%s%s", s->id,
+			       may_show(l, "format") ? ", not " : "",
+			       may_show(l, "format") ? format : "");
 	s->base64 = format && strcmp(format, "base64") == 0;
 	if (load_content(s, option_list_take(l, "data", NULL),
 			 option_list_take(l, "file", NULL), e) < 0)
 		return -1;
 	unused = option_list_unused(l);
-	if (unused)
+	if (!unused)
+		return 0;
+	if (may_show(l, unused))
 		return err_set(e, ERR_INVALID, "secret '%s': Invalid parameter '%s'", s->id,
 			       unused);
-	return 0;
+	return err_set(e, ERR_INVALID,
+		       "secret '%s': Invalid parameter behind data= (a comma in a value is doubled)",
+		       s->id);
 }
 
+/* What could not be read is not shown, as others show it: it may hold a secret. */
 static int parse_definition(const char *text, struct option_list *l, struct err *e)
 {
-	if (*text == '{')
-		return json_options_parse(l, text, e);
-	if (!*text || option_list_parse(l, text, e) < 0)
-		return err_is(e) ? -1 : err_set(e, ERR_INVALID, "--object: nothing defined");
-	return 0;
+	struct err why = ERR_INIT;
+
+	if (!*text)
+		return err_set(e, ERR_INVALID, "--object: nothing defined");
+	if (*text == '{' ? json_options_parse(l, text, &why) == 0
+			 : option_list_parse(l, text, &why) == 0)
+		return 0;
+	if (why.code == ERR_NOMEM)
+		return err_nomem(e);
+	return err_set(e, ERR_INVALID,
+		       *text == '{' ? "--object: json: the definition is not an object of strings"
+				    : "--object: the definition is not a list like "
+				      "secret,id=ID,file=PATH (a comma in a value is doubled)");
 }
 
 int secrets_add(const char *text, struct err *e)
@@ -172,9 +214,10 @@ int secrets_add(const char *text, struct err *e)
 	ret = 0;
 out:
 	wipe(&s);
-	for (size_t i = 0; i < l.nr; i++) /* one of them may be the secret itself */
-		if (l.items[i].value)
-			secret_wipe(l.items[i].value, strlen(l.items[i].value));
+	for (size_t i = 0; i < l.nr; i++) { /* one of them may be the secret itself */
+		secret_wipe(l.items[i].key, strlen(l.items[i].key));
+		secret_wipe(l.items[i].value, strlen(l.items[i].value));
+	}
 	option_list_fini(&l);
 	return ret;
 }

@@ -1,4 +1,4 @@
-# What all commands share: options, option lists, names of images, secrets, cache words.
+# What all commands share: options, option lists, names of images, cache words. Secrets: secrets.bats.
 load ../helpers
 
 setup() {
@@ -19,10 +19,6 @@ refused() {
 opens() {
 	run --separate-stderr -0 qcow2-info "$@"
 	[ "$stderr" = "" ]
-}
-
-secret_create() {
-	qcow2-create "$@" -f qcow2 s.qcow2 1M
 }
 
 @test "options and operands may be mixed, bundled and attached" {
@@ -257,46 +253,4 @@ secret_create() {
 		"file.filename=$file,cache.direct=on"
 	QCOW2_TOOLS_STRICT=1 refused "page cache" qcow2-convert -T none "$file" t
 	QCOW2_TOOLS_STRICT=1 opens --image-opts file.filename=x.qcow2
-}
-
-@test "secrets: what is wrong with a definition is said" {
-	printf 'pass' >file
-	run -0 secret_create -q --object secret,id=a,data=x --object secret,id=b,file=file
-	run -0 secret_create -q --object '{"qom-type":"secret","id":"a","data":"x"}'
-	run -0 secret_create -q --object secret,id=a,data=eA==,format=base64
-	refused "id" secret_create --object secret,data=x
-	refused "'1a'" secret_create --object secret,id=1a,data=x
-	refused "'a b'" secret_create --object "secret,id=a b,data=x"
-	refused "two secrets" secret_create --object secret,id=a,data=x --object secret,id=a,data=y
-	refused "exactly one" secret_create --object secret,id=a
-	refused "exactly one" secret_create --object secret,id=a,data=x,file=file
-	refused "'nonesuch'" secret_create --object secret,id=a,file=nonesuch
-	refused "keyid" secret_create --object secret,id=a,data=x,keyid=b,iv=AAAA
-	refused "base32" secret_create --object secret,id=a,data=x,format=base32
-	refused "'nonesuch'" secret_create --object secret,id=a,data=x,nonesuch=1
-	refused "throttle-group" secret_create --object throttle-group,id=a
-	refused "" secret_create --object ""
-	refused "json" secret_create --object '{"qom-type":'
-}
-
-@test "a secret file may come from a pipe; its last newline is pointed out under -v only (D-6)" {
-	run --separate-stderr -0 bash -c \
-		'echo pass | qcow2-create -q --object secret,id=a,file=/dev/stdin x.raw 1M'
-	[ "$stderr" = "" ]
-	echo pass >file
-	run --separate-stderr -0 qcow2-create -q -v --object secret,id=a,file=file x.raw 1M
-	[[ $stderr == *newline* ]]
-	truncate -s 2M file
-	refused "1 MiB" qcow2-create -q --object secret,id=a,file=file x.raw 1M
-}
-
-@test "secrets are never shown" {
-	run -0 qcow2-create -f qcow2 --object secret,id=a,data=topsecret \
-		-o encrypt.format=luks,encrypt.key-secret=a,encrypt.iter-time=1 s.qcow2 1M
-	[[ $output != *topsecret* ]]
-	run -1 qcow2-map --object secret,id=a,data=topsecret1 \
-		--image-opts file.filename=s.qcow2,encrypt.key-secret=a
-	[[ $output != *topsecret* ]]
-	run -1 qcow2-create -f qcow2 --object secret,id=a,data=topsecret,format=topformat s.qcow2 1M
-	[[ $output != *topsecret* ]]
 }
