@@ -268,7 +268,9 @@ static int job_run(struct job *j, struct err *e)
 	if (j->o.format == FORMAT_RAW && !j->ch.format)
 		creation_warn_extension(j->o.target, "--target-format");
 	creation_warn_weak(&j->keys);
-	j->o.watch = cmd_watch_bytes(1);
+	if (!j->o.no_create && create_encryption_measure(&j->o.create.encryption, e) < 0)
+		return err_ctx(e, "%s", j->o.target);
+	j->o.watch = j->o.create.encryption.watch = cmd_watch_bytes(1);
 	return convert(&j->o, e);
 }
 

@@ -46,7 +46,8 @@ static int image_prepare(struct creation *k, const struct choices *c, struct new
 	n->has_size = k->has_size;
 	n->backing_unchecked = c->unchecked;
 	n->exclusive = c->no_clobber;
-	return new_image_prepare(n, e);
+	n->options.encryption.watch = n->watch;
+	return new_image_prepare(n, e) < 0 ? -1 : new_image_check(n, e);
 }
 
 static int image_make(struct creation *k, const struct choices *c, struct new_image *n,

@@ -1,8 +1,9 @@
 #include "crypt/kdf.h"
 
 #include <nettle/hmac.h>
+#include <nettle/memxor.h>
 #include <nettle/nettle-meta.h>
-#include <nettle/pbkdf2.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/align.h"
@@ -14,28 +15,52 @@ struct mac {
 	union hash_context outer, inner, state;
 };
 
-static void mac_update(void *ctx, size_t n, const uint8_t *p)
-{
-	struct mac *m = ctx;
+#define AT_ONCE 4096 /* iterations between two looks at whether to stop: some milliseconds */
 
+static void mac_run(struct mac *m, size_t n, const uint8_t *p, uint8_t *out)
+{
 	hmac_update(&m->state, m->hash, n, p);
+	hmac_digest(&m->outer, &m->inner, &m->state, m->hash, m->hash->digest_size, out);
 }
 
-static void mac_digest(void *ctx, size_t n, uint8_t *out)
+/* Block nr (from 1 on) of the key. `round` has the last digest. */
+static int block_make(struct mac *m, struct bytes salt, uint32_t nr, uint32_t iterations,
+		      const struct watch *watch, uint8_t *round, uint8_t *block, struct err *e)
 {
-	struct mac *m = ctx;
+	uint8_t number[4];
 
-	hmac_digest(&m->outer, &m->inner, &m->state, m->hash, n, out);
+	be32_put(number, nr);
+	hmac_update(&m->state, m->hash, salt.n, salt.p);
+	mac_run(m, sizeof number, number, round);
+	memcpy(block, round, m->hash->digest_size);
+	for (uint32_t i = 1; i < iterations; i++) {
+		if (i % AT_ONCE == 0 && watch_stopped(watch, e) < 0)
+			return -1;
+		mac_run(m, m->hash->digest_size, round, round);
+		memxor(block, round, m->hash->digest_size);
+	}
+	return 0;
 }
 
-void kdf_pbkdf2(const struct nettle_hash *h, struct bytes pass, struct bytes salt,
-		uint32_t iterations, uint8_t *out, size_t n)
+int kdf_pbkdf2(const struct nettle_hash *h, struct bytes pass, struct bytes salt,
+	       uint32_t iterations, const struct watch *watch, uint8_t *out, size_t n,
+	       struct err *e)
 {
 	struct mac m = { .hash = h };
+	uint8_t round[HASH_DIGEST_MAX], block[HASH_DIGEST_MAX];
+	uint32_t nr = 1;
+	int ret = 0;
 
 	hmac_set_key(&m.outer, &m.inner, &m.state, h, pass.n, pass.p);
-	pbkdf2(&m, mac_update, mac_digest, h->digest_size, iterations, salt.n, salt.p, n, out);
+	for (size_t piece; ret == 0 && n; n -= piece, out += piece) {
+		piece = MIN(n, h->digest_size);
+		ret = block_make(&m, salt, nr++, iterations, watch, round, block, e);
+		memcpy(out, block, piece);
+	}
 	secret_wipe(&m, sizeof m);
+	secret_wipe(round, sizeof round);
+	secret_wipe(block, sizeof block);
+	return ret;
 }
 
 /* Time that this thread has spent computing: others on the machine do not make a key weaker. */
@@ -56,14 +81,16 @@ uint64_t kdf_iterations(const struct nettle_hash *h, size_t n, uint64_t ms)
 	struct bytes any = { words, sizeof words };
 	uint8_t out[HASH_DIGEST_MAX];
 	uint32_t tried = MEASURE_FIRST;
+	struct err never = ERR_INIT; /* nobody stops it */
 	uint64_t spent;
 
 	for (;; tried *= 2) {
 		uint64_t began = thread_ns();
 
-		kdf_pbkdf2(h, any, any, tried, out, MIN(n, sizeof out));
+		int ret = kdf_pbkdf2(h, any, any, tried, NULL, out, MIN(n, sizeof out), &never);
+
 		spent = thread_ns() - began;
-		if (spent >= MEASURE_NS || tried >= UINT32_C(1) << 30)
+		if (ret < 0 || spent >= MEASURE_NS || tried >= UINT32_C(1) << 30)
 			break;
 	}
 	/* In floating point: nothing hangs on the last digit, and nothing can overflow. */

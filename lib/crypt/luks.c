@@ -86,30 +86,55 @@ static int uuid_put(struct luks_header *h, struct err *e)
 	return 0;
 }
 
+uint64_t luks_work(const struct nettle_hash *h, size_t n, uint32_t iterations)
+{
+	return iterations * (uint64_t)div_up(n, hash_len(h)) * hash_cost(h);
+}
+
+static int takes_too_long(uint64_t iterations, const struct nettle_hash *h, struct err *e)
+{
+	return err_set(e, ERR_INVALID,
+		       "opening the image would take too long: %" PRIu64 " PBKDF2 iterations with %s; "
+		       "a shorter iter-time needs fewer",
+		       iterations, h->name);
+}
+
 int luks_iterations(const struct nettle_hash *h, size_t n, uint64_t ms, uint32_t *iterations,
 		    struct err *e)
 {
 	uint64_t nr = MAX(kdf_iterations(h, n, ms), LUKS_ITERATIONS_MIN);
 
-	if (nr > LUKS_ITERATIONS_MAX)
-		return err_set(e, ERR_INVALID,
-			       "%" PRIu64 " PBKDF2 iterations would be needed, and at most %" PRIu32
-			       " are read; a shorter iter-time needs fewer",
-			       nr, LUKS_ITERATIONS_MAX);
+	if (nr > LUKS_ITERATIONS_MAX || luks_work(h, n, (uint32_t)nr) > LUKS_WORK_MAX)
+		return takes_too_long(nr, h, e);
 	*iterations = (uint32_t)nr;
 	return 0;
 }
 
-void luks_digest(const struct luks_header *h, const struct nettle_hash *hash,
-		 const struct luks_key *key, uint8_t digest[sizeof h->digest])
+int luks_effort_measure(const struct luks_options *o, struct luks_effort *f, struct err *e)
 {
-	kdf_pbkdf2(hash, (struct bytes){ key->bytes, key->len },
-		   (struct bytes){ h->salt, sizeof h->salt }, h->iterations, digest,
-		   sizeof h->digest);
+	size_t key_len = cipher_spec_key_len(&o->spec);
+
+	if (luks_iterations(o->hash, key_len, o->iter_ms, &f->slot, e) < 0 ||
+	    luks_iterations(o->hash, LUKS_DIGEST_BYTES, div_up(o->iter_ms, DIGEST_SHARE),
+			    &f->digest, e) < 0)
+		return -1;
+	if (luks_work(o->hash, key_len, f->slot) +
+		    luks_work(o->hash, LUKS_DIGEST_BYTES, f->digest) > LUKS_WORK_MAX)
+		return takes_too_long(f->slot, o->hash, e);
+	return 0;
+}
+
+int luks_digest(const struct luks_header *h, const struct nettle_hash *hash,
+		const struct luks_key *key, const struct watch *watch,
+		uint8_t digest[LUKS_DIGEST_BYTES], struct err *e)
+{
+	return kdf_pbkdf2(hash, (struct bytes){ key->bytes, key->len },
+			  (struct bytes){ h->salt, sizeof h->salt }, h->iterations, watch, digest,
+			  LUKS_DIGEST_BYTES, e);
 }
 
 static int header_fill(struct luks_header *h, const struct luks_options *o, struct luks_key *key,
-		       struct err *e)
+		       const struct watch *watch, struct err *e)
 {
 	words_put(h, o);
 	key->len = h->key_len = (uint32_t)cipher_spec_key_len(&o->spec);
@@ -120,25 +145,23 @@ static int header_fill(struct luks_header *h, const struct luks_options *o, stru
 			.stripes = LUKS_STRIPES,
 		};
 	if (uuid_put(h, e) < 0 || random_bytes(h->salt, sizeof h->salt, e) < 0 ||
-	    random_bytes(key->bytes, key->len, e) < 0 ||
-	    luks_iterations(o->hash, sizeof h->digest, div_up(o->iter_ms, DIGEST_SHARE),
-			    &h->iterations, e) < 0)
+	    random_bytes(key->bytes, key->len, e) < 0)
 		return -1;
-	luks_digest(h, o->hash, key, h->digest);
-	return 0;
+	return luks_digest(h, o->hash, key, watch, h->digest, e);
 }
 
-struct luks_key *luks_new(struct luks_header *h, const struct luks_options *o, struct err *e)
+struct luks_key *luks_new(struct luks_header *h, const struct luks_options *o,
+			  const struct luks_effort *f, const struct watch *watch, struct err *e)
 {
 	struct luks_key *key;
 
-	*h = (struct luks_header){ 0 };
+	*h = (struct luks_header){ .iterations = f->digest };
 	if (luks_options_check(o, e) < 0)
 		return NULL;
 	key = secret_new(sizeof *key);
 	if (!key)
 		err_nomem(e);
-	else if (header_fill(h, o, key, e) == 0)
+	else if (header_fill(h, o, key, watch, e) == 0)
 		return key;
 	secret_free(key);
 	return NULL;

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/watch.h"
 #include "crypt/cipher.h"
 #include "crypt/sector.h"
 #include "format/luks_header.h"
@@ -32,9 +33,17 @@ int luks_options_check(const struct luks_options *o, struct err *e) MUST_CHECK;
 /* Bytes of the whole area: header and key material of all slots. */
 uint64_t luks_area_len(const struct luks_options *o);
 
+/* PBKDF2 iterations for the digest of the master key, and for a passphrase. */
+struct luks_effort {
+	uint32_t digest, slot;
+};
+/* How many make o->iter_ms, measured. ERR_INVALID: more than would be read. */
+int luks_effort_measure(const struct luks_options *o, struct luks_effort *f,
+			struct err *e) MUST_CHECK;
 /* A new header with a new, random master key and no slot in use. The key is the caller's, for
  * secret_free(). */
-struct luks_key *luks_new(struct luks_header *h, const struct luks_options *o, struct err *e);
+struct luks_key *luks_new(struct luks_header *h, const struct luks_options *o,
+			  const struct luks_effort *f, const struct watch *watch, struct err *e);
 
 /* Bytes of the key material of one slot. */
 size_t luks_material_len(const struct luks_header *h);
@@ -48,19 +57,22 @@ int luks_slots_check(const struct luks_header *h, unsigned slots, uint32_t itera
 		     struct err *e) MUST_CHECK;
 /* Puts the key into slot nr, whatever was there: the header's part, and its key material. */
 int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *key,
-		   struct bytes pass, uint32_t iterations, uint8_t *material,
-		   struct err *e) MUST_CHECK;
+		   struct bytes pass, uint32_t iterations, const struct watch *watch,
+		   uint8_t *material, struct err *e) MUST_CHECK;
 /* Tries the passphrase on slot nr, which is in use. Returns 1 with the key, 0: it is another one.
  * The material becomes plain, and is wiped. */
-int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass, uint8_t *material,
-		   struct luks_key *key, struct err *e) MUST_CHECK;
+int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass,
+		   const struct watch *watch, uint8_t *material, struct luks_key *key,
+		   struct err *e) MUST_CHECK;
 
 /* How the key material is had: n bytes at `off`, as the LUKS header counts. */
 struct luks_source {
 	int (*read)(void *arg, uint64_t off, void *buf, size_t n, struct err *e);
 	void *arg;
+	const struct watch *watch; /* may be NULL */
 };
-/* Tries all slots in use. ERR_INVALID: none opens. *slot, if not NULL: which one did. The key is
+/* Tries the slots in use, one after the other; one that would make it take too long, all in all, is
+ * passed over. ERR_INVALID: none opens. ERR_UNSUPPORTED: none of those that were tried. *slot, if not NULL: which one did. The key is
  * the caller's. */
 struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_source *from,
 			     struct bytes pass, unsigned *slot, struct err *e);

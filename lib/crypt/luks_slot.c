@@ -25,7 +25,7 @@ const struct nettle_hash *luks_hash(const struct luks_header *h, struct err *e)
  * IVs count from 0. */
 static struct sector_cipher *slot_cipher(const struct luks_header *h, unsigned nr,
 					 const struct nettle_hash *hash, struct bytes pass,
-					 struct err *e)
+					 const struct watch *watch, struct err *e)
 {
 	const struct luks_slot *s = &h->slots[nr];
 	struct luks_key *key = secret_new(sizeof *key);
@@ -36,9 +36,9 @@ static struct sector_cipher *slot_cipher(const struct luks_header *h, unsigned n
 		return NULL;
 	}
 	key->len = h->key_len;
-	kdf_pbkdf2(hash, pass, (struct bytes){ s->salt, sizeof s->salt }, s->iterations,
-		   key->bytes, key->len);
-	c = luks_sector_cipher(h, key, e);
+	if (kdf_pbkdf2(hash, pass, (struct bytes){ s->salt, sizeof s->salt }, s->iterations, watch,
+		       key->bytes, key->len, e) == 0)
+		c = luks_sector_cipher(h, key, e);
 	secret_free(key);
 	return c;
 }
@@ -51,26 +51,11 @@ static size_t encrypted_len(const struct luks_header *h)
 	return (split + CRYPT_SECTOR - 1) / CRYPT_SECTOR * CRYPT_SECTOR;
 }
 
-/* Trying all slots must not take forever: whoever wrote the header says how long it takes. */
-static int work_check(const struct luks_header *h, struct err *e)
+/* What trying a passphrase on this slot takes. */
+static uint64_t slot_work(const struct luks_header *h, unsigned nr, const struct nettle_hash *hash)
 {
-	uint64_t sum = 0;
-	unsigned used = 0;
-
-	for (unsigned i = 0; i < LUKS_SLOTS; i++)
-		if (h->slots[i].enabled) {
-			sum += (uint64_t)h->slots[i].iterations + h->iterations;
-			used++;
-		}
-	if (!used)
-		return err_set(e, ERR_INVALID,
-			       "no key slot is in use: no passphrase opens the image any more");
-	if (sum > LUKS_ITERATIONS_MAX)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "too many PBKDF2 iterations in all slots together: %llu, and at most "
-			       "%llu are read",
-			       (unsigned long long)sum, (unsigned long long)LUKS_ITERATIONS_MAX);
-	return 0;
+	return luks_work(hash, h->key_len, h->slots[nr].iterations) +
+	       luks_work(hash, LUKS_DIGEST_BYTES, h->iterations);
 }
 
 int luks_slot_iterations(const struct luks_header *h, uint64_t iter_ms, uint32_t *iterations,
@@ -84,18 +69,28 @@ int luks_slot_iterations(const struct luks_header *h, uint64_t iter_ms, uint32_t
 int luks_slots_check(const struct luks_header *h, unsigned slots, uint32_t iterations,
 		     struct err *e)
 {
+	const struct nettle_hash *hash = luks_hash(h, e);
 	struct luks_header next = *h;
+	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < LUKS_SLOTS; i++)
-		if (slots >> i & 1) {
-			next.slots[i].enabled = true;
+	if (!hash)
+		return -1;
+	for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+		if (slots >> i & 1)
 			next.slots[i].iterations = iterations;
-		}
-	return work_check(&next, e);
+		if (slots >> i & 1 || h->slots[i].enabled)
+			sum += slot_work(&next, i, hash);
+	}
+	if (sum <= LUKS_WORK_MAX)
+		return 0;
+	return err_set(e, ERR_INVALID,
+		       "trying a passphrase would take too long: too many PBKDF2 iterations in all "
+		       "key slots together; a shorter iter-time needs fewer");
 }
 
 int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *key,
-		   struct bytes pass, uint32_t iterations, uint8_t *material, struct err *e)
+		   struct bytes pass, uint32_t iterations, const struct watch *watch,
+		   uint8_t *material, struct err *e)
 {
 	const struct nettle_hash *hash = luks_hash(h, e);
 	struct luks_slot *s = &h->slots[nr];
@@ -105,7 +100,7 @@ int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *ke
 	    random_bytes(s->salt, sizeof s->salt, e) < 0)
 		return -1;
 	s->iterations = iterations;
-	c = slot_cipher(h, nr, hash, pass, e);
+	c = slot_cipher(h, nr, hash, pass, watch, e);
 	if (!c)
 		return -1;
 	memset(material, 0, luks_material_len(h));
@@ -117,8 +112,8 @@ int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *ke
 	return ret;
 }
 
-int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass, uint8_t *material,
-		   struct luks_key *key, struct err *e)
+int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass,
+		   const struct watch *watch, uint8_t *material, struct luks_key *key, struct err *e)
 {
 	const struct nettle_hash *hash = luks_hash(h, e);
 	uint8_t digest[sizeof h->digest];
@@ -126,7 +121,7 @@ int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass, 
 
 	if (!hash)
 		return -1;
-	c = slot_cipher(h, nr, hash, pass, e);
+	c = slot_cipher(h, nr, hash, pass, watch, e);
 	if (!c)
 		return -1;
 	sector_decrypt(c, 0, material, encrypted_len(h));
@@ -134,21 +129,58 @@ int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass, 
 	key->len = h->key_len;
 	af_merge(hash, material, key->len, LUKS_STRIPES, key->bytes);
 	secret_wipe(material, luks_material_len(h));
-	luks_digest(h, hash, key, digest);
+	if (luks_digest(h, hash, key, watch, digest, e) < 0)
+		return -1;
 	return memeql_sec(digest, h->digest, sizeof digest);
 }
 
+/* 1: opened, 0: it is another one. */
+static int slot_try(const struct luks_header *h, unsigned nr, const struct luks_source *from,
+		    struct bytes pass, uint8_t *material, struct luks_key *key, struct err *e)
+{
+	if (from->read(from->arg, (uint64_t)h->slots[nr].key_sector * CRYPT_SECTOR, material,
+		       luks_material_len(h), e) < 0)
+		return err_ctx(e, "key slot %u", nr);
+	return luks_slot_open(h, nr, pass, from->watch, material, key, e);
+}
+
+static int none_opens(unsigned used, unsigned passed_over, unsigned first, struct err *e)
+{
+	if (!used)
+		return err_set(e, ERR_INVALID,
+			       "no key slot is in use: no passphrase opens the image any more");
+	if (!passed_over)
+		return err_set(e, ERR_INVALID,
+			       "wrong passphrase: it opens none of the key slots");
+	return err_set(e, ERR_UNSUPPORTED,
+		       "too many PBKDF2 iterations in all slots together: key slot %u was not "
+		       "tried%s",
+		       first,
+		       used > passed_over ? ", and the passphrase opens none of those that were" : "");
+}
+
+/* Whoever wrote the header says how long it takes, and it must not take forever. What is passed over
+ * does not keep the others from being tried: a passphrase may be in one of them. */
 static int slots_try(const struct luks_header *h, const struct luks_source *from,
 		     struct bytes pass, uint8_t *material, struct luks_key *key, unsigned *slot,
 		     struct err *e)
 {
-	for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+	const struct nettle_hash *hash = luks_hash(h, e);
+	unsigned used = 0, passed_over = 0, first = 0;
+	uint64_t left = LUKS_WORK_MAX;
+
+	for (unsigned i = 0; hash && i < LUKS_SLOTS; i++) {
+		uint64_t work = slot_work(h, i, hash);
+
 		if (!h->slots[i].enabled)
 			continue;
-		if (from->read(from->arg, (uint64_t)h->slots[i].key_sector * CRYPT_SECTOR,
-			       material, luks_material_len(h), e) < 0)
-			return err_ctx(e, "key slot %u", i);
-		int ret = luks_slot_open(h, i, pass, material, key, e);
+		used++;
+		if (work > left) {
+			first = passed_over++ ? first : i;
+			continue;
+		}
+		left -= work;
+		int ret = slot_try(h, i, from, pass, material, key, e);
 
 		if (ret < 0)
 			return -1;
@@ -158,7 +190,7 @@ static int slots_try(const struct luks_header *h, const struct luks_source *from
 			return 0;
 		}
 	}
-	return err_set(e, ERR_INVALID, "wrong passphrase: it opens none of the key slots");
+	return hash ? none_opens(used, passed_over, first, e) : -1;
 }
 
 struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_source *from,
@@ -168,9 +200,7 @@ struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_sour
 	struct cipher_spec spec;
 	uint8_t *material = NULL;
 
-	if (!luks_hash(h, e) ||
-	    cipher_spec_parse(&spec, h->cipher, h->mode, h->key_len, e) < 0 ||
-	    work_check(h, e) < 0)
+	if (!luks_hash(h, e) || cipher_spec_parse(&spec, h->cipher, h->mode, h->key_len, e) < 0)
 		return NULL;
 	key = secret_new(sizeof *key);
 	material = secret_new(luks_material_len(h));

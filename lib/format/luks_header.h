@@ -22,7 +22,7 @@ struct luks_header {
 	char cipher[32], mode[32], hash[32]; /* terminated */
 	uint32_t payload_sector;
 	uint32_t key_len; /* bytes, 1..LUKS_KEY_BYTES_MAX */
-	uint8_t digest[20], salt[32];
+	uint8_t digest[LUKS_DIGEST_BYTES], salt[32];
 	uint32_t iterations;
 	char uuid[41]; /* terminated; 40 bytes in the file */
 	struct luks_slot slots[LUKS_SLOTS];

@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/watch.h"
 #include "format/header.h"
 #include "image/spec.h"
 
@@ -16,6 +17,9 @@ struct create_encryption {
 	/* LUKS only, as creation keys spell them; NULL, 0: the default */
 	const char *cipher_alg, *cipher_mode, *ivgen_alg, *ivgen_hash_alg, *hash_alg;
 	uint64_t iter_ms;
+	/* PBKDF2 iterations, if they were measured (create_encryption_measure()); 0: not yet */
+	uint32_t slot_iterations, digest_iterations;
+	const struct watch *watch; /* stops deriving keys; may be NULL */
 };
 
 /* What a new image is to be: the creation keys of cli.md 10, checked by cmd/ and again by
@@ -46,6 +50,10 @@ struct create_options {
 /* Refuses combinations that the format or the contract forbids, and headers that do not fit into
  * their cluster, with the reason. */
 int create_check(const struct create_options *o, struct err *e) MUST_CHECK;
+
+/* Finds how many PBKDF2 iterations iter_ms asks for. ERR_INVALID: too many. For options that were
+ * checked. Takes some time, which creating the image need not take again. */
+int create_encryption_measure(struct create_encryption *c, struct err *e) MUST_CHECK;
 
 /* Makes an empty image in a file that was just created or truncated by the caller (open for
  * writing). The external data file is opened, and created or truncated, here. */

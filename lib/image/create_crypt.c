@@ -68,21 +68,33 @@ uint64_t create_luks_len(const struct create_options *o)
 	return luks_area_len(&luks);
 }
 
+int create_encryption_measure(struct create_encryption *c, struct err *e)
+{
+	struct luks_options o;
+	struct luks_effort f;
+
+	if (c->method != CRYPT_LUKS || c->slot_iterations)
+		return 0;
+	if (create_luks_options(c, &o, e) < 0 || luks_effort_measure(&o, &f, e) < 0)
+		return -1;
+	c->slot_iterations = f.slot;
+	c->digest_iterations = f.digest;
+	return 0;
+}
+
 /* Key slot 0 holds the passphrase. What is not in use stays as it is in a new file: zeros. */
 static int luks_write(struct luks_header *h, const struct create_encryption *c,
-		      const struct luks_key *key, uint64_t iter_ms, struct file *f, uint64_t off,
-		      struct err *e)
+		      const struct luks_key *key, struct file *f, uint64_t off, struct err *e)
 {
 	uint8_t bytes[LUKS_HEADER_BYTES], *material = secret_new(luks_material_len(h));
 	struct wr w = wr_over(bytes, sizeof bytes);
 	uint64_t slot_off = off + (uint64_t)h->slots[0].key_sector * SECTOR_SIZE;
-	uint32_t iterations;
 	int ret = -1;
 
 	if (!material)
 		return err_nomem(e);
-	if (luks_slot_iterations(h, iter_ms, &iterations, e) == 0 &&
-	    luks_slot_fill(h, 0, key, c->passphrase, iterations, material, e) == 0 &&
+	if (luks_slot_fill(h, 0, key, c->passphrase, c->slot_iterations, c->watch, material, e) ==
+		    0 &&
 	    file_write_at(f, slot_off, material, luks_material_len(h), e) == 0) {
 		luks_header_encode(&w, h);
 		ret = file_write_at(f, off, bytes, sizeof bytes, e);
@@ -91,22 +103,31 @@ static int luks_write(struct luks_header *h, const struct create_encryption *c,
 	return ret;
 }
 
-int create_cipher(const struct create_encryption *c, struct file *f, uint64_t off,
-		  struct image_cipher *out, struct err *e)
+static int luks_make(const struct create_encryption *c, struct file *f, uint64_t off,
+		     struct image_cipher *out, struct err *e)
 {
+	struct create_encryption now = *c;
 	struct luks_options o;
 	struct luks_header h;
 	struct luks_key *key;
 
-	if (c->method == CRYPT_AES) {
-		out->by_guest = true;
-		out->sectors = sector_cipher_legacy(c->passphrase.p, c->passphrase.n, e);
-		return out->sectors ? 0 : -1;
-	}
-	if (create_luks_options(c, &o, e) < 0 || !(key = luks_new(&h, &o, e)))
+	if (create_luks_options(c, &o, e) < 0 || create_encryption_measure(&now, e) < 0)
 		return -1;
-	if (luks_write(&h, c, key, o.iter_ms, f, off, e) == 0)
+	const struct luks_effort effort = { now.digest_iterations, now.slot_iterations };
+
+	key = luks_new(&h, &o, &effort, now.watch, e);
+	if (key && luks_write(&h, &now, key, f, off, e) == 0)
 		out->sectors = luks_sector_cipher(&h, key, e);
 	secret_free(key);
+	return out->sectors ? 0 : -1;
+}
+
+int create_cipher(const struct create_encryption *c, struct file *f, uint64_t off,
+		  struct image_cipher *out, struct err *e)
+{
+	if (c->method != CRYPT_AES)
+		return luks_make(c, f, off, out, e);
+	out->by_guest = true;
+	out->sectors = sector_cipher_legacy(c->passphrase.p, c->passphrase.n, e);
 	return out->sectors ? 0 : -1;
 }

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/watch.h"
 #include "image/extent.h"
 #include "image/spec.h"
 
@@ -32,6 +33,7 @@ struct disk_options {
 	unsigned write_depth;	/* this layer will be changed, too; 0: none but DISK_WRITE says so */
 	bool backing_direct;	/* what stands behind the top layer bypasses the page cache, where
 				 * that is possible */
+	const struct watch *watch; /* stops deriving keys, which may take long */
 	unsigned write_flags;	/* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH of what is changed */
 };
 
@@ -45,7 +47,7 @@ struct disk *disk_open(const struct spec *s, const struct disk_options *o, struc
 struct disk *disk_open_metadata(const struct spec *s, const struct disk_options *o,
 				struct err *e);
 /* What is left for disk_open() to do then. Only for what that function returned. */
-int disk_unlock(struct disk *d, struct err *e) MUST_CHECK;
+int disk_unlock(struct disk *d, const struct watch *watch, struct err *e) MUST_CHECK;
 /* NULL is fine. Nothing was written, so nothing can fail. */
 void disk_close(struct disk *d);
 

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/watch.h"
 #include "format/bitmap_entry.h"
 #include "format/geom.h"
 #include "format/header.h"
@@ -29,14 +30,15 @@ void image_close(struct image *img);
 /* Gives an encrypted image its key: without, its metadata can be read, and guest bytes cannot.
  * ERR_INVALID when the passphrase is not the one (which nobody can tell with legacy AES), or is
  * missing: pass.p NULL. */
-int image_unlock(struct image *img, struct bytes pass, struct err *e) MUST_CHECK;
+int image_unlock(struct image *img, struct bytes pass, const struct watch *watch,
+		 struct err *e) MUST_CHECK;
 struct luks_header;
 struct luks_key;
 /* The header of a LUKS image, decoded. */
 int image_luks_load(struct image *img, struct luks_header *h, struct err *e) MUST_CHECK;
-/* Its master key, for secret_free(). *slot, if not NULL: which key slot opened. */
+/* Its master key, for secret_free(). */
 struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, struct bytes pass,
-				unsigned *slot, struct err *e);
+				const struct watch *watch, struct err *e);
 
 const struct header *image_header(const struct image *img);
 const struct geom *image_geom(const struct image *img);

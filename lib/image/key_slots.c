@@ -8,12 +8,12 @@
 #include "image/writer_internal.h"
 
 int key_slots_init(struct key_slots *k, struct image_writer *w, struct bytes pass,
-		   struct err *e)
+		   const struct watch *watch, struct err *e)
 {
-	*k = (struct key_slots){ .writer = w };
+	*k = (struct key_slots){ .writer = w, .watch = watch };
 	if (image_luks_load(w->img, &k->header, e) < 0)
 		return -1;
-	k->key = image_luks_key(w->img, &k->header, pass, NULL, e);
+	k->key = image_luks_key(w->img, &k->header, pass, watch, e);
 	return k->key ? 0 : -1;
 }
 
@@ -51,7 +51,7 @@ int key_slots_match(struct key_slots *k, unsigned nr, struct bytes pass, bool *m
 		err_nomem(e);
 	else if (material &&
 		 file_read_at(k->writer->img->file, material_off(k, nr), material, n, e) == 0)
-		ret = luks_slot_open(&k->header, nr, pass, material, key, e);
+		ret = luks_slot_open(&k->header, nr, pass, k->watch, material, key, e);
 	*matches = ret > 0;
 	secret_free(material);
 	secret_free(key);
@@ -117,7 +117,9 @@ int key_slots_fill(struct key_slots *k, unsigned nr, struct bytes pass, uint32_t
 	struct luks_header next = k->header;
 	int ret = -1;
 
-	if (material && luks_slot_fill(&next, nr, k->key, pass, iterations, material, e) == 0 &&
+	/* A change that has begun comes to its end. */
+	if (material && luks_slot_fill(&next, nr, k->key, pass, iterations,
+				       k->begun ? NULL : k->watch, material, e) == 0 &&
 	    begin(k, e) == 0 && material_write(k, nr, material, e) == 0)
 		ret = header_write(k, &next, true, e);
 	secret_free(material);

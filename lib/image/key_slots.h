@@ -17,12 +17,13 @@ struct key_slots {
 	struct image_writer *writer;
 	struct luks_header header;
 	struct luks_key *key;	/* the master key */
+	const struct watch *watch; /* stops deriving keys before the first change; may be NULL */
 	bool begun;
 };
 
 /* Loads the header, and gets the master key with a passphrase of it. `w`: of a LUKS image; borrowed. */
 int key_slots_init(struct key_slots *k, struct image_writer *w, struct bytes pass,
-		   struct err *e) MUST_CHECK;
+		   const struct watch *watch, struct err *e) MUST_CHECK;
 void key_slots_fini(struct key_slots *k);
 
 /* Whether the passphrase opens slot nr, which is in use. */

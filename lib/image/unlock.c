@@ -26,10 +26,10 @@ int image_luks_load(struct image *img, struct luks_header *h, struct err *e)
 }
 
 struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, struct bytes pass,
-				unsigned *slot, struct err *e)
+				const struct watch *watch, struct err *e)
 {
-	const struct luks_source source = { area_read, img };
-	struct luks_key *key = luks_unlock(h, &source, pass, slot, e);
+	const struct luks_source source = { area_read, img, watch };
+	struct luks_key *key = luks_unlock(h, &source, pass, NULL, e);
 
 	if (!key && e->code == ERR_INVALID && pass.n && pass.p[pass.n - 1] == '\n')
 		err_hint(e, "The passphrase ends in a newline, which is part of it: a file that "
@@ -37,38 +37,39 @@ struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, 
 	return key;
 }
 
-static int luks_open(struct image *img, struct bytes pass, struct err *e)
+static int luks_open(struct image *img, struct bytes pass, const struct watch *watch, struct err *e)
 {
 	struct luks_header h;
 	struct luks_key *key;
 
 	if (image_luks_load(img, &h, e) < 0)
 		return -1;
-	key = image_luks_key(img, &h, pass, NULL, e);
+	key = image_luks_key(img, &h, pass, watch, e);
 	if (key)
 		img->cipher.sectors = luks_sector_cipher(&h, key, e);
 	secret_free(key);
 	return img->cipher.sectors ? 0 : -1;
 }
 
-int image_unlock(struct image *img, struct bytes pass, struct err *e)
+int image_unlock(struct image *img, struct bytes pass, const struct watch *watch, struct err *e)
 {
 	if (!pass.p)
 		return err_set(e, ERR_INVALID,
 			       "the image is encrypted: encrypt.key-secret must say which secret "
 			       "opens it, or --passphrase-file where it is");
 	if (img->header.crypt_method == CRYPT_LUKS)
-		return luks_open(img, pass, e);
+		return luks_open(img, pass, watch, e);
 	img->cipher.by_guest = true;
 	img->cipher.sectors = sector_cipher_legacy(pass.p, pass.n, e);
 	return img->cipher.sectors ? 0 : -1;
 }
 
-static int layer_unlock(struct disk *d, struct err *e)
+static int layer_unlock(struct disk *d, const struct watch *watch, struct err *e)
 {
 	char shown[256];
 
-	if (!d->image || !image_is_encrypted(d->image) || image_unlock(d->image, d->secret, e) == 0)
+	if (!d->image || !image_is_encrypted(d->image) ||
+	    image_unlock(d->image, d->secret, watch, e) == 0)
 		return 0;
 	if (!d->depth)
 		return -1;
@@ -76,12 +77,12 @@ static int layer_unlock(struct disk *d, struct err *e)
 		       text_escape(d->name, strlen(d->name), shown, sizeof shown), d->depth);
 }
 
-int disk_unlock(struct disk *d, struct err *e)
+int disk_unlock(struct disk *d, const struct watch *watch, struct err *e)
 {
 	struct disk *layer = d;
 	char shown[256];
 
-	while (layer && layer_unlock(layer, e) == 0)
+	while (layer && layer_unlock(layer, watch, e) == 0)
 		layer = layer->backing;
 	if (!layer)
 		return 0;
@@ -93,7 +94,7 @@ struct disk *disk_open(const struct spec *s, const struct disk_options *o, struc
 {
 	struct disk *d = disk_open_metadata(s, o, e);
 
-	if (!d || disk_unlock(d, e) == 0)
+	if (!d || disk_unlock(d, o ? o->watch : NULL, e) == 0)
 		return d;
 	disk_close(d);
 	return NULL;

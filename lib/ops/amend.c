@@ -33,7 +33,7 @@ static int lazy_change(struct image_writer *w, const struct amend_options *o, st
 
 static int keys_change(struct image_writer *w, const struct amend_options *o, struct err *e)
 {
-	return amend_keys(w, o->keys, e);
+	return amend_keys(w, o->keys, o->watch, e);
 }
 
 static int size_change(const struct spec *s, const struct amend_options *o, struct err *e)

@@ -25,6 +25,7 @@ struct disk_options amend_disk_options(const struct spec *s, const struct amend_
 		.flags = DISK_WRITE | DISK_NO_BACKING | no_data,
 		.write_flags = o->write_flags,
 		.listener = o->listener,
+		.watch = o->watch,
 	};
 }
 
@@ -197,7 +198,7 @@ static int tables_check(const struct spec *s, const struct amend_options *o, str
 
 	if (o->has_size && image_resize_check(d, &to, w, up, e) < 0)
 		return -1;
-	if (o->keys && up && amend_keys_check(w, &keys, e) < 0)
+	if (o->keys && up && amend_keys_check(w, &keys, watch, e) < 0)
 		return -1;
 	if (o->has_refcount_order && (o->keys || up) &&
 	    image_amend_refcount_check(w, o->refcount_order,
@@ -221,7 +222,7 @@ static int disk_check(const struct spec *s, const struct amend_options *o, struc
 			       "'%s': a raw image has nothing that could be amended", disk_name(d));
 	if (backing_check(o, img, e) < 0 || data_file_check(s, o, d, e) < 0 ||
 	    version_check(o, image_header(img), e) < 0 || size_check(o, d, e) < 0 ||
-	    (o->keys && amend_keys_image_check(img, &keys, e) < 0) || disk_unlock(d, e) < 0)
+	    (o->keys && amend_keys_image_check(img, &keys, e) < 0) || disk_unlock(d, o->watch, e) < 0)
 		return -1;
 	w = image_writer_new(d, o->listener, watch, e);
 	ret = w ? tables_check(s, o, d, w, watch, e) : -1;

@@ -171,24 +171,27 @@ int amend_keys_image_check(struct image *img, const struct key_change *c, struct
 	return 0;
 }
 
-static int run(struct image_writer *w, const struct key_change *c, bool change, struct err *e)
+static int run(struct image_writer *w, const struct key_change *c, bool change,
+	       const struct watch *watch, struct err *e)
 {
 	struct key_slots k = { 0 };
 	struct plan p;
 	int ret = -1;
 
-	if (key_slots_init(&k, w, c->unlock, e) == 0 && judge(&k, c, &p, e) == 0)
+	if (key_slots_init(&k, w, c->unlock, watch, e) == 0 && judge(&k, c, &p, e) == 0)
 		ret = change ? carry_out(&k, c, &p, e) : 0;
 	key_slots_fini(&k);
 	return ret;
 }
 
-int amend_keys_check(struct image_writer *w, const struct key_change *c, struct err *e)
+int amend_keys_check(struct image_writer *w, const struct key_change *c,
+		     const struct watch *watch, struct err *e)
 {
-	return run(w, c, false, e);
+	return run(w, c, false, watch, e);
 }
 
-int amend_keys(struct image_writer *w, const struct key_change *c, struct err *e)
+int amend_keys(struct image_writer *w, const struct key_change *c, const struct watch *watch,
+	       struct err *e)
 {
-	return run(w, c, true, e);
+	return run(w, c, true, watch, e);
 }

@@ -26,7 +26,8 @@ int amend_keys_image_check(struct image *img, const struct key_change *c,
 /* Changes the key slots of such an image. A crash at any point leaves at least one slot with a working
  * key, unless it is the last one that goes. On failure nothing was changed, but for what the system
  * refused. */
-int amend_keys(struct image_writer *w, const struct key_change *c, struct err *e) MUST_CHECK;
+int amend_keys(struct image_writer *w, const struct key_change *c, const struct watch *watch,
+	       struct err *e) MUST_CHECK;
 /* Whether amend_keys() would be refused. */
 int amend_keys_check(struct image_writer *w, const struct key_change *c,
-		     struct err *e) MUST_CHECK;
+		     const struct watch *watch, struct err *e) MUST_CHECK;

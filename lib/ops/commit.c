@@ -72,6 +72,7 @@ static int chain_open(struct job *j, bool write, struct err *e)
 		.listener = write ? j->o->listener : NULL,
 		.write_depth = write ? j->depth : 0,
 		.write_flags = j->o->write_flags,
+		.watch = j->o->watch,
 	};
 
 	j->disk = disk_open(j->o->file, &how, e);

@@ -177,7 +177,7 @@ static int into_fill(struct copy *c, struct err *e)
 {
 	const struct convert_options *o = c->o;
 	struct disk_options how = { .flags = DISK_WRITE, .listener = o->listener,
-				    .write_flags = o->target_flags };
+				    .write_flags = o->target_flags, .watch = o->watch };
 	struct spec s = { 0 };
 	struct disk *target = NULL;
 	int ret = -1;

@@ -199,6 +199,13 @@ static int image_check(const struct new_image *n, struct err *e)
 	return data_file_check(n, data, e);
 }
 
+int new_image_check(struct new_image *n, struct err *e)
+{
+	if (image_check(n, e) < 0)
+		return -1;
+	return n->format == FORMAT_QCOW2 ? create_encryption_measure(&n->options.encryption, e) : 0;
+}
+
 int new_image_make(const struct new_image *n, struct err *e)
 {
 	struct target t = { 0 };

@@ -23,9 +23,13 @@ struct new_image {
  * the new file itself. Finds the size, if it was not given: options.size is then set. */
 int new_image_prepare(struct new_image *n, struct err *e) MUST_CHECK;
 
-/* Checks everything that can be checked, then creates or truncates the file and fills it. On
+/* Checks everything that can be checked before the file is touched. */
+int new_image_check(struct new_image *n, struct err *e) MUST_CHECK;
+
+/* Checks it, then creates or truncates the file and fills it. On
  * failure the text names the file, and one that did not exist before is gone again, its data file
- * too. n->watch stops only the filling of a raw image. */
+ * too. n->watch stops the filling of a raw image, and
+ * n->options.encryption.watch the derivation of keys. */
 int new_image_make(const struct new_image *n, struct err *e) MUST_CHECK;
 
 /* The format that the backing file `name` of a new image at `path` seems to have, by its

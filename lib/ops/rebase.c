@@ -52,7 +52,8 @@ static int image_take(struct job *j, struct err *e)
 {
 	const struct rebase_options *o = j->o;
 	struct disk_options how = { .listener = o->listener, .write_flags = o->write_flags,
-				    .backing_direct = o->backing_direct };
+				    .backing_direct = o->backing_direct,
+				    .watch = o->watch };
 
 	if (!o->dry_run && (j->spec->read_only || j->spec->force_share))
 		return err_set(e, ERR_INVALID,

@@ -28,10 +28,10 @@ struct diff {
 };
 
 static int side_open(struct side *s, const struct snapshot_diff *d, const char *snapshot,
-		     struct err *e)
+		     const struct watch *w, struct err *e)
 {
 	struct disk_options how = { .flags = DISK_HOLES, .snapshot = snapshot,
-				    .listener = d->listener };
+				    .listener = d->listener, .watch = w };
 
 	s->disk = disk_open(d->spec, &how, e);
 	if (!s->disk)
@@ -159,8 +159,8 @@ int snapshot_diff(const struct snapshot_diff *d, snapshot_range_fn *row, void *a
 	struct diff x = { .row = row, .arg = arg, .watch = w };
 	int ret = -1;
 
-	if (side_open(&x.side[0], d, d->from, e) == 0 &&
-	    side_open(&x.side[1], d, d->against, e) == 0) {
+	if (side_open(&x.side[0], d, d->from, w, e) == 0 &&
+	    side_open(&x.side[1], d, d->against, w, e) == 0) {
 		uint64_t a = disk_size(x.side[0].disk), b = disk_size(x.side[1].disk);
 
 		x.common = MIN(a, b);

@@ -23,8 +23,11 @@ static bool derives(const char *hash, const char *pass, const char *salt, uint32
 	uint8_t bytes[64], got[64];
 	size_t n = hex(want, bytes);
 
-	kdf_pbkdf2(hash_find(hash), text(pass), text(salt), iterations, got, n);
-	return !memcmp(got, bytes, n);
+	struct err e = ERR_INIT;
+
+	return kdf_pbkdf2(hash_find(hash), text(pass), text(salt), iterations, NULL, got, n, &e) ==
+		       0 &&
+	       !memcmp(got, bytes, n);
 }
 
 /* RFC 6070 for SHA-1, RFC 7914 (section 11) for SHA-256. */
@@ -116,7 +119,10 @@ static struct area area_new(const struct luks_options *o)
 	struct area a = { .bytes = calloc(1, luks_area_len(o)) };
 	struct err e = ERR_INIT;
 
-	a.key = luks_new(&a.h, o, &e);
+	struct luks_effort effort = { 0 };
+
+	CHECK(luks_effort_measure(o, &effort, &e) == 0);
+	a.key = luks_new(&a.h, o, &effort, NULL, &e);
 	CHECK(a.key && a.h.payload_sector * UINT64_C(512) == luks_area_len(o));
 	return a;
 }
@@ -131,7 +137,7 @@ static bool add(struct area *a, unsigned slot, const char *pass)
 {
 	struct err e = ERR_INIT;
 
-	return luks_slot_fill(&a->h, slot, a->key, text(pass), LUKS_ITERATIONS_MIN,
+	return luks_slot_fill(&a->h, slot, a->key, text(pass), LUKS_ITERATIONS_MIN, NULL,
 			      a->bytes + a->h.slots[slot].key_sector * UINT64_C(512), &e) == 0;
 }
 
@@ -211,7 +217,8 @@ static bool refuses(const struct luks_options *o, const char *says)
 {
 	struct luks_header h;
 	struct err e = ERR_INIT;
-	struct luks_key *key = luks_new(&h, o, &e);
+	const struct luks_effort effort = { LUKS_ITERATIONS_MIN, LUKS_ITERATIONS_MIN };
+	struct luks_key *key = luks_new(&h, o, &effort, NULL, &e);
 
 	return !key && e.code == ERR_INVALID && strstr(e.text, says);
 }
@@ -230,9 +237,32 @@ static void what_should_not_be_made_is_refused(void)
 	o.spec.cipher = cipher_find("cast5-128");
 	o.spec.mode = MODE_XTS;
 	CHECK(refuses(&o, "blocks of 8 bytes"));
-	o = quick();
-	o.iter_ms = UINT64_MAX / 2;
-	CHECK(refuses(&o, "iterations"));
+}
+
+static bool too_long(const struct luks_options *o)
+{
+	struct luks_effort effort;
+	struct err e = ERR_INIT;
+
+	return luks_effort_measure(o, &effort, &e) < 0 && e.code == ERR_INVALID &&
+	       strstr(e.text, "would take too long");
+}
+
+/* 100 s, for whatever hash, are more than any machine of today does within the bound. */
+static void nobody_makes_what_takes_too_long(void)
+{
+	static const char *const hashes[] = { "sha256", "sha512", "ripemd160", "md5" };
+	struct luks_options o = quick();
+
+	for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++) {
+		o.hash = hash_find(hashes[i]);
+		o.iter_ms = 1;
+		CHECK(!too_long(&o));
+		o.iter_ms = 300000;
+		CHECK(too_long(&o));
+		o.iter_ms = UINT64_MAX / 2;
+		CHECK(too_long(&o));
+	}
 }
 
 static bool fails(struct area *a, enum err_code code, const char *says)
@@ -279,6 +309,62 @@ static void hostile_headers_cost_nothing(void)
 	area_free(&a);
 }
 
+/* Others take 2 s for a slot, on machines that do up to ten million digests of SHA-256 a second. */
+static void what_others_make_is_tried(void)
+{
+	struct luks_options o = quick();
+	struct area a = area_new(&o);
+	struct err e = ERR_INIT;
+
+	a.h.iterations = 2500000;
+	CHECK(luks_slots_check(&a.h, 0x0f, 10000000, &e) == 0);
+	CHECK(luks_slots_check(&a.h, 0xff, 4500000, &e) == 0);
+	SET(a.h.hash, "sha512");
+	a.h.iterations = 1000000;
+	CHECK(luks_slots_check(&a.h, 0x01, 10000000, &e) == 0);
+	CHECK(luks_slots_check(&a.h, 0x07, 4000000, &e) == 0);
+	SET(a.h.hash, "ripemd160");
+	CHECK(luks_slots_check(&a.h, 0x0f, 1000000, &e) == 0);
+	CHECK(luks_slots_check(&a.h, 0x01, 10000000, &e) < 0 && strstr(e.text, "too many"));
+	area_free(&a);
+}
+
+/* A slot that would take too long does not keep the others from being tried. */
+static void what_takes_too_long_is_passed_over(void)
+{
+	struct luks_options o = quick();
+	struct area a = area_new(&o);
+
+	CHECK(add(&a, 0, "first") && add(&a, 1, "second") && add(&a, 2, "third"));
+	a.h.slots[1].iterations = LUKS_ITERATIONS_MAX;
+	CHECK(opens(&a, "first") == 0 && opens(&a, "third") == 2);
+	CHECK(fails(&a, ERR_UNSUPPORTED, "key slot 1 was not tried, and the passphrase opens none"));
+	area_free(&a);
+}
+
+static void a_signal_stops_it(void)
+{
+	static atomic_int stop = 1;
+	const struct watch watch = { .stop = &stop };
+	const struct luks_effort effort = { 10000, 10000 };
+	struct luks_options o = quick();
+	struct area a = area_new(&o);
+	const struct luks_source from = { area_read, &a, &watch };
+	struct luks_header h;
+	uint8_t *material = a.bytes + a.h.slots[0].key_sector * UINT64_C(512);
+	struct err e = ERR_INIT;
+
+	CHECK(!luks_new(&h, &o, &effort, &watch, &e) && e.code == ERR_STOPPED);
+	e = ERR_INIT;
+	CHECK(luks_slot_fill(&a.h, 0, a.key, text("x"), 10000, &watch, material, &e) < 0 &&
+	      e.code == ERR_STOPPED && !a.h.slots[0].enabled);
+	e = ERR_INIT;
+	CHECK(luks_slot_fill(&a.h, 0, a.key, text("x"), 10000, NULL, material, &e) == 0);
+	CHECK(!luks_unlock(&a.h, &from, text("x"), NULL, &e) && e.code == ERR_STOPPED);
+	CHECK(opens(&a, "x") == 0);
+	area_free(&a);
+}
+
 /* 24 bytes of key make 187.5 sectors of stripes: others may have written such a header. */
 static void half_a_sector_of_stripes_is_read(void)
 {
@@ -289,8 +375,11 @@ static void half_a_sector_of_stripes_is_read(void)
 	SET(a.h.mode, "cbc-plain64");
 	memset(a.h.digest, 0, sizeof a.h.digest);
 	a.h.iterations = 1;
-	kdf_pbkdf2(hash_find("sha256"), (struct bytes){ a.key->bytes, 24 },
-		   (struct bytes){ a.h.salt, sizeof a.h.salt }, 1, a.h.digest, sizeof a.h.digest);
+	struct err e = ERR_INIT;
+
+	CHECK(kdf_pbkdf2(hash_find("sha256"), (struct bytes){ a.key->bytes, 24 },
+			 (struct bytes){ a.h.salt, sizeof a.h.salt }, 1, NULL, a.h.digest,
+			 sizeof a.h.digest, &e) == 0);
 	CHECK(luks_material_len(&a.h) == 192 * 512);
 	CHECK(add(&a, 0, "x") && opens(&a, "x") == 0);
 	area_free(&a);
@@ -304,7 +393,11 @@ int main(void)
 	RUN(each_passphrase_opens_its_slot);
 	RUN(a_new_header_passes_the_checks_of_a_reader);
 	RUN(what_should_not_be_made_is_refused);
+	RUN(nobody_makes_what_takes_too_long);
 	RUN(hostile_headers_cost_nothing);
+	RUN(what_others_make_is_tried);
+	RUN(what_takes_too_long_is_passed_over);
+	RUN(a_signal_stops_it);
 	RUN(half_a_sector_of_stripes_is_read);
 	return DONE();
 }
