@@ -163,9 +163,14 @@ int luks_header_decode(struct rd *r, uint64_t area_len, struct luks_header *h,
 		return err_set(e, ERR_CORRUPT,
 			       "LUKS header is cut short: %" PRIu64 " bytes",
 			       MIN(area_len, (uint64_t)r->n));
-	if (fields_check(h, e) < 0)
+	if (fields_check(h, e) < 0 || slots_check(h, area_len, e) < 0)
 		return -1;
-	return slots_check(h, area_len, e);
+	if (h->payload_sector > area_len / SECTOR_SIZE)
+		return err_set(e, ERR_CORRUPT,
+			       "LUKS payload at sector %" PRIu32 " lies behind the %" PRIu64
+			       " bytes of the crypto header",
+			       h->payload_sector, area_len);
+	return 0;
 }
 
 void luks_header_encode(struct wr *w, const struct luks_header *h)

@@ -29,8 +29,8 @@ struct luks_header {
 };
 
 /* Reads LUKS_HEADER_BYTES. area_len: bytes of the image file that the crypto header extension
- * reserves; key material must lie in it, behind the header and before the payload, and slots
- * must not overlap. Each finding of (7.5) has its own message. Which ciphers, modes and
+ * reserves; key material must lie in it, behind the header and before the payload, which begins
+ * where it ends at the latest, and slots must not overlap. Each finding of (7.5) has its own message. Which ciphers, modes and
  * hashes exist is not known here. */
 int luks_header_decode(struct rd *r, uint64_t area_len, struct luks_header *h, struct err *e)
 	MUST_CHECK;

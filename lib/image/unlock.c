@@ -1,7 +1,9 @@
 /* The keys of a disk's encrypted layers. Apart from what opens files: a command that looks at
  * metadata needs no key, and starts without the ciphers. */
+#include <inttypes.h>
 #include <string.h>
 
+#include "base/align.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "crypt/luks.h"
@@ -18,7 +20,14 @@ int image_luks_load(struct image *img, struct luks_header *h, struct err *e)
 {
 	uint8_t bytes[LUKS_HEADER_BYTES];
 	struct rd r = rd_over(bytes, sizeof bytes);
+	const struct crypto_ext *area = &img->header.crypto;
+	uint64_t end = align_up(file_size(img->file), geom_cluster_size(&img->geom));
 
+	if (area->header_len > end || area->header_off > end - area->header_len)
+		return err_set(e, ERR_CORRUPT,
+			       "the crypto header of %" PRIu64 " bytes at %#" PRIx64
+			       " reaches past the end of the file",
+			       area->header_len, area->header_off);
 	if (area_read(img, 0, bytes, sizeof bytes, e) < 0 ||
 	    luks_header_decode(&r, img->header.crypto.header_len, h, e) < 0)
 		return err_ctx(e, "LUKS header");

@@ -249,10 +249,10 @@ backing.driver=qcow2,backing.file.filename=base.qcow2,backing.encrypt.key-secret
 	[[ $output == *"external, encrypted or compressed"* ]]
 }
 
-@test "what is not to be made is refused" {
+@test "what is not to be made is refused before anything is said of it" {
 	local text words
 	while IFS='|' read -r text words; do
-		refused "$text" qcow2-create -q -f qcow2 --passphrase-file pass -o "$words" x.qcow2 1M
+		refused "$text" qcow2-create -f qcow2 --passphrase-file pass -o "$words" x.qcow2 1M
 		[ ! -e x.qcow2 ]
 	done <<-'END'
 		'encrypt.cipher-alg' does not accept value 'rot13'|encrypt.format=luks,encrypt.cipher-alg=rot13
@@ -309,6 +309,8 @@ at_luks() {
 		hash 'shb256' is not supported|72|736862
 		payload at sector 7|104|00000007
 		payload at sector 8|104|00000008
+		payload at sector 4041 lies behind the 2068480 bytes of the crypto header|104|00000fc9
+		payload at sector 4294967295 lies behind|104|ffffffff
 		takes no key of 40 bytes|108|00000028
 		master key of 0 bytes|108|00000000
 		master key of 4294967295 bytes|108|ffffffff
@@ -326,4 +328,10 @@ at_luks() {
 		key slot 3: 3999 stripes|396|00000f9f
 		no key slot is in use|208|0000dead
 	END
+	# the header's extension says how long it is
+	for hex in 4000000000000000 0000010000000000; do
+		cp good.qcow2 t.qcow2
+		poke t.qcow2 128 $hex
+		refused "reaches past the end of the file" qcow2-map --passphrase-file pass t.qcow2
+	done
 }

@@ -173,6 +173,8 @@ static void each_field_has_its_range(void)
 
 	h.payload_sector = 7;
 	CHECK(refuses(&h, ERR_CORRUPT, "LUKS payload at sector 7"));
+	h.payload_sector = 4041;
+	CHECK(refuses(&h, ERR_CORRUPT, "payload at sector 4041 lies behind the 2068480 bytes"));
 	h = sound();
 	h.key_len = 0;
 	CHECK(refuses(&h, ERR_UNSUPPORTED, "master key of 0 bytes"));
