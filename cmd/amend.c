@@ -9,6 +9,8 @@ static const struct cmd_about about = {
 	.purpose = "Change options of an image that were chosen when it was created.",
 	.examples = "  qcow2-amend -o compat=0.10 disk.qcow2\n"
 		    "  qcow2-amend -o refcount_bits=64,lazy_refcounts=on disk.qcow2\n"
+		    "  qcow2-amend --passphrase-file=old --object secret,id=new,file=new \\\n"
+		    "      -o encrypt.state=active,encrypt.new-secret=new disk.qcow2\n"
 		    "  qcow2-amend -f qcow2 -o help\n",
 };
 
@@ -51,6 +53,45 @@ static int image_amend(const char *name, const char *cache, struct option_list *
 	return ret;
 }
 
+/* The format of the image that is named, or else the one that -f names. */
+static int format_find(const char *name, enum image_format *format, struct err *e)
+{
+	const struct disk_options how = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE,
+					  .listener = &cmd_listener };
+	struct spec s = { 0 };
+	struct disk *d = NULL;
+
+	if (!name)
+		return operand_format(cmd_flags.format, format, e);
+	if (operand_spec(&s, name, cmd_flags.format, e) == 0) {
+		s.force_share = true;
+		d = disk_open_metadata(&s, &how, e);
+	}
+	if (d)
+		*format = disk_format(d);
+	disk_close(d);
+	spec_fini(&s);
+	return d ? 0 : -1;
+}
+
+static int help(struct cmd *c, struct err *e)
+{
+	const char *name = cmd_optional_arg(c);
+	enum image_format format;
+
+	cmd_no_more_args(c);
+	if (!name && !cmd_flags.format)
+		cmd_usage(c, "-o help needs a format (-f) or a FILE");
+	if (format_find(name, &format, e) < 0)
+		return -1;
+	if (format != FORMAT_QCOW2)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "Format driver '%s' does not support option amendment",
+			       format_name(format));
+	amend_options_print_help();
+	return 0;
+}
+
 int main(int argc, const char **argv)
 {
 	const char **lists = NULL, *cache = NULL;
@@ -63,7 +104,8 @@ int main(int argc, const char **argv)
 		{ "cache", 't', POPT_ARG_STRING, &cache, 0,
 		  "cache mode of FILE (default: writeback)", "MODE" },
 		{ "force", 0, POPT_ARG_NONE, &force, 0,
-		  "do what takes something away: make the disk shorter, drop bitmaps", NULL },
+		  "do what takes something away: make the disk shorter, drop bitmaps, "
+		  "overwrite a key slot in use, erase the last one", NULL },
 		OPTION_PROGRESS,
 		OPTION_QUIET,
 		OPTIONS_COMMON,
@@ -76,8 +118,7 @@ int main(int argc, const char **argv)
 	if (!lists)
 		cmd_usage(&c, "Must specify options (-o)");
 	if (lists_parse(&l, lists, &e) == 0 && l.help) {
-		amend_options_print_help();
-		ret = 0;
+		ret = help(&c, &e);
 	} else if (!err_is(&e)) {
 		const char *name = cmd_arg(&c, "FILE");
 

@@ -21,8 +21,7 @@ static int take_numbers(const char *slot, const char *iter_time, struct key_chan
 {
 	uint64_t ms = 0;
 
-	/* Which slots there are is the engine's to know. */
-	if (slot && count_from_text("encrypt.keyslot", slot, 0, UINT32_MAX, &c->slot, e) < 0)
+	if (slot && count_from_text("encrypt.keyslot", slot, 0, LUKS_SLOTS - 1, &c->slot, e) < 0)
 		return -1;
 	c->has_slot = slot != NULL;
 	if (iter_time &&

@@ -27,8 +27,8 @@ static const struct {
 static const char *const creation_only[] = {
 	"cluster_size", "compression_type", "extended_l2", "preallocation", "encryption",
 	"encrypt.format", "encrypt.cipher-alg", "encrypt.cipher-mode", "encrypt.ivgen-alg",
-	"encrypt.ivgen-hash-alg", "encrypt.hash-alg", "encrypt.key-secret", "nocow",
-	"extent_size_hint",
+	"encrypt.ivgen-hash-alg", "encrypt.hash-alg", "nocow", "extent_size_hint",
+	"keep_data_file",
 };
 
 void amend_options_print_help(void)
@@ -53,9 +53,12 @@ static int take_bool(struct option_list *l, const char *key, bool *given, bool *
 
 static int take_size(struct option_list *l, struct amend_options *o, struct err *e)
 {
-	const char *text = option_list_take(l, "size", NULL);
+	size_t times;
+	const char *text = option_list_take(l, "size", &times);
 
 	o->has_size = text != NULL;
+	if (times > 1)
+		return err_set(e, ERR_INVALID, "The image size must be specified only once");
 	return text ? size_from_parameter("size", text, &o->size, e) : 0;
 }
 
@@ -82,6 +85,9 @@ static int refuse_unused(const struct option_list *l, struct err *e)
 	if (!key)
 		return 0;
 	err_set(e, ERR_INVALID, "Invalid parameter '%s'", key);
+	if (strcmp(key, "encrypt.key-secret") == 0)
+		return err_hint(e, "What opens the image is given with --passphrase-file, or with "
+				   "--image-opts ...,encrypt.key-secret=ID");
 	for (size_t i = 0; i < sizeof creation_only / sizeof *creation_only; i++)
 		if (strcmp(key, creation_only[i]) == 0)
 			return err_hint(e, "This option can only be chosen when an image is created; "

@@ -30,7 +30,7 @@ static const struct key_help {
 	{ "data_file_raw", "bool (on/off)", "keep the data file valid as a raw image", "off",
 	  QCOW2 },
 	{ "encrypt.cipher-alg", "str",
-	  "cipher: aes-128, -192 or -256, the same of serpent and twofish, cast5-128, 3des, des",
+	  "cipher: aes-128, -192 or -256, the same of serpent and twofish, cast5-128",
 	  "aes-256", QCOW2 },
 	{ "encrypt.cipher-mode", "str", "mode of the cipher: xts or cbc", "xts", QCOW2 },
 	{ "encrypt.format", "str", "kind of encryption: luks or aes", NULL, QCOW2 },

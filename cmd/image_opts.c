@@ -147,6 +147,8 @@ static int take_encryption(struct spec *s, struct option_list *l, struct err *e)
 			       "Parameter 'encrypt.format' does not accept value '%s'", format);
 	s->has_encryption = format != NULL;
 	s->is_luks = format && strcmp(format, "luks") == 0;
+	if (copy_text(&s->secret_id, secret, e) < 0)
+		return -1;
 	return secret ? secrets_use(secret, &s->secret, e) : 0;
 }
 
@@ -286,6 +288,8 @@ static json_t *node_json(const struct spec *s)
 {
 	json_t *node = json_object(), *file = json_object();
 
+	if (s->secret_id)
+		json_object_set_new(node, "encrypt.key-secret", json_string(s->secret_id));
 	if (s->format != FORMAT_PROBE)
 		json_object_set_new(node, "driver", json_string(format_name(s->format)));
 	json_object_set_new(file, "driver", json_string("file"));
@@ -310,7 +314,8 @@ char *image_opts_name(const struct spec *s, bool *plain)
 	json_t *node;
 	char *text, *name = NULL;
 
-	*plain = !s->window_off && !s->has_window_len && !s->backing && !s->data_file;
+	*plain = !s->window_off && !s->has_window_len && !s->backing && !s->data_file &&
+		 !s->secret_id;
 	if (*plain)
 		return NULL;
 	node = node_json(s);

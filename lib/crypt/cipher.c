@@ -126,7 +126,7 @@ int cipher_spec_check(struct cipher_spec *s, struct err *e)
 		return err_set(e, ERR_INVALID,
 			       "IV generator essiv: cipher %s takes no key of %zu bytes, as its "
 			       "hash gives it",
-			       s->cipher->luks_name, hash_len(s->ivgen_hash));
+			       s->cipher->name, hash_len(s->ivgen_hash));
 	return 0;
 }
 

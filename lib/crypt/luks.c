@@ -39,9 +39,10 @@ int luks_options_check(const struct luks_options *o, struct err *e)
 	if (cipher_spec_key_len(&spec) * LUKS_STRIPES % CRYPT_SECTOR)
 		return err_set(e, ERR_INVALID,
 			       "%s in mode %s has a key of %zu bytes, which others can't read from "
-			       "a LUKS header; use mode xts or another cipher",
+			       "a LUKS header; use %sanother cipher",
 			       spec.cipher->name, cipher_mode_word(spec.mode),
-			       cipher_spec_key_len(&spec));
+			       cipher_spec_key_len(&spec),
+			       spec.cipher->block_len == CIPHER_BLOCK_MAX ? "mode xts or " : "");
 	if (!o->iter_ms)
 		return err_set(e, ERR_INVALID, "iter-time must be at least 1 millisecond");
 	return 0;

@@ -10,6 +10,7 @@ void spec_fini(struct spec *s)
 {
 	free(s->name);
 	free(s->path);
+	free(s->secret_id);
 	if (s->backing)
 		spec_fini(s->backing);
 	free(s->backing);

@@ -28,6 +28,7 @@ struct spec {
 	/* What opens it if it is encrypted, and what opens it and the layers behind it where they have
 	 * none of their own. Borrowed; p is NULL: none. */
 	struct bytes secret, chain_secret;
+	char *secret_id;       /* as the secret was named; NULL: it was not */
 	bool has_encryption;   /* encrypt.format says that it is encrypted ... */
 	bool is_luks;	       /* ... with LUKS, or else legacy AES */
 };

@@ -43,9 +43,16 @@ specific() { qemu-img info --output=json t.qcow2 | jq -r ".[\"format-specific\"]
 		[[ $output == *"  $key=<"* ]]
 	done
 	refused "Invalid parameter 'nonesuch'" -o nonesuch=1 t.qcow2
-	for key in cluster_size preallocation extended_l2 compression_type encryption encrypt.format; do
+	for key in cluster_size preallocation extended_l2 compression_type encryption encrypt.format \
+		keep_data_file; do
 		refused "Invalid parameter '$key'" -o $key=1 t.qcow2
 		[[ ${stderr_lines[1]} == *"when an image is created"* ]]
+	done
+	refused "Invalid parameter 'encrypt.key-secret'" -o encrypt.key-secret=s t.qcow2
+	[[ ${stderr_lines[1]} == *--passphrase-file*--image-opts* ]]
+	refused "must be specified only once" -o size=2M,size=2M t.qcow2
+	for key in -1 8 x; do
+		refused "'$key' is not a number from 0 to 7" -o encrypt.state=inactive,encrypt.keyslot=$key t.qcow2
 	done
 	refused "version" -o compat=4 t.qcow2
 	refused "power of two" -o refcount_bits=3 t.qcow2
@@ -59,6 +66,22 @@ specific() { qemu-img info --output=json t.qcow2 | jq -r ".[\"format-specific\"]
 	[ -z "$output$stderr" ]
 	run --separate-stderr -0 qcow2-amend -p -o refcount_bits=32 t.qcow2
 	[[ $output == *"(100.00/100%)"* ]]
+}
+
+@test "the keys are those of a format" {
+	local words
+	qcow2-create -q -f qcow2 t.qcow2 1M
+	truncate -s 1M t.raw
+	for words in "-f qcow2" t.qcow2 "-f qcow2 t.qcow2" "--image-opts file.filename=t.qcow2"; do
+		run --separate-stderr -0 qcow2-amend -o help $words
+		[ "${lines[0]}" = "Amend options for 'qcow2':" ]
+	done
+	for words in "-f raw" t.raw "-f raw t.qcow2"; do
+		refused "Format driver 'raw' does not support option amendment" -o help $words
+	done
+	refused "Unknown driver 'bogus'" -f bogus -o help
+	refused nowhere -o help nowhere
+	refused "needs a format (-f) or a FILE" -o help
 }
 
 @test "several changes share one progress" {

@@ -31,6 +31,9 @@ opens() {
 
 @test "a secret may be given in every form" {
 	luks t.qcow2 1M
+	# where it is given as an option, it is a part of the name
+	[ "$(qcow2-info --output=json "${secret[@]}" --image-opts "$(opts t.qcow2)" | jq -r .filename)" = \
+		'json:{"encrypt.key-secret": "s", "driver": "qcow2", "file": {"driver": "file", "filename": "t.qcow2"}}' ]
 	local base64
 	base64=$(base64 <pass)
 	echo "$base64" >pass64
@@ -266,9 +269,10 @@ backing.driver=qcow2,backing.file.filename=base.qcow2,backing.encrypt.key-secret
 		ctr gives data away|encrypt.format=luks,encrypt.cipher-mode=ctr
 		ecb shows which sectors|encrypt.format=luks,encrypt.cipher-mode=ecb
 		a key of 24 bytes|encrypt.format=luks,encrypt.cipher-mode=cbc,encrypt.cipher-alg=aes-192
-		a key of 24 bytes|encrypt.format=luks,encrypt.cipher-mode=cbc,encrypt.cipher-alg=3des
+		a key of 24 bytes, which others can't read from a LUKS header; use another cipher|encrypt.format=luks,encrypt.cipher-mode=cbc,encrypt.cipher-alg=3des
 		blocks of 8 bytes|encrypt.format=luks,encrypt.cipher-alg=cast5-128
 		takes no key of 20 bytes|encrypt.format=luks,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha1
+		cipher 3des takes no key of 32 bytes|encrypt.format=luks,encrypt.cipher-mode=cbc,encrypt.cipher-alg=3des,encrypt.ivgen-alg=essiv
 		Invalid parameter 'encrypt.hash-alg'|encrypt.format=aes,encrypt.hash-alg=sha1
 		data_file_raw and encryption|encrypt.format=luks,data_file=x.data,data_file_raw=on
 	END
