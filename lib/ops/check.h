@@ -30,6 +30,8 @@ struct check_options {
 	unsigned pointers_lost;	   /* of earlier passes: see struct check_result */
 	struct impact *impact;	   /* what the findings touch, or NULL: see ops/impact.h */
 	struct orphans *orphans;   /* what leaked clusters may be, or NULL: see ops/orphans.h */
+	const uint64_t *replaced; /* host offsets of foreign L2 tables that a repair has replaced */
+	size_t replaced_nr;
 };
 
 struct check_result {

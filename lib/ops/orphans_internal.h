@@ -46,6 +46,9 @@ int orphans_place(struct check *c, struct orphans *o, struct err *e) MUST_CHECK;
 /* Which leaked clusters may be data: of orphans, of zeroed tables, of what could not be read. */
 int suspects_find(struct check *c, struct orphans *o, struct err *e) MUST_CHECK;
 
+/* The last step of it: which of them tables without entries may have mapped. */
+void zeroed_propose(struct check *c, struct orphans *o);
+
 /* Clusters without a reference that are leaked, in the order of the file: the first at or behind `from`, c->clusters if there is
  * none. */
 uint64_t orphan_next_leak(struct check *c, uint64_t from);

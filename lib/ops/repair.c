@@ -223,6 +223,8 @@ static int pass(struct repair *r, bool report, struct err *e)
 						   .orphans = &r->orphans,
 						   .repairing = !first,
 						   .pointers_lost = r->found.pointers_lost,
+						   .replaced = r->replaced,
+						   .replaced_nr = r->replaced_nr,
 						   .deep = report && r->options->deep,
 						   .impact = first ? r->options->impact : NULL,
 						   .watch = r->options->watch };
@@ -398,5 +400,6 @@ int repair_image(struct image *img, const struct repair_options *o, struct repai
 		*o->orphans = r.orphans;
 	else
 		orphans_fini(&r.orphans);
+	free(r.replaced);
 	return ret;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "base/vec.h"
 #include "ops/repair_places.h"
 
 static const enum problem_kind l1_kinds[] = {
@@ -274,12 +275,17 @@ static int empty_tables_make(struct tables *s, struct err *e)
 	if (!w)
 		return -1;
 	memset(s->bytes, 0, size);
-	for (size_t i = 0; i < r->check.foreign_nr; i++)
-		if (places_find(&s->wanted, r->check.foreign[i], 0, &host) &&
-		    (repair_take(r, 1, &host, e) < 0 ||
-		     repair_write(r, host, s->bytes, size, e) < 0 ||
-		     places_add(&s->instead, r->check.foreign[i], 0, host, e) < 0))
+	for (size_t i = 0; i < r->check.foreign_nr; i++) {
+		if (!places_find(&s->wanted, r->check.foreign[i], 0, &host))
+			continue;
+		if (repair_take(r, 1, &host, e) < 0 ||
+		    repair_write(r, host, s->bytes, size, e) < 0 ||
+		    places_add(&s->instead, r->check.foreign[i], 0, host, e) < 0)
 			return -1;
+		if (!vec_grow(&r->replaced, r->replaced_nr, &r->replaced_room))
+			return err_nomem(e);
+		r->replaced[r->replaced_nr++] = r->check.foreign[i];
+	}
 	return repair_flush(r, e);
 }
 

@@ -27,6 +27,8 @@ struct repair {
 	uint64_t writes;
 	bool attached; /* what is to be put back by hand is */
 	uint64_t clusters; /* of the file as it was found: what is new is nobody's to hear about */
+	uint64_t *replaced; /* host offsets of foreign L2 tables that nothing leads to any more */
+	size_t replaced_nr, replaced_room;
 	struct orphans orphans; /* leaked clusters that may be data, as of this round */
 	bool told_narrow, told_many, told_header, told_snapshots;
 

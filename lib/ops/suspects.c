@@ -41,30 +41,6 @@ static int orphan_take(struct check *c, struct orphans *o, const struct orphan *
 	return watch_stopped(c->options->watch, e);
 }
 
-/* Entries of a zeroed table that lie on the disk. */
-static uint64_t table_room(const struct check *c, const struct zeroed_table *z)
-{
-	const struct geom *g = c->geom;
-	uint64_t guest = (uint64_t)z->l1_idx << geom_l2_span_bits(g);
-
-	return MIN(geom_l2_entries(g), geom_clusters(g, g->disk_size - guest));
-}
-
-/* What no table explains may have been mapped by those that are zeroed now. How, only the order of
- * the file can tell: if there is one, or if they would be full. */
-static void zeroed_propose(struct check *c, struct orphans *o)
-{
-	uint64_t room = 0;
-
-	for (size_t i = 0; i < o->zeroed_nr; i++)
-		room += table_room(c, &o->zeroed[i]);
-	if (!o->loose || o->loose > room || o->zeroed_in_snapshot || (o->zeroed_nr > 1 && o->loose != room) ||
-	    c->geom->data_file)
-		return;
-	for (size_t i = 0; i < o->zeroed_nr; i++)
-		o->zeroed[i].clusters = MIN(o->loose, table_room(c, &o->zeroed[i]));
-}
-
 static void loose_count(struct check *c, struct orphans *o)
 {
 	for (uint64_t i = orphan_next_leak(c, 0); i < c->clusters; i = orphan_next_leak(c, i + 1))
