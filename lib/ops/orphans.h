@@ -39,6 +39,7 @@ struct orphan {
 	enum orphan_reason reason;
 	uint32_t l1_idx;      /* unless ORPHAN_NO_PLACE */
 	uint64_t guest, guest_len; /* that this entry maps */
+	bool slot_broken;     /* what stands there leads elsewhere: any other repair changes it */
 	struct orphan_sample samples[ORPHAN_SAMPLES];
 	unsigned sample_nr;
 };

@@ -41,6 +41,11 @@ bool orphan_judge(struct check *c, uint64_t host, const uint8_t *table, uint64_t
 
 /* After a pass of the check: fills all of o. */
 int orphans_find(struct check *c, struct orphans *o, struct err *e) MUST_CHECK;
+/* Whether an L1 entry of the disk that leads to `host` leads to a table of its own, as far as one entry
+ * alone can tell: no guest data lie there that are no table. */
+bool orphan_slot_is_sound(struct check *c, uint64_t host);
+/* Whether more entries lead there than are counted. */
+bool orphan_table_is_crowded(struct check *c, uint64_t host);
 /* Where each belongs. */
 int orphans_place(struct check *c, struct orphans *o, struct err *e) MUST_CHECK;
 /* Which leaked clusters may be data: of orphans, of zeroed tables, of what could not be read. */

@@ -31,6 +31,9 @@ struct slot {
 	uint64_t host; /* of the table; 0: the slot is free */
 	uint64_t raw;
 	uint32_t idx;
+	bool leads_astray; /* free: to another table, or to none */
+	bool is_zeroed;	   /* free: it leads to a table without entries, and may go on to */
+	bool kept;	   /* of those that lead to one table */
 };
 
 struct place {
@@ -45,6 +48,19 @@ struct place {
 	bool cut;      /* not all are known */
 };
 
+/* First free slot with an index of at least idx. */
+static size_t free_from(const struct place *p, uint64_t idx)
+{
+	return vec_below(p->free, p->free_nr, idx, idx);
+}
+
+static bool is_free(const struct place *p, uint32_t idx)
+{
+	size_t at = free_from(p, idx);
+
+	return at < p->free_nr && p->free[at].idx == idx;
+}
+
 static void sign(struct place *p, struct orphan *o, uint32_t idx, unsigned score,
 		 enum orphan_reason why)
 {
@@ -58,6 +74,9 @@ static void sign(struct place *p, struct orphan *o, uint32_t idx, unsigned score
 	o->place_score = (uint8_t)score;
 	o->reason = why;
 	o->l1_idx = idx;
+	const struct slot *slot = is_free(p, idx) ? &p->free[free_from(p, idx)] : NULL;
+
+	o->slot_broken = slot && slot->raw && !slot->is_zeroed;
 	o->guest = guest;
 	o->guest_len = MIN(UINT64_C(1) << geom_l2_span_bits(g), g->disk_size - guest);
 }
@@ -108,15 +127,100 @@ static int on_active_part(void *arg, const struct walk_l1_part *part, struct err
 		return -1;
 	for (uint32_t i = 0; i < part->nr && part->first + i < need; i++, p->seen++) {
 		struct slot x = { .raw = be64_get(part->bytes + i * 8), .idx = part->first + i };
+		x.is_zeroed = is_zeroed(p, x.idx);
 		bool leads = walk_l2_followed(c->walk, x.raw, &x.host) &&
-			     !check_found_foreign(c, x.host) && !is_zeroed(p, x.idx);
+			     !check_found_foreign(c, x.host) && !x.is_zeroed;
 
+		x.leads_astray = leads && !orphan_slot_is_sound(c, x.host);
+		leads &= !x.leads_astray;
 		if (!leads)
 			x.host = 0;
 		if (leads ? slot_add(p, &p->tables, &p->table_nr, &p->table_room, &x, e) < 0
 			  : slot_add(p, &p->free, &p->free_nr, &p->free_room, &x, e) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+static int host_order(const void *a, const void *b)
+{
+	const struct slot *x = a, *y = b;
+
+	if (x->host != y->host)
+		return x->host < y->host ? -1 : 1;
+	return x->idx < y->idx ? -1 : x->idx > y->idx;
+}
+
+static int idx_order(const void *a, const void *b)
+{
+	const struct slot *x = a, *y = b;
+
+	return x->idx < y->idx ? -1 : x->idx > y->idx;
+}
+
+/* Whether an orphan lies between this table and the next one. */
+static bool orphan_follows(const struct place *p, size_t end)
+{
+	uint64_t from = p->tables[end - 1].host;
+	uint64_t to = end < p->table_nr ? p->tables[end].host : UINT64_MAX;
+	size_t at = vec_below(p->out->list, p->out->nr, host, from);
+
+	return at < p->out->nr && p->out->list[at].host < to;
+}
+
+/* Of entries first .. end-1, which lead to one table, the one whose table it is: where its neighbours
+ * in the file let it be, and so that there is a place for an orphan that follows. */
+static size_t double_keep(const struct place *p, size_t first, size_t end)
+{
+	uint64_t from = first ? p->tables[first - 1].idx : 0;
+	uint64_t to = end < p->table_nr ? p->tables[end].idx : UINT32_MAX;
+	bool low = orphan_follows(p, end);
+	size_t keep = low ? first : end - 1;
+
+	for (size_t i = first; i < end; i++) {
+		size_t k = low ? end - 1 - (i - first) : i;
+
+		if ((!first || p->tables[k].idx > from) && p->tables[k].idx < to)
+			keep = k;
+	}
+	return keep;
+}
+
+/* Entries that lead to the table of another one, which is not counted for them: their own may be among
+ * the orphans. */
+static int doubles_free(struct place *p, struct err *e)
+{
+	size_t kept = 0, end;
+
+	if (p->table_nr > 1)
+		qsort(p->tables, p->table_nr, sizeof *p->tables, host_order);
+	for (size_t i = 0; i < p->table_nr; i = end) {
+		for (end = i + 1; end < p->table_nr && p->tables[end].host == p->tables[i].host;)
+			end++;
+		bool crowded = end - i > 1 && orphan_table_is_crowded(p->check, p->tables[i].host);
+		size_t keep = crowded ? double_keep(p, i, end) : i;
+
+		for (size_t k = i; k < end; k++) {
+			struct slot x = p->tables[k];
+
+			if (!crowded || k == keep)
+				continue;
+			x.host = 0;
+			x.leads_astray = true;
+			if (slot_add(p, &p->free, &p->free_nr, &p->free_room, &x, e) < 0)
+				return -1;
+		}
+		if (crowded)
+			p->tables[keep].kept = true;
+		for (size_t k = i; !crowded && k < end; k++)
+			p->tables[k].kept = true;
+	}
+	for (size_t i = 0; i < p->table_nr; i++)
+		if (p->tables[i].kept)
+			p->tables[kept++] = p->tables[i];
+	p->table_nr = kept;
+	if (p->free_nr > 1)
+		qsort(p->free, p->free_nr, sizeof *p->free, idx_order);
 	return 0;
 }
 
@@ -128,26 +232,41 @@ static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
 	return 0;
 }
 
-static bool is_free(const struct place *p, uint32_t idx)
-{
-	size_t at = vec_below(p->free, p->free_nr, idx, idx);
-
-	return at < p->free_nr && p->free[at].idx == idx;
-}
-
 /* --- signs of their own --- */
 
-/* One flipped bit, or a few, between what stands there and what should. */
+/* One flipped bit, or a few, between what stands there and what should; where several entries come as
+ * near, that is chance. */
 static void broken_compare(struct place *p, struct orphan *o)
 {
+	int least = BROKEN_BITS + 1;
+	size_t nr = 0, best = 0;
+
 	for (size_t i = 0; i < p->free_nr; i++) {
 		uint64_t differ = (p->free[i].raw & ~ENTRY_COPIED) ^ o->host;
 		int bits = __builtin_popcountll(differ);
 
-		if (p->free[i].raw && bits && bits <= BROKEN_BITS)
-			sign(p, o, p->free[i].idx, SCORE_BROKEN - 5 * (unsigned)(bits - 1),
-			     ORPHAN_BROKEN_ENTRY);
+		if (!p->free[i].raw || p->free[i].leads_astray || !bits || bits > least)
+			continue;
+		nr = bits < least ? 1 : nr + 1;
+		best = i;
+		least = bits;
 	}
+	if (least <= BROKEN_BITS)
+		sign(p, o, p->free[best].idx,
+		     nr > 1 ? SCORE_UNSURE : SCORE_BROKEN - 5 * (unsigned)(least - 1),
+		     ORPHAN_BROKEN_ENTRY);
+}
+
+/* A damaged entry that comes near by chance: the order of the file knows a place for each, or lets none
+ * be there. */
+static void chance_judge(struct place *p, struct orphan *o, bool in_gap, bool all_fit, uint32_t idx)
+{
+	if (o->reason != ORPHAN_BROKEN_ENTRY || !o->place_score)
+		return;
+	if (all_fit && o->l1_idx != idx)
+		o->place_score = 0;
+	else if (!in_gap && p->in_order)
+		o->place_score = MIN(o->place_score, SCORE_UNSURE);
 }
 
 static int data_file_judge(struct place *p, struct orphan *o)
@@ -213,25 +332,12 @@ static int on_snapshot_table(void *arg, const struct walk_l2_table *at, struct e
 
 /* --- the order of the file --- */
 
-static int slot_order(const void *a, const void *b)
-{
-	const struct slot *x = a, *y = b;
-
-	return x->host < y->host ? -1 : x->host > y->host;
-}
-
 /* The table with the largest offset below `host`, or else SIZE_MAX. */
 static size_t neighbour_below(const struct place *p, uint64_t host)
 {
 	size_t at = vec_below(p->tables, p->table_nr, host, host);
 
 	return at ? at - 1 : SIZE_MAX;
-}
-
-/* First free slot with an index of at least idx. */
-static size_t free_from(const struct place *p, uint64_t idx)
-{
-	return vec_below(p->free, p->free_nr, idx, idx);
 }
 
 /* Orphans first .. first+nr-1 lie between the same neighbours. Where tables were made in the order
@@ -258,6 +364,7 @@ static void gap_judge(struct place *p, size_t first, size_t nr, size_t below)
 		while (broken && !p->free[at].raw)
 			at++;
 		s = &p->free[at];
+		chance_judge(p, o, o->l1_idx >= from && o->l1_idx < to, places == nr, s->idx);
 		if (p->free_nr == 1 && p->out->nr == 1)
 			sign(p, o, s->idx, SCORE_NO_OTHER, ORPHAN_ONLY_PLACE);
 		else if (places == 1 && nr == 1)
@@ -287,8 +394,6 @@ static void gaps_judge(struct place *p)
 
 	if (p->cut)
 		return;
-	if (p->table_nr > 1)
-		qsort(p->tables, p->table_nr, sizeof *p->tables, slot_order);
 	p->in_order = lie_in_order(p);
 	for (size_t i = 0, n; i < out->nr; i += n) {
 		size_t below = neighbour_below(p, out->list[i].host);
@@ -342,6 +447,7 @@ int orphans_place(struct check *c, struct orphans *o, struct err *e)
 		return 0;
 	if (walk_once(&p, &active_ops, false, e) < 0 ||
 	    empty_to(&p, geom_l1_entries(c->geom, c->geom->disk_size), e) < 0 ||
+	    doubles_free(&p, e) < 0 ||
 	    walk_once(&p, &snapshot_ops, true, e) < 0)
 		goto out;
 	for (size_t i = 0; i < o->nr; i++) {

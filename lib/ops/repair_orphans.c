@@ -130,6 +130,9 @@ static void entry_fixed(struct repair *r, uint64_t raw)
 
 	if (raw & L1_RESERVED_MASK)
 		repair_fixed_many(r, PROBLEM_L1_ENTRY_RESERVED, 1);
+	if (repair_has(r, PROBLEM_L2_TABLE_TWICE) && walk_l2_followed(r->check.walk, raw, &off) &&
+	    orphan_table_is_crowded(&r->check, off))
+		repair_fixed_many(r, PROBLEM_L2_TABLE_TWICE, 1);
 	if (off && geom_in_cluster(&r->geom, off))
 		repair_fixed_many(r, PROBLEM_L1_ENTRY_UNALIGNED, 1);
 	else if (off && !walk_in_file(r->check.walk, off, geom_cluster_size(&r->geom)))
@@ -208,14 +211,55 @@ static bool is_zeroed(const struct repair *r, uint32_t idx)
 	return false;
 }
 
+/* How many entries of the disk lead to this table. */
+struct leading {
+	struct repair *repair;
+	uint64_t host, nr;
+};
+
+static int on_leading_part(void *arg, const struct walk_l1_part *p, struct err *e)
+{
+	struct leading *l = arg;
+	uint64_t host;
+
+	(void)e;
+	for (uint32_t i = 0; p->owner.kind == WALK_ACTIVE && i < p->nr; i++)
+		l->nr += walk_l2_followed(l->repair->check.walk, be64_get(p->bytes + 8 * i), &host) &&
+			 host == l->host;
+	return 0;
+}
+
+/* Whether the table is another entry's as well, and not counted for both. */
+static int double_check(struct repair *r, uint64_t host, bool *doubled, struct err *e)
+{
+	static const struct walk_ops ops = { .l1_part = on_leading_part };
+	struct leading l = { .repair = r, .host = host };
+	struct walk *w;
+	int ret = 0;
+
+	if (orphan_table_is_crowded(&r->check, host)) {
+		w = check_walk_again(&r->check, &ops, &l, e);
+		ret = w ? walk_l1_tables(w, e) : -1;
+		walk_free(w);
+	}
+	*doubled = l.nr > 1;
+	return ret;
+}
+
 static int slot_check(struct repair *r, uint32_t idx, struct err *e)
 {
 	uint64_t raw = 0, host;
+	bool doubled;
 
 	if (slot_read(r, idx, &raw, e) < 0)
 		return -1;
-	if (walk_l2_followed(r->check.walk, raw, &host) &&
-	    !check_found_foreign(&r->check, host) && !is_zeroed(r, idx))
+	if (!walk_l2_followed(r->check.walk, raw, &host) ||
+	    check_found_foreign(&r->check, host) || is_zeroed(r, idx) ||
+	    !orphan_slot_is_sound(&r->check, host))
+		return 0;
+	if (double_check(r, host, &doubled, e) < 0)
+		return -1;
+	if (!doubled)
 		return err_set(e, ERR_INVALID,
 			       "L1 entry %" PRIu32 " leads to an L2 table already, at %#" PRIx64,
 			       idx, host);
@@ -336,6 +380,23 @@ static int zeroed_guess(struct repair *r, struct err *e)
 	return 0;
 }
 
+/* What stands in a broken entry tells where a table belongs, and is gone after other repairs. */
+static void places_warn(struct repair *r)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; !r->told_places && i < r->orphans.nr; i++)
+		nr += r->orphans.list[i].place_score && r->orphans.list[i].slot_broken &&
+		      (r->options->reattach == REATTACH_NONE ||
+		       r->orphans.list[i].confidence < ORPHAN_CONFIDENCE);
+	if (nr)
+		repair_say(r,
+			   "%zu lost L2 tables are offered for L1 entries that this repair changes: "
+			   "afterwards less tells where they belong; --reattach and --attach come "
+			   "first", nr);
+	r->told_places = true;
+}
+
 /* Whether something is to be put back in this round. */
 static bool any_wanted(const struct repair *r)
 {
@@ -348,6 +409,8 @@ int repair_orphans(struct repair *r, struct err *e)
 {
 	uint64_t before = r->writes;
 
+	if (!r->options->attach_nr)
+		places_warn(r);
 	if (!any_wanted(r) || repair_refcounts_lost(r) || r->check.unreferenced)
 		return 0; /* counts that say nothing come first */
 	/* False claims to what goes back would let a writer harm it. */

@@ -86,3 +86,22 @@ whole() {
 	each_crash filled
 	whole
 }
+
+@test "a crash while a table goes back where another entry's was leaves what a repair completes" {
+	made
+	qemu-img snapshot -d monday start.qcow2
+	qcow2-check -q --max-errors 0 -r all --reattach start.qcow2
+	qemu-img convert -f qcow2 -O raw start.qcow2 new.raw
+	local at
+	at=$(l1_at start.qcow2)
+	poke start.qcow2 $((at + 16)) "$(peek start.qcow2 $((at + 32)) 8)"
+	command=(qcow2-check -q --max-errors 0 -r all --reattach t.qcow2)
+	back() {
+		"${command[@]}"
+		whole
+	}
+	seeds=(0 7)
+	each_crash back
+	each_failure back error:write error:flush
+	whole
+}
