@@ -73,7 +73,9 @@ int check_foreign_table(struct check *c, const struct walk_l2_table *t, bool *fo
 	if (!vec_grow(&c->foreign, c->foreign_nr, &c->foreign_room))
 		return err_nomem(e);
 	c->foreign[c->foreign_nr++] = t->host; /* the walk's order: they are sorted */
-	c->result->pointers_lost |= LOST_OTHERS;
+	/* What it mapped in a data file is not in this one. */
+	if (!c->geom->data_file)
+		c->result->pointers_lost |= LOST_OTHERS;
 	finding_set_owner(c, &f, t->owner);
 	check_found(c, &f);
 	return 0;
