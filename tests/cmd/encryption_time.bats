@@ -96,7 +96,7 @@ stopped() {
 }
 
 @test "a signal stops it: no image is made, and no key slot is changed" {
-	local keys=encrypt.format=luks,encrypt.iter-time=6000
+	local keys=encrypt.format=luks,encrypt.iter-time=3000
 	truncate -s 1M t.raw
 	stopped INT 130 qcow2-create -q -f qcow2 --passphrase-file one -o $keys x.qcow2 1M
 	[ ! -e x.qcow2 ]
@@ -108,7 +108,7 @@ stopped() {
 	cp t.qcow2 before
 	for words in "" ,encrypt.keyslot=0; do
 		stopped INT 130 qcow2-amend --force --passphrase-file one --object secret,id=n,file=two \
-			-o encrypt.state=active,encrypt.new-secret=n,encrypt.iter-time=6000$words t.qcow2
+			-o encrypt.state=active,encrypt.new-secret=n,encrypt.iter-time=3000$words t.qcow2
 		cmp t.qcow2 before
 	done
 }
