@@ -385,6 +385,7 @@ static int repair_run(struct repair *r, const struct geom *g, struct err *e)
 	free(r->header_bytes);
 	free(r->marked);
 	free(r->abandoned);
+	free(r->replaced);
 	return ret;
 }
 
@@ -400,6 +401,5 @@ int repair_image(struct image *img, const struct repair_options *o, struct repai
 		*o->orphans = r.orphans;
 	else
 		orphans_fini(&r.orphans);
-	free(r.replaced);
 	return ret;
 }
