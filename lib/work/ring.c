@@ -167,6 +167,22 @@ static void step_failed(struct ring *r, const struct step *s, const struct err *
 	r->err = *e;
 }
 
+/* Called with the lock, which is given back while the step is done. */
+static void step_run(struct ring *r, const struct step *s, unsigned me)
+{
+	struct err e = ERR_INIT;
+
+	step_begin(r, s, me);
+	pthread_mutex_unlock(&r->lock);
+	int result = step_do(r, s, me, &e);
+	pthread_mutex_lock(&r->lock);
+	step_end(r, s, result);
+	if (result < 0)
+		step_failed(r, s, &e);
+	if (r->asleep)
+		pthread_cond_signal(&r->wake);
+}
+
 static void ring_work(struct ring *r, unsigned me)
 {
 	LOCKED(&r->lock);
@@ -175,17 +191,7 @@ static void ring_work(struct ring *r, unsigned me)
 		struct step s;
 
 		if (next_step(r, me, &s)) {
-			struct err e = ERR_INIT;
-
-			step_begin(r, &s, me);
-			pthread_mutex_unlock(&r->lock);
-			int result = step_do(r, &s, me, &e);
-			pthread_mutex_lock(&r->lock);
-			step_end(r, &s, result);
-			if (result < 0)
-				step_failed(r, &s, &e);
-			if (r->asleep)
-				pthread_cond_signal(&r->wake);
+			step_run(r, &s, me);
 		} else if (r->busy) {
 			r->asleep++;
 			pthread_cond_wait(&r->wake, &r->lock);
@@ -195,6 +201,17 @@ static void ring_work(struct ring *r, unsigned me)
 			return;
 		}
 	}
+}
+
+/* Starting a thread takes longer than looking for work that is not there, or for one: others are
+ * called when there are two jobs. */
+static bool has_two_jobs(struct ring *r)
+{
+	LOCKED(&r->lock);
+
+	while (r->c->workers > 1 && r->filled < 2 && may_fill(r))
+		step_run(r, &(struct step){ FREE, r->filled }, 0);
+	return r->filled == 2;
 }
 
 struct helper {
@@ -225,7 +242,7 @@ int ring_run(const struct ring_config *c, struct err *e)
 
 	pthread_mutex_init(&r.lock, NULL);
 	pthread_cond_init(&r.wake, NULL);
-	for (; nr < c->workers; nr++) {
+	for (unsigned wanted = has_two_jobs(&r) ? c->workers : 1; nr < wanted; nr++) {
 		helper[nr] = (struct helper){ .r = &r, .me = nr };
 		if (pthread_create(&helper[nr].thread, NULL, helper_main, &helper[nr]))
 			break;

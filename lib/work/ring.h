@@ -43,8 +43,8 @@ struct ring_config {
 };
 
 /* Runs until fill says 0 and all jobs are done, or until the first error; the calling thread
- * is one of the workers. Threads that cannot be created are done without. No thread is left
- * and no stage runs any more when it returns. */
+ * is one of the workers. No thread is made before there are two jobs, and those that cannot be
+ * created are done without. No thread is left and no stage runs any more when it returns. */
 int ring_run(const struct ring_config *c, struct err *e) MUST_CHECK;
 
 /* Processors that this process may use, at least 1. */
