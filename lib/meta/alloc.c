@@ -1,14 +1,8 @@
 /* The only place that chooses host clusters. */
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "base/align.h"
 #include "meta/txn_internal.h"
-
-static uint64_t block_range(const struct txn *x)
-{
-	return UINT64_C(1) << geom_refcount_block_bits(x->img.geom);
-}
 
 /* The clusters may hold no metadata, whatever the counts say. */
 static int free_check(struct txn *x, uint64_t first, uint64_t nr, struct err *e)
@@ -66,17 +60,17 @@ static int table_grow(struct txn *x, struct err *e)
 /* The range of clusters that `cluster` lies in gets its block. */
 static int block_make(struct txn *x, uint64_t cluster, struct err *e)
 {
-	uint64_t place = align_down(cluster, block_range(x));
+	uint64_t place = align_down(cluster, txn_block_range(x));
 
 	if (free_check(x, place, 1, e) < 0 ||
-	    refcounts_add_blocks(&x->refcounts, place / block_range(x), place, 1, e) < 0)
+	    refcounts_add_blocks(&x->refcounts, place / txn_block_range(x), place, 1, e) < 0)
 		return -1;
 	return overlap_add(&x->overlap, place, 1, OVERLAP_REFCOUNT_BLOCK, e);
 }
 
 static bool has_block(const struct txn *x, uint64_t cluster)
 {
-	return x->refcounts.table[cluster / block_range(x)];
+	return x->refcounts.table[cluster / txn_block_range(x)];
 }
 
 /* Free clusters, at most `want`, from `from` on; their range has a block. */
@@ -120,7 +114,7 @@ int txn_take(struct txn *x, uint64_t want, uint64_t *host, uint64_t *nr, struct 
 static int long_run_place(struct txn *x, uint64_t nr, uint64_t *first, struct err *e)
 {
 	struct refcounts *r = &x->refcounts;
-	uint64_t range = block_range(x), idx = r->table_nr, blocks = 0, known;
+	uint64_t range = txn_block_range(x), idx = r->table_nr, blocks = 0, known;
 
 	while (idx && !r->table[idx - 1])
 		idx--;
@@ -168,7 +162,7 @@ int txn_take_all(struct txn *x, uint64_t nr, uint64_t *host, struct err *e)
 
 	if (txn_alive(x, e) < 0)
 		return -1;
-	if (nr >= block_range(x) / 2 ? long_run_place(x, nr, &first, e) < 0
+	if (nr >= txn_block_range(x) / 2 ? long_run_place(x, nr, &first, e) < 0
 				     : short_run_place(x, nr, &first, e) < 0)
 		return -1;
 	if (run_take(x, first, nr, 1, e) < 0)
@@ -215,105 +209,4 @@ int txn_share(struct txn *x, uint64_t host, uint64_t times, struct err *e)
 int txn_refcount(struct txn *x, uint64_t host, uint64_t *count, struct err *e)
 {
 	return refcounts_get(&x->refcounts, host >> x->img.geom->cluster_bits, count, e);
-}
-
-int txn_release(struct txn *x, uint64_t host, uint64_t len, uint64_t times, struct err *e)
-{
-	unsigned bits = x->img.geom->cluster_bits;
-	uint64_t first = host >> bits, last = (host + len - 1) >> bits;
-
-	if (txn_alive(x, e) < 0)
-		return -1;
-	return cluster_runs_add(&x->released, first, last - first + 1, times, e);
-}
-
-static void became_free(struct txn *x, uint64_t first, uint64_t nr)
-{
-	unsigned bits = x->img.geom->cluster_bits;
-	uint64_t found;
-
-	if (first >= x->floor)
-		x->hint = MIN(x->hint, first);
-	x->freed_from = MIN(x->freed_from, first);
-	x->freed_to = MAX(x->freed_to, first + nr);
-	for (uint64_t i = first; i < first + nr; i = found + 1) {
-		if (overlap_find(&x->overlap, i, first + nr - i, &found) == OVERLAP_NONE)
-			break;
-		overlap_remove(&x->overlap, found, 1);
-		table_cache_forget(x->img.tables, found << bits, UINT64_C(1) << bits);
-	}
-	if (x->punch)
-		file_discard(x->img.file, first << bits, nr << bits);
-}
-
-static int run_release(struct txn *x, uint64_t first, uint64_t nr, uint64_t times,
-		       struct err *e)
-{
-	uint64_t n;
-	bool free;
-
-	if (refcounts_lower(&x->refcounts, first, nr, times, e) < 0)
-		return -1;
-	for (; nr; first += n, nr -= n) {
-		if (refcounts_run(&x->refcounts, first, nr, &free, &n, e) < 0)
-			return -1;
-		if (free)
-			became_free(x, first, n);
-	}
-	return 0;
-}
-
-int txn_release_apply(struct txn *x, struct err *e)
-{
-	/* A block for each run at worst, and many for a long one: those that are done are
-	 * written as they become many. */
-	for (size_t i = 0; i < x->released.nr; i++) {
-		const struct cluster_run *run = &x->released.items[i];
-		uint64_t n, end = run->first + run->nr;
-
-		for (uint64_t at = run->first; at < end; at += n) {
-			n = MIN(end - at, block_range(x) - at % block_range(x));
-			if (run_release(x, at, n, run->times, e) < 0)
-				return -1;
-			if (table_cache_waiting(x->refcounts.blocks) > 64 &&
-			    refcounts_store(&x->refcounts, e) < 0)
-				return -1;
-		}
-	}
-	x->released.nr = 0;
-	return 0;
-}
-
-int txn_give_back(struct txn *x, struct err *e)
-{
-	for (size_t i = 0; i < x->taken.nr; i++)
-		if (refcounts_lower(&x->refcounts, x->taken.items[i].first,
-				    x->taken.items[i].nr, x->taken.items[i].times, e) < 0)
-			return -1;
-	x->taken.nr = 0;
-	if (refcounts_has_made(&x->refcounts) &&
-	    (refcounts_store_made(&x->refcounts, e) < 0 || file_flush(x->img.file, e) < 0))
-		return -1;
-	return refcounts_store(&x->refcounts, e);
-}
-
-/* The end of the last cluster with a count; blocks of ranges without counts are skipped. */
-int txn_image_end(struct txn *x, uint64_t *end, struct err *e)
-{
-	struct refcounts *r = &x->refcounts;
-	uint64_t range = block_range(x), n;
-	bool free;
-
-	*end = 0;
-	for (uint64_t idx = r->table_nr; idx-- > 0 && !*end;) {
-		if (!r->table[idx])
-			continue;
-		for (uint64_t i = 0; i < range; i += n) {
-			if (refcounts_run(r, idx * range + i, range - i, &free, &n, e) < 0)
-				return -1;
-			if (!free)
-				*end = (idx * range + i + n) << x->img.geom->cluster_bits;
-		}
-	}
-	return 0;
 }

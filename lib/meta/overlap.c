@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/align.h"
+
 #define SLOT_FREE 0
 #define SLOT_GONE UINT64_MAX
 
@@ -89,9 +91,51 @@ void overlap_remove(struct overlap *o, uint64_t first, uint64_t nr)
 	}
 }
 
+bool overlap_next(const struct overlap *o, size_t *at, uint64_t *cluster, enum overlap_what *what)
+{
+	for (; *at < o->room; ++*at) {
+		uint64_t v = o->slots[*at];
+
+		if (v == SLOT_FREE || v == SLOT_GONE)
+			continue;
+		*cluster = v >> 4;
+		*what = (enum overlap_what)(v & 15);
+		++*at;
+		return true;
+	}
+	return false;
+}
+
+uint64_t overlap_end(const struct overlap *o)
+{
+	uint64_t end = 0, cluster;
+	enum overlap_what what;
+
+	for (size_t at = 0; overlap_next(o, &at, &cluster, &what);)
+		end = MAX(end, cluster + 1);
+	return end;
+}
+
+/* For ranges that are longer than the set: what lies in it is asked instead. */
+static enum overlap_what lowest_in(const struct overlap *o, uint64_t first, uint64_t nr,
+				   uint64_t *cluster)
+{
+	enum overlap_what what, found = OVERLAP_NONE;
+	uint64_t i;
+
+	for (size_t at = 0; overlap_next(o, &at, &i, &what);)
+		if (i - first < nr && (!found || i < *cluster)) {
+			found = what;
+			*cluster = i;
+		}
+	return found;
+}
+
 enum overlap_what overlap_find(const struct overlap *o, uint64_t first, uint64_t nr,
 			       uint64_t *cluster)
 {
+	if (nr > o->room)
+		return lowest_in(o, first, nr, cluster);
 	for (uint64_t i = first; i < first + nr; i++) {
 		const uint64_t *slot = slot_find(o, i);
 

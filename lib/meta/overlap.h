@@ -35,5 +35,9 @@ void overlap_remove(struct overlap *o, uint64_t first, uint64_t nr);
 /* What the first cluster of first .. first+nr-1 that is metadata holds. */
 enum overlap_what overlap_find(const struct overlap *o, uint64_t first, uint64_t nr,
 			       uint64_t *cluster);
+/* Each cluster of the set once, in no order: *at begins with 0. False: there is none left. */
+bool overlap_next(const struct overlap *o, size_t *at, uint64_t *cluster, enum overlap_what *what);
+/* The cluster behind the last one that is metadata. */
+uint64_t overlap_end(const struct overlap *o);
 /* "L2 table" */
 const char *overlap_text(enum overlap_what what);

@@ -45,6 +45,8 @@ int tree_l1_copy(struct txn *x, const struct tree *t, uint64_t to, uint32_t nr,
 
 /* Whether all counts could rise, or fall, by what `c` holds: ERR_INVALID, ERR_CORRUPT. */
 int txn_counts_check(struct txn *x, const struct counts *c, bool raise, struct err *e) MUST_CHECK;
+/* ERR_CORRUPT if something that `c` counts lies on metadata other than L2 tables. */
+int txn_counts_apart(const struct txn *x, const struct counts *c, struct err *e) MUST_CHECK;
 /* Raises (step 2) or lowers (step 4) all counts by what `c` holds, block by block in file order.
  * They may reach the file at once. Checked before. */
 int txn_counts_apply(struct txn *x, const struct counts *c, bool raise, struct err *e) MUST_CHECK;

@@ -5,6 +5,7 @@
 
 #include "base/align.h"
 #include "base/vec.h"
+#include "io/file_fault.h"
 #include "meta/header_store.h"
 #include "meta/tree.h"
 #include "meta/txn_internal.h"
@@ -39,6 +40,7 @@ struct txn *txn_new(const struct txn_image *img, struct err *e)
 	}
 	x->img = *img;
 	x->freed_from = UINT64_MAX;
+	x->file_end = file_size(img->file);
 	if (img->header->incompatible_features & INCOMPATIBLE_CORRUPT) {
 		err_set(e, ERR_CORRUPT,
 			"the image is marked corrupt: it can be read, and repaired with check -r "
@@ -156,9 +158,10 @@ int txn_mark_corrupt(struct txn *x, struct err *e)
 bool txn_is_full(struct txn *x)
 {
 	size_t slices = TABLES_MAX >> table_cache_slice_bits(x->img.tables);
+	size_t runs = file_fault_waiting(RUNS_MAX);
 
-	return table_cache_waiting(x->img.tables) > slices || x->taken.nr > RUNS_MAX ||
-	       x->released.nr > RUNS_MAX;
+	return table_cache_waiting(x->img.tables) > file_fault_waiting(slices) ||
+	       x->taken.nr > runs || x->released.nr > runs;
 }
 
 static int flush(struct txn *x, struct err *e)

@@ -61,8 +61,8 @@ int txn_take(struct txn *x, uint64_t want, uint64_t *host, uint64_t *nr,
 	     struct err *e) MUST_CHECK;
 /* Takes exactly nr (> 0) clusters that adjoin. */
 int txn_take_all(struct txn *x, uint64_t nr, uint64_t *host, struct err *e) MUST_CHECK;
-/* From now on nothing is taken below the end of the file as it is, where freed clusters hold
- * old bytes: for clusters that are to read as zeros without being written. */
+/* From now on nothing is taken below the end of the file as it is, nor what becomes free: freed
+ * clusters hold old bytes. For clusters that are to read as zeros without being written. */
 int txn_take_behind_end(struct txn *x, struct err *e) MUST_CHECK;
 /* Takes `clusters` that adjoin for an L1 table or a bitmap's table, or one for an L2 table or a
  * bitmap's data; it begins as zeros. */
@@ -78,6 +78,10 @@ int txn_share(struct txn *x, uint64_t host, uint64_t times, struct err *e) MUST_
  * point there any more. */
 int txn_release(struct txn *x, uint64_t host, uint64_t len, uint64_t times,
 		struct err *e) MUST_CHECK;
+/* The same for guest data: ERR_CORRUPT if metadata lies there, with the corrupt bit set, for what is
+ * released may be overwritten. */
+int txn_release_guest(struct txn *x, uint64_t host, uint64_t len, uint64_t times,
+		      struct err *e) MUST_CHECK;
 /* The refcount of the cluster at `host`, with what was taken but without what was released. */
 int txn_refcount(struct txn *x, uint64_t host, uint64_t *count, struct err *e) MUST_CHECK;
 
@@ -119,8 +123,8 @@ void txn_punch(struct txn *x, bool punch);
  * so are clusters at the end of the refcount table that lead to no block. After txn_finish();
  * everything is durable again when it returns. */
 int txn_trim(struct txn *x, struct err *e) MUST_CHECK;
-/* The file may be cut behind this byte: the end of the last cluster that is counted. After
- * txn_finish() or before anything was changed. */
+/* The file may be cut behind this byte: the end of the last cluster that is counted, or known to hold
+ * metadata. After txn_finish() or before anything was changed. */
 int txn_image_end(struct txn *x, uint64_t *end, struct err *e) MUST_CHECK;
 
 /* Whether nothing but the active disk and the tables owns clusters: no snapshots, no bitmaps, no

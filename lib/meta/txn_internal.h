@@ -17,6 +17,7 @@ struct txn {
 	struct txn_image img;
 	struct refcounts refcounts;
 	struct overlap overlap;
+	uint64_t file_end;	     /* bytes the file had when it began */
 	uint64_t hint;		     /* below this cluster none is free, or it is below the floor */
 	uint64_t floor;		     /* nothing is taken below this cluster */
 	uint64_t freed_from, freed_to; /* clusters that became free lie in this range */
@@ -28,6 +29,12 @@ struct txn {
 	bool pointing;		     /* the file may point to what was taken */
 	bool dead;		     /* an error left it in the middle */
 };
+
+/* Clusters that a refcount block counts. */
+static inline uint64_t txn_block_range(const struct txn *x)
+{
+	return UINT64_C(1) << geom_refcount_block_bits(x->img.geom);
+}
 
 int txn_alive(const struct txn *x, struct err *e);
 /* Adds to a list; joins what adjoins the last item. */

@@ -4,6 +4,7 @@
 
 #include "base/align.h"
 #include "format/l1_entry.h"
+#include "meta/tree.h"
 #include "meta/txn_internal.h"
 
 static int add_bytes(struct txn *x, uint64_t off, uint64_t len, enum overlap_what what,
@@ -103,6 +104,37 @@ int txn_overlap_load(struct txn *x, struct err *e)
 	return h->has_crypto_ext ? file_bytes_add(x, h->crypto.header_off, h->crypto.header_len,
 						  OVERLAP_CRYPTO_HEADER, e)
 				 : 0;
+}
+
+int txn_release_guest(struct txn *x, uint64_t host, uint64_t len, uint64_t times,
+		      struct err *e)
+{
+	unsigned bits = x->img.geom->cluster_bits;
+	uint64_t first = host >> bits, nr = ((host + len - 1) >> bits) - first + 1, cluster;
+	enum overlap_what what = overlap_find(&x->overlap, first, nr, &cluster);
+
+	if (txn_alive(x, e) < 0)
+		return -1;
+	if (what == OVERLAP_NONE)
+		return txn_release(x, host, len, times, e);
+	err_set(e, ERR_CORRUPT,
+		"guest data at host offset %#" PRIx64 " is given up, but the %s lies there",
+		cluster << bits, overlap_text(what));
+	return txn_mark_corrupt(x, e);
+}
+
+int txn_counts_apart(const struct txn *x, const struct counts *c, struct err *e)
+{
+	enum overlap_what what;
+	uint64_t cluster;
+
+	for (size_t at = 0; overlap_next(&x->overlap, &at, &cluster, &what);)
+		if (what != OVERLAP_L2_TABLE && counts_get(c, cluster))
+			return err_set(e, ERR_CORRUPT,
+				       "guest data lies on the %s at host offset %#" PRIx64
+				       "; run check -r all",
+				       overlap_text(what), cluster << x->img.geom->cluster_bits);
+	return 0;
 }
 
 int txn_guest_check(struct txn *x, uint64_t host, uint64_t nr, struct err *e)

@@ -22,6 +22,7 @@ static int data_place(struct copy *c, struct copy_slot *s, size_t at, size_t len
 	if (!later)
 		return image_writer_put(c->writer, s->guest + at, host, s->in + at, *done, e);
 	s->places[s->place_nr++] = (struct copy_place){ at, *done, host };
+	image_writer_hold(c->writer, true); /* zeros that this job has, too, must not commit it */
 	return 0;
 }
 
