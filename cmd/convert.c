@@ -169,6 +169,7 @@ static int caches_take(struct job *j, struct err *e)
 	if (cache_from_text("cache", word, &target, e) < 0 ||
 	    cache_from_text("source cache", j->ch.source_cache, &j->source_cache, e) < 0)
 		return -1;
+	j->o.flush_if_used = !j->ch.target_cache;
 	j->o.target_flags = (target.direct ? FILE_DIRECT : 0) |
 			    (cache_is_strict() ? FILE_DIRECT_ONLY : 0) |
 			    (target.sync_writes ? FILE_SYNC_WRITES : 0) |

@@ -118,8 +118,8 @@ static int entry_replace(struct expand *x, const struct walk_l2_table *t, uint64
 	if (x->backing && zeros_place(x, guest, t->times, &host, e) < 0)
 		return -1;
 	be64_put(p, host);
-	return entry->has_host ? txn_release(x->w->txn, entry->host,
-					     geom_cluster_size(x->geom), t->times, e)
+	return entry->has_host ? txn_release_guest(x->w->txn, entry->host,
+						   geom_cluster_size(x->geom), t->times, e)
 			       : 0;
 }
 

@@ -101,6 +101,10 @@ int disk_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x
 int disk_next_above(struct disk *d, unsigned depth_end, uint64_t guest, uint64_t max_len,
 		    struct extent *x, struct err *e) MUST_CHECK;
 
+/* Whether the top layer, a qcow2 image, maps nothing and has neither snapshots nor bitmaps. */
+int disk_is_blank(struct disk *d, bool *blank, struct err *e) MUST_CHECK;
+/* The files of the top layer are not flushed any more. While nobody else uses them. */
+void disk_never_flush(struct disk *d);
 /* Whether the top layer itself says nothing about n guest bytes, all inside the disk. Any thread. */
 int disk_top_is_silent(struct disk *d, uint64_t guest, uint64_t n, bool *silent,
 		       struct err *e) MUST_CHECK;

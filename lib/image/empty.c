@@ -23,6 +23,8 @@ static int tree_release(struct image_writer *w, struct err *e)
 {
 	uint64_t end;
 
+	if (image_writer_counts_check(w, NULL, e) < 0)
+		return -1;
 	image_writer_punch(w);
 	for (uint32_t i = 0; i < w->disk->map.l1_nr; i++)
 		if (writer_l1_clear(w, i, e) < 0 || image_writer_relax(w, e) < 0)

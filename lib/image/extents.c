@@ -79,3 +79,18 @@ int disk_top_is_silent(struct disk *d, uint64_t guest, uint64_t n, bool *silent,
 	}
 	return 0;
 }
+
+int disk_is_blank(struct disk *d, bool *blank, struct err *e)
+{
+	const struct header *h = d->image ? &d->image->header : NULL;
+
+	*blank = h && !h->nb_snapshots && !h->has_bitmaps_ext;
+	return *blank ? disk_top_is_silent(d, 0, d->size, blank, e) : 0;
+}
+
+void disk_never_flush(struct disk *d)
+{
+	file_never_flush(d->image->file);
+	if (d->image->data_file)
+		file_never_flush(d->image->data_file);
+}

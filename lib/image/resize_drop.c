@@ -42,8 +42,8 @@ static int entries_release(struct resize *z, uint32_t idx, struct err *e)
 				return -1;
 			continue;
 		}
-		if (!g->data_file && txn_release(z->w->txn, run.host,
-						 (uint64_t)run.nr << g->cluster_bits, 1, e) < 0)
+		if (!g->data_file && txn_release_guest(z->w->txn, run.host,
+						       (uint64_t)run.nr << g->cluster_bits, 1, e) < 0)
 			return -1;
 	}
 	return 0;

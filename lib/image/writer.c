@@ -32,7 +32,8 @@ static int make_safe(struct image_writer *w, const struct watch *watch, struct e
 
 	if (!(w->img->header.incompatible_features & INCOMPATIBLE_DIRTY))
 		return 0;
-	if (txn_make_safe(w->txn, watch, &changed, e) < 0)
+	if (txn_autoclear(w->txn, ~(AUTOCLEAR_BITMAPS | AUTOCLEAR_DATA_FILE_RAW), e) < 0 ||
+	    txn_make_safe(w->txn, watch, &changed, e) < 0)
 		return -1;
 	warn_to(w->listener,
 		"'%s' was not closed by its last user; %s (check finds what is left)", w->disk->name,
@@ -147,10 +148,10 @@ int writer_in_place(struct image_writer *w, const struct l2_entry *x, bool *in_p
 int writer_release(struct image_writer *w, const struct l2_entry *x, struct err *e)
 {
 	if (x->packed)
-		return txn_release(w->txn, x->host, x->host_len, 1, e);
+		return txn_release_guest(w->txn, x->host, x->host_len, 1, e);
 	if (!x->has_host || writer_geom(w)->data_file)
 		return 0;
-	return txn_release(w->txn, x->host, geom_cluster_size(writer_geom(w)), 1, e);
+	return txn_release_guest(w->txn, x->host, geom_cluster_size(writer_geom(w)), 1, e);
 }
 
 int writer_take(struct image_writer *w, uint64_t guest, uint64_t want, uint64_t *host,

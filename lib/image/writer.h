@@ -20,6 +20,12 @@ struct image_writer *image_writer_new(struct disk *d, const struct listener *l,
 /* Forgets what image_writer_finish() has not made durable. NULL is fine. */
 void image_writer_free(struct image_writer *w);
 
+/* Whether refcounts cover what the disk and its snapshots refer to, and none of that lies on other
+ * metadata: for who is about to take or to give up much, before the first change. One pass over all
+ * tables; ERR_CORRUPT if not, or if something cannot be followed. */
+int image_writer_counts_check(struct image_writer *w, const struct watch *watch,
+			      struct err *e) MUST_CHECK;
+
 uint64_t image_writer_cluster_size(const struct image_writer *w);
 /* Smallest unit that the L2 tables can tell apart: a cluster, or a subcluster. */
 uint64_t image_writer_unit(const struct image_writer *w);

@@ -87,6 +87,16 @@ static struct span part_of(const struct image_writer *w, uint64_t from, uint64_t
 	return (struct span){ align_down(from, SECTOR_SIZE), align_up(to, SECTOR_SIZE) };
 }
 
+/* A data file is no longer than the disk: who reads it by itself sees where it ends (10.1). */
+static struct span span_in_disk(const struct image_writer *w, uint64_t guest, struct span s)
+{
+	uint64_t end = w->disk->size - guest;
+
+	if (writer_geom(w)->data_file && s.to > end)
+		s.to = MIN(s.to, align_up(end, SECTOR_SIZE));
+	return s;
+}
+
 int writer_write_part(struct image_writer *w, uint64_t guest, uint64_t from, uint64_t to,
 		      const uint8_t *buf, struct err *e)
 {
@@ -99,6 +109,7 @@ int writer_write_part(struct image_writer *w, uint64_t guest, uint64_t from, uin
 		return -1;
 	struct span s = span_of(g, &x, in_place, part_of(w, from, to));
 
+	s = span_in_disk(w, guest, s);
 	if (old_read(w, guest, s.from, from, e) < 0 || old_read(w, guest, to, s.to, e) < 0)
 		return -1;
 	host = x.host;

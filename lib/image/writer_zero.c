@@ -50,7 +50,7 @@ static int write_plain_zeros(struct image_writer *w, uint64_t guest, uint64_t le
 	while (len) {
 		size_t n = (size_t)MIN(len, sizeof zeros);
 
-		if (image_write(w, guest, zeros, n, e) < 0)
+		if (image_write(w, guest, zeros, n, e) < 0 || image_writer_relax(w, e) < 0)
 			return -1;
 		guest += n;
 		len -= n;

@@ -154,6 +154,11 @@ int file_flush(struct file *f, struct err *e)
 	return f->ops->flush(f, e);
 }
 
+void file_never_flush(struct file *f)
+{
+	f->flags |= FILE_NO_FLUSH;
+}
+
 int file_resample(struct file *f, struct err *e)
 {
 	return f->ops->resample(f, e);

@@ -72,6 +72,8 @@ int file_resample(struct file *f, struct err *e) MUST_CHECK;
 int64_t file_occupied(const struct file *f);
 bool file_is_regular(const struct file *f);
 bool file_is_direct(const struct file *f); /* FILE_DIRECT was asked for and is in force */
+/* From now on file_flush() does nothing, as with FILE_NO_FLUSH. While nobody else uses f. */
+void file_never_flush(struct file *f);
 /* The flags FILE_DIRECT, FILE_DIRECT_ONLY, FILE_SYNC_WRITES and FILE_NO_FLUSH that it was opened with, for a file
  * that is to be treated alike. */
 unsigned file_cache_flags(const struct file *f);

@@ -121,7 +121,8 @@ static int image_fill(struct job *j, struct copy *c, struct err *e)
 	c->writer = image_writer_new(j->base, j->o->listener, j->o->watch, e);
 	if (c->writer)
 		image_writer_punch(c->writer);
-	if (c->writer && copy_run(c, e) == 0)
+	if (c->writer && image_writer_counts_check(c->writer, j->o->watch, e) == 0 &&
+	    copy_run(c, e) == 0)
 		ret = image_writer_finish(c->writer, e);
 	image_writer_free(c->writer);
 	return ret;
@@ -163,6 +164,14 @@ static int base_fill(struct job *j, struct err *e)
 	return ret < 0 ? err_ctx(e, "commit into '%s'", disk_name(j->base)) : 0;
 }
 
+static void snapshots_warn(const struct job *j)
+{
+	if (image_header(disk_image(j->disk, 0))->nb_snapshots)
+		warn_to(j->o->listener, "where snapshots of '%s' hold nothing themselves, they show "
+					"what was committed from now on",
+			disk_name(j->disk));
+}
+
 static int overlay_empty(struct job *j, struct image_writer *w, struct err *e)
 {
 	return image_empty(w, e) < 0 ? err_ctx(e, "all is committed, but '%s' was not emptied",
@@ -183,8 +192,10 @@ int commit(const struct commit_options *o, struct err *e)
 		err_ctx(e, "'%s'", disk_name(j.disk));
 		goto out;
 	}
-	if (base_fill(&j, e) == 0 && watch_stopped(o->watch, e) == 0)
+	if (base_fill(&j, e) == 0 && watch_stopped(o->watch, e) == 0) {
+		snapshots_warn(&j);
 		ret = overlay ? overlay_empty(&j, overlay, e) : 0;
+	}
 out:
 	image_writer_free(overlay);
 	chain_close(&j);

@@ -154,14 +154,28 @@ static int into_begin(struct copy *c, struct disk *target, struct err *e)
 	if (c->writer && o->compress && image_writer_encrypts(c->writer))
 		return err_set(e, ERR_UNSUPPORTED,
 			       "Compression and encryption not supported at the same time");
-	return c->writer ? 0 : -1;
+	return c->writer ? image_writer_counts_check(c->writer, o->watch, e) : -1;
+}
+
+/* Only a target that holds nothing can do without flushes: it is made again where it was lost. */
+static int into_cache(const struct convert_options *o, struct disk *target, struct err *e)
+{
+	bool blank;
+
+	if (!o->flush_if_used || !(o->target_flags & FILE_NO_FLUSH))
+		return 0;
+	if (disk_is_blank(target, &blank, e) < 0)
+		return -1;
+	if (blank)
+		disk_never_flush(target);
+	return 0;
 }
 
 static int into_run(struct copy *c, struct disk *target, struct err *e)
 {
 	int ret = -1;
 
-	if (into_begin(c, target, e) < 0)
+	if (into_cache(c->o, target, e) < 0 || into_begin(c, target, e) < 0)
 		copy_failed_at(c->o->target, e);
 	else if (copy_run(c, e) == 0) {
 		ret = image_writer_finish(c->writer, e);
@@ -178,10 +192,13 @@ static int into_fill(struct copy *c, struct err *e)
 	const struct convert_options *o = c->o;
 	struct disk_options how = { .flags = DISK_WRITE, .listener = o->listener,
 				    .write_flags = o->target_flags, .watch = o->watch };
+
 	struct spec s = { 0 };
 	struct disk *target = NULL;
 	int ret = -1;
 
+	if (o->flush_if_used)
+		how.write_flags &= ~(unsigned)FILE_NO_FLUSH;
 	/* Its own lock would be in the way, which says less. */
 	for (unsigned i = 0; i < o->source_nr; i++)
 		if (disk_uses_path(o->sources[i], o->target))

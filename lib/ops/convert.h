@@ -23,6 +23,8 @@ struct convert_options {
 	struct bytes target_secret; /* -n, without target_spec: what opens it if it is encrypted */
 	bool target_is_zero;	/* -n: it reads as zeros already */
 	unsigned target_flags;	/* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH */
+	bool flush_if_used;	/* -n, qcow2: a target that holds something is flushed in spite of
+				 * FILE_NO_FLUSH: more is at stake than the copy */
 	enum file_locking locking; /* of the target */
 
 	bool compress;

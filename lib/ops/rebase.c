@@ -175,11 +175,21 @@ static int image_failed(const struct job *j, struct err *e)
 	return err_ctx(e, "%s", text_escape(name, strlen(name), shown, sizeof shown));
 }
 
-static int name_change(struct job *j, const struct rebase_need *need, struct err *e)
+/* Whether another chain shows where the image holds nothing. */
+static bool chain_changes(const struct job *j)
+{
+	if (j->o->header_only)
+		return false;
+	if (!j->other)
+		return disk_layers(j->disk) > 1;
+	return disk_layers(j->other) + 1 != disk_layers(j->disk) || depth_end(j) != 1;
+}
+
+static int name_change(struct job *j, struct err *e)
 {
 	if (image_writer_rename_backing(j->writer, j->name, j->format, e) < 0)
 		return image_failed(j, e);
-	if ((need->data || need->zeros) && image_header(disk_image(j->disk, 0))->nb_snapshots)
+	if (chain_changes(j) && image_header(disk_image(j->disk, 0))->nb_snapshots)
 		warn_to(j->o->listener, "where snapshots of the image hold nothing themselves, they "
 					"show the new backing file from now on");
 	return 0;
@@ -196,9 +206,11 @@ static int change(struct job *j, struct rebase_need *need, struct err *e)
 	if (j->name)
 		image_writer_expect_backing(j->writer);
 	if (!j->o->header_only)
-		ret = copy_old(j, need, e);
+		ret = image_writer_counts_check(j->writer, j->o->watch, e) < 0
+			      ? image_failed(j, e)
+			      : copy_old(j, need, e);
 	if (ret == 0)
-		return name_change(j, need, e);
+		return name_change(j, e);
 	/* Whoever stops it will go on later: what was copied so far stays, and is in nobody's way. */
 	if (e->code == ERR_STOPPED && image_writer_finish(j->writer, &ignored) < 0)
 		warn_to(j->o->listener, "%s", ignored.text);
