@@ -1,16 +1,12 @@
 #include "crypt/luks.h"
 
-#include <inttypes.h>
 #include <nettle/nettle-meta.h>
 #include <stdio.h>
 
-#include "base/align.h"
 #include "base/secret.h"
 #include "crypt/kdf.h"
 #include "crypt/luks_internal.h"
 #include "crypt/random.h"
-
-#define DIGEST_SHARE 8 /* of the time that a slot takes */
 
 struct luks_options luks_options_default(void)
 {
@@ -84,44 +80,6 @@ static int uuid_put(struct luks_header *h, struct err *e)
 		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
 		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
 		 b[15]);
-	return 0;
-}
-
-uint64_t luks_work(const struct nettle_hash *h, size_t n, uint32_t iterations)
-{
-	return iterations * (uint64_t)div_up(n, hash_len(h)) * hash_cost(h);
-}
-
-static int takes_too_long(uint64_t iterations, const struct nettle_hash *h, struct err *e)
-{
-	return err_set(e, ERR_INVALID,
-		       "opening the image would take too long: %" PRIu64 " PBKDF2 iterations with %s; "
-		       "a shorter iter-time needs fewer",
-		       iterations, h->name);
-}
-
-int luks_iterations(const struct nettle_hash *h, size_t n, uint64_t ms, uint32_t *iterations,
-		    struct err *e)
-{
-	uint64_t nr = MAX(kdf_iterations(h, n, ms), LUKS_ITERATIONS_MIN);
-
-	if (nr > LUKS_ITERATIONS_MAX || luks_work(h, n, (uint32_t)nr) > LUKS_WORK_MAX)
-		return takes_too_long(nr, h, e);
-	*iterations = (uint32_t)nr;
-	return 0;
-}
-
-int luks_effort_measure(const struct luks_options *o, struct luks_effort *f, struct err *e)
-{
-	size_t key_len = cipher_spec_key_len(&o->spec);
-
-	if (luks_iterations(o->hash, key_len, o->iter_ms, &f->slot, e) < 0 ||
-	    luks_iterations(o->hash, LUKS_DIGEST_BYTES, div_up(o->iter_ms, DIGEST_SHARE),
-			    &f->digest, e) < 0)
-		return -1;
-	if (luks_work(o->hash, key_len, f->slot) +
-		    luks_work(o->hash, LUKS_DIGEST_BYTES, f->digest) > LUKS_WORK_MAX)
-		return takes_too_long(f->slot, o->hash, e);
 	return 0;
 }
 

@@ -51,8 +51,10 @@ size_t luks_material_len(const struct luks_header *h);
  * would be read. */
 int luks_slot_iterations(const struct luks_header *h, uint64_t iter_ms, uint32_t *iterations,
 			 struct err *e) MUST_CHECK;
-/* Whether all slots could still be tried if these (bit 0: slot 0) took so many: nobody is to lock
- * himself out. */
+/* Whether this slot can be tried; ERR_UNSUPPORTED: it would take too long. */
+int luks_slot_check(const struct luks_header *h, unsigned nr, struct err *e) MUST_CHECK;
+/* Whether all slots in use can be tried, if these (bit 0: slot 0) are filled and take so many: nobody is
+ * to lock himself out. */
 int luks_slots_check(const struct luks_header *h, unsigned slots, uint32_t iterations,
 		     struct err *e) MUST_CHECK;
 /* Puts the key into slot nr, whatever was there: the header's part, and its key material. */
@@ -60,7 +62,7 @@ int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *ke
 		   struct bytes pass, uint32_t iterations, const struct watch *watch,
 		   uint8_t *material, struct err *e) MUST_CHECK;
 /* Tries the passphrase on slot nr, which is in use. Returns 1 with the key, 0: it is another one.
- * The material becomes plain, and is wiped. */
+ * ERR_UNSUPPORTED: that would take too long. The material becomes plain, and is wiped. */
 int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass,
 		   const struct watch *watch, uint8_t *material, struct luks_key *key,
 		   struct err *e) MUST_CHECK;
@@ -71,9 +73,9 @@ struct luks_source {
 	void *arg;
 	const struct watch *watch; /* may be NULL */
 };
-/* Tries the slots in use, one after the other; one that would make it take too long, all in all, is
- * passed over. ERR_INVALID: none opens. ERR_UNSUPPORTED: none of those that were tried. *slot, if not NULL: which one did. The key is
- * the caller's. */
+/* Tries the slots in use, one after the other; one that would take too long, by itself or with those
+ * before it, is passed over. ERR_INVALID: none opens. ERR_UNSUPPORTED: none of those that were tried.
+ * *slot, if not NULL: which one did. The key is the caller's. */
 struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_source *from,
 			     struct bytes pass, unsigned *slot, struct err *e);
 

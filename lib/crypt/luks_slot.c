@@ -51,43 +51,6 @@ static size_t encrypted_len(const struct luks_header *h)
 	return (split + CRYPT_SECTOR - 1) / CRYPT_SECTOR * CRYPT_SECTOR;
 }
 
-/* What trying a passphrase on this slot takes. */
-static uint64_t slot_work(const struct luks_header *h, unsigned nr, const struct nettle_hash *hash)
-{
-	return luks_work(hash, h->key_len, h->slots[nr].iterations) +
-	       luks_work(hash, LUKS_DIGEST_BYTES, h->iterations);
-}
-
-int luks_slot_iterations(const struct luks_header *h, uint64_t iter_ms, uint32_t *iterations,
-			 struct err *e)
-{
-	const struct nettle_hash *hash = luks_hash(h, e);
-
-	return hash ? luks_iterations(hash, h->key_len, iter_ms, iterations, e) : -1;
-}
-
-int luks_slots_check(const struct luks_header *h, unsigned slots, uint32_t iterations,
-		     struct err *e)
-{
-	const struct nettle_hash *hash = luks_hash(h, e);
-	struct luks_header next = *h;
-	uint64_t sum = 0;
-
-	if (!hash)
-		return -1;
-	for (unsigned i = 0; i < LUKS_SLOTS; i++) {
-		if (slots >> i & 1)
-			next.slots[i].iterations = iterations;
-		if (slots >> i & 1 || h->slots[i].enabled)
-			sum += slot_work(&next, i, hash);
-	}
-	if (sum <= LUKS_WORK_MAX)
-		return 0;
-	return err_set(e, ERR_INVALID,
-		       "trying a passphrase would take too long: too many PBKDF2 iterations in all "
-		       "key slots together; a shorter iter-time needs fewer");
-}
-
 int luks_slot_fill(struct luks_header *h, unsigned nr, const struct luks_key *key,
 		   struct bytes pass, uint32_t iterations, const struct watch *watch,
 		   uint8_t *material, struct err *e)
@@ -119,7 +82,7 @@ int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass,
 	uint8_t digest[sizeof h->digest];
 	struct sector_cipher *c;
 
-	if (!hash)
+	if (!hash || luks_slot_check(h, nr, e) < 0)
 		return -1;
 	c = slot_cipher(h, nr, hash, pass, watch, e);
 	if (!c)
@@ -144,43 +107,26 @@ static int slot_try(const struct luks_header *h, unsigned nr, const struct luks_
 	return luks_slot_open(h, nr, pass, from->watch, material, key, e);
 }
 
-static int none_opens(unsigned used, unsigned passed_over, unsigned first, struct err *e)
+static int none_opens(const struct luks_plan *p, struct err *e)
 {
-	if (!used)
+	if (!p->used)
 		return err_set(e, ERR_INVALID,
 			       "no key slot is in use: no passphrase opens the image any more");
-	if (!passed_over)
+	if (p->tried == p->used)
 		return err_set(e, ERR_INVALID,
 			       "wrong passphrase: it opens none of the key slots");
-	return err_set(e, ERR_UNSUPPORTED,
-		       "too many PBKDF2 iterations in all slots together: key slot %u was not "
-		       "tried%s",
-		       first,
-		       used > passed_over ? ", and the passphrase opens none of those that were" : "");
+	return err_set(e, ERR_UNSUPPORTED, "%s%s", p->why.text,
+		       p->tried ? "; the passphrase opens none of those that were tried" : "");
 }
 
-/* Whoever wrote the header says how long it takes, and it must not take forever. What is passed over
- * does not keep the others from being tried: a passphrase may be in one of them. */
 static int slots_try(const struct luks_header *h, const struct luks_source *from,
 		     struct bytes pass, uint8_t *material, struct luks_key *key, unsigned *slot,
 		     struct err *e)
 {
-	const struct nettle_hash *hash = luks_hash(h, e);
-	unsigned used = 0, passed_over = 0, first = 0;
-	uint64_t left = LUKS_WORK_MAX;
+	const struct luks_plan p = luks_plan(h);
 
-	for (unsigned i = 0; hash && i < LUKS_SLOTS; i++) {
-		uint64_t work = slot_work(h, i, hash);
-
-		if (!h->slots[i].enabled)
-			continue;
-		used++;
-		if (work > left) {
-			first = passed_over++ ? first : i;
-			continue;
-		}
-		left -= work;
-		int ret = slot_try(h, i, from, pass, material, key, e);
+	for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+		int ret = p.tried >> i & 1 ? slot_try(h, i, from, pass, material, key, e) : 0;
 
 		if (ret < 0)
 			return -1;
@@ -190,7 +136,7 @@ static int slots_try(const struct luks_header *h, const struct luks_source *from
 			return 0;
 		}
 	}
-	return hash ? none_opens(used, passed_over, first, e) : -1;
+	return none_opens(&p, e);
 }
 
 struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_source *from,

@@ -6,6 +6,7 @@
 #include "image/key_slots.h"
 
 #define ITER_MS_DEFAULT 2000
+#define UNTRIED "encrypt.keyslot without encrypt.old-secret makes a key slot inactive untried"
 
 int key_change_check(const struct key_change *c, struct err *e)
 {
@@ -65,11 +66,12 @@ static int iterations_judge(const struct key_slots *k, const struct key_change *
 	unsigned fill = 1u << p->fill, spare = p->spare < LUKS_SLOTS ? 1u << p->spare : 0;
 	uint64_t ms = c->iter_ms ? c->iter_ms : ITER_MS_DEFAULT;
 
-	return key_slots_iterations(k, ms, &p->iterations, e) < 0 ||
-			       key_slots_check(k, spare, p->iterations, e) < 0 ||
-			       key_slots_check(k, fill | spare, p->iterations, e) < 0
-		       ? -1
-		       : 0;
+	if (key_slots_iterations(k, ms, &p->iterations, e) < 0)
+		return -1;
+	if (key_slots_check(k, spare, p->iterations, e) == 0 &&
+	    key_slots_check(k, fill | spare, p->iterations, e) == 0)
+		return 0;
+	return err_hint(e, "A shorter iter-time needs fewer; " UNTRIED);
 }
 
 /* Overwriting a slot in use takes two steps, and the new key is elsewhere meanwhile; where there is
@@ -121,6 +123,8 @@ static int matching_judge(struct key_slots *k, const struct key_change *c, struc
 {
 	unsigned nr = 0;
 
+	if (key_slots_check(k, 0, 0, e) < 0)
+		return err_hint(e, UNTRIED);
 	for (unsigned i = 0; i < LUKS_SLOTS; i++) {
 		if (k->header.slots[i].enabled &&
 		    key_slots_match(k, i, c->old_secret, &p->erase[i], e) < 0)

@@ -320,7 +320,7 @@ at_luks() {
 		master key of 4294967295 bytes|108|ffffffff
 		no PBKDF2 iterations|164|00000000
 		too many PBKDF2 iterations|164|ffffffff
-		too many PBKDF2 iterations in all slots together|164|10000000
+		and 268435456 for the master key|164|10000000
 		key slot 0: state 0x00000001|208|00000001
 		key slot 7: state 0x00000000|544|00000000
 		key slot 0: no PBKDF2 iterations|212|00000000

@@ -19,27 +19,30 @@ slot() {
 
 hash() { printf '%s\0' "$1" | dd of=t.qcow2 bs=1 seek=$((luks + 72)) conv=notrunc status=none; }
 
+# passed_over NR ITERATIONS ITERATIONS_OF_THE_MASTER_KEY
 passed_over() {
 	run --separate-stderr -1 timeout 20 qcow2-map --passphrase-file one t.qcow2
-	[[ $stderr == *"too many PBKDF2 iterations in all slots together: key slot $1 was not tried"* ]]
+	[[ $stderr == *"key slot $1 would take too long to try: $2 PBKDF2 iterations, and $3 for the master key" ]]
 	[ "${#stderr_lines[@]}" -eq 1 ]
 }
 
 @test "the bound is on the work, not on the number" {
-	slot 0 10000000
+	local digest=$(peek_be t.qcow2 $((luks + 164)) 4)
+	slot 0 15000000
 	hash ripemd160
-	passed_over 0
+	passed_over 0 15000000 "$digest"
 	hash md5
-	slot 0 20000000
-	passed_over 0
+	slot 0 30000000
+	passed_over 0 30000000 "$digest"
 	hash sha512
-	passed_over 0
+	slot 0 41000000
+	passed_over 0 41000000 "$digest"
 	hash sha256
-	slot 0 60000000
-	passed_over 0
-	poke_be t.qcow2 $((luks + 164)) 4 150000000
+	slot 0 110000000
+	passed_over 0 110000000 "$digest"
+	poke_be t.qcow2 $((luks + 164)) 4 210000000
 	slot 0 1000
-	passed_over 0
+	passed_over 0 1000 210000000
 }
 
 @test "a key slot that takes too long does not keep the others from being opened" {
@@ -53,13 +56,41 @@ passed_over() {
 	qcow2-map --passphrase-file two t.qcow2
 	slot 7 200000000
 	run --separate-stderr -1 qcow2-map --passphrase-file two t.qcow2
-	[[ $stderr == *"key slot 1 was not tried, and the passphrase opens none of those that were"* ]]
+	[[ $stderr == *"key slot 1 would take too long to try: 200000000 PBKDF2 iterations, and "*"; the passphrase opens none of those that were tried" ]]
 	# and nobody adds one that might not be tried
 	cp t.qcow2 before
 	run --separate-stderr -1 qcow2-amend --force --passphrase-file one --object secret,id=n,file=two \
 		-o encrypt.state=active,encrypt.new-secret=n,encrypt.keyslot=7,encrypt.iter-time=1 t.qcow2
-	[[ $stderr == *"a shorter iter-time needs fewer"* ]]
+	[[ $stderr == *"key slot 1 would take too long to try: 200000000 PBKDF2 iterations"* ]]
 	cmp t.qcow2 before
+}
+
+@test "a passphrase is not taken from slots that take too long; their numbers are" {
+	slot 2 200000000
+	cp t.qcow2 before
+	local words
+	for words in "" ,encrypt.keyslot=2; do
+		run --separate-stderr -1 timeout 20 qcow2-amend --passphrase-file one \
+			--object secret,id=n,file=two \
+			-o encrypt.state=inactive,encrypt.old-secret=n$words t.qcow2
+		[[ ${stderr_lines[0]} == *"key slot 2 would take too long to try: 200000000 PBKDF2 iterations"* ]]
+		cmp t.qcow2 before
+	done
+	slot 2 90000000
+	slot 3 90000000
+	slot 4 90000000
+	cp t.qcow2 before
+	run --separate-stderr -1 timeout 20 qcow2-amend --passphrase-file one --object secret,id=n,file=two \
+		-o encrypt.state=inactive,encrypt.old-secret=n t.qcow2
+	[[ $stderr == *"trying all key slots would take too long: too many PBKDF2 iterations together"* ]]
+	[[ ${stderr_lines[1]} == *"encrypt.keyslot without encrypt.old-secret makes a key slot inactive untried" ]]
+	cmp t.qcow2 before
+	for words in 2 3 4; do
+		timeout 20 qcow2-amend --passphrase-file one \
+			-o encrypt.state=inactive,encrypt.keyslot=$words t.qcow2
+	done
+	qcow2-amend --force --passphrase-file one --object secret,id=o,file=one \
+		-o encrypt.state=inactive,encrypt.old-secret=o t.qcow2
 }
 
 @test "what would take too long is not made, and nothing is touched" {
