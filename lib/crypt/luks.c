@@ -1,5 +1,6 @@
 #include "crypt/luks.h"
 
+#include <nettle/memops.h>
 #include <nettle/nettle-meta.h>
 #include <stdio.h>
 
@@ -83,13 +84,25 @@ static int uuid_put(struct luks_header *h, struct err *e)
 	return 0;
 }
 
-int luks_digest(const struct luks_header *h, const struct nettle_hash *hash,
-		const struct luks_key *key, const struct watch *watch,
-		uint8_t digest[LUKS_DIGEST_BYTES], struct err *e)
+/* What the header keeps of the master key, to tell it by. */
+static int digest_make(const struct luks_header *h, const struct nettle_hash *hash,
+		       const struct luks_key *key, const struct watch *watch,
+		       uint8_t digest[LUKS_DIGEST_BYTES], struct err *e)
 {
 	return kdf_pbkdf2(hash, (struct bytes){ key->bytes, key->len },
 			  (struct bytes){ h->salt, sizeof h->salt }, h->iterations, watch, digest,
 			  LUKS_DIGEST_BYTES, e);
+}
+
+int luks_key_check(const struct luks_header *h, const struct luks_key *key, const struct watch *watch,
+		   struct err *e)
+{
+	const struct nettle_hash *hash = luks_hash(h, e);
+	uint8_t digest[LUKS_DIGEST_BYTES];
+
+	if (!hash || digest_make(h, hash, key, watch, digest, e) < 0)
+		return -1;
+	return key->len == h->key_len && memeql_sec(digest, h->digest, sizeof digest);
 }
 
 static int header_fill(struct luks_header *h, const struct luks_options *o, struct luks_key *key,
@@ -106,7 +119,7 @@ static int header_fill(struct luks_header *h, const struct luks_options *o, stru
 	if (uuid_put(h, e) < 0 || random_bytes(h->salt, sizeof h->salt, e) < 0 ||
 	    random_bytes(key->bytes, key->len, e) < 0)
 		return -1;
-	return luks_digest(h, o->hash, key, watch, h->digest, e);
+	return digest_make(h, o->hash, key, watch, h->digest, e);
 }
 
 struct luks_key *luks_new(struct luks_header *h, const struct luks_options *o,

@@ -79,6 +79,10 @@ struct luks_source {
 struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_source *from,
 			     struct bytes pass, unsigned *slot, struct err *e);
 
+/* 1: this is the master key that the header tells of, 0: it is another one. */
+int luks_key_check(const struct luks_header *h, const struct luks_key *key, const struct watch *watch,
+		   struct err *e) MUST_CHECK;
+
 /* What encrypts the payload. */
 struct sector_cipher *luks_sector_cipher(const struct luks_header *h, const struct luks_key *key,
 					 struct err *e);

@@ -11,7 +11,3 @@ struct luks_plan {
 };
 /* Of a header whose hash is supported. */
 struct luks_plan luks_plan(const struct luks_header *h);
-/* What the header keeps of the master key, to tell it by. */
-int luks_digest(const struct luks_header *h, const struct nettle_hash *hash,
-		const struct luks_key *key, const struct watch *watch,
-		uint8_t digest[LUKS_DIGEST_BYTES], struct err *e);

@@ -1,6 +1,4 @@
 /* Key slots: the master key, split into stripes and encrypted with what a passphrase gives. */
-#include <nettle/memops.h>
-
 #include "base/secret.h"
 #include "crypt/af.h"
 #include "crypt/kdf.h"
@@ -79,7 +77,6 @@ int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass,
 		   const struct watch *watch, uint8_t *material, struct luks_key *key, struct err *e)
 {
 	const struct nettle_hash *hash = luks_hash(h, e);
-	uint8_t digest[sizeof h->digest];
 	struct sector_cipher *c;
 
 	if (!hash || luks_slot_check(h, nr, e) < 0)
@@ -92,9 +89,7 @@ int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass,
 	key->len = h->key_len;
 	af_merge(hash, material, key->len, LUKS_STRIPES, key->bytes);
 	secret_wipe(material, luks_material_len(h));
-	if (luks_digest(h, hash, key, watch, digest, e) < 0)
-		return -1;
-	return memeql_sec(digest, h->digest, sizeof digest);
+	return luks_key_check(h, key, watch, e);
 }
 
 /* 1: opened, 0: it is another one. */

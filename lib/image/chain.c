@@ -181,6 +181,7 @@ static struct disk *layer_open(struct chain *c, const struct spec *s, struct err
 	d->flags = c->options->flags;
 	d->probed = s->format == FORMAT_PROBE;
 	d->secret = s->secret.p ? s->secret : c->secret;
+	d->master = s->master;
 	d->listener = c->options->listener;
 	f = write_check(c, s, e) < 0 ? NULL : file_open(s->path, layer_file_flags(c, s), e);
 	if (!f || loop_check(c, f, e) < 0 || spec_find_format(s, f, &d->format, e) < 0)

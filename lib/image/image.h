@@ -29,11 +29,10 @@ struct image *image_open(struct file *f, const struct spec *s, unsigned flags,
 void image_close(struct image *img);
 /* Gives an encrypted image its key: without, its metadata can be read, and guest bytes cannot.
  * ERR_INVALID when the passphrase is not the one (which nobody can tell with legacy AES), or is
- * missing: pass.p NULL. */
-int image_unlock(struct image *img, struct bytes pass, const struct watch *watch,
-		 struct err *e) MUST_CHECK;
+ * missing: pass.p NULL. `master`: as in struct spec. */
+int image_unlock(struct image *img, struct bytes pass, struct luks_key **master,
+		 const struct watch *watch, struct err *e) MUST_CHECK;
 struct luks_header;
-struct luks_key;
 /* The header of a LUKS image, decoded. */
 int image_luks_load(struct image *img, struct luks_header *h, struct err *e) MUST_CHECK;
 /* Its master key, for secret_free(). */

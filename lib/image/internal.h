@@ -59,6 +59,7 @@ struct disk {
 	unsigned depth, flags;
 	bool probed;	      /* the format was found by looking */
 	struct bytes secret;  /* what opens it if it is encrypted; borrowed, p NULL: nobody said */
+	struct luks_key **master; /* as the spec has it */
 	const struct listener *listener;
 	struct disk *backing; /* owned */
 	struct file *file;    /* raw: owned; qcow2: belongs to the image */

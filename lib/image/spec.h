@@ -7,6 +7,8 @@
 
 enum image_format { FORMAT_PROBE, FORMAT_RAW, FORMAT_QCOW2 };
 
+struct luks_key;
+
 /* How an image is named by the person at the prompt: a plain path, or the parsed form of
  * --image-opts and json:{...}. cmd/ makes it; image/ opens it. Strings and nested specs are
  * owned by the spec. Zero-initialise; spec_fini() accepts that state. */
@@ -28,6 +30,10 @@ struct spec {
 	/* What opens it if it is encrypted, and what opens it and the layers behind it where they have
 	 * none of their own. Borrowed; p is NULL: none. */
 	struct bytes secret, chain_secret;
+	/* NULL, or what keeps its master key from one opening to the next: found NULL, it gets the key;
+	 * else that key opens it, whatever the passphrases are by then. LUKS only. Borrowed; the key
+	 * is the caller's, for secret_free(). */
+	struct luks_key **master;
 	char *secret_id;       /* as the secret was named; NULL: it was not */
 	bool has_encryption;   /* encrypt.format says that it is encrypted ... */
 	bool is_luks;	       /* ... with LUKS, or else legacy AES */

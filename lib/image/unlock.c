@@ -46,28 +46,44 @@ struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, 
 	return key;
 }
 
-static int luks_open(struct image *img, struct bytes pass, const struct watch *watch, struct err *e)
+/* A key that was kept opens what it opened before; the file may be another one by now. */
+static struct luks_key *master_key(struct image *img, const struct luks_header *h, struct bytes pass,
+				   struct luks_key *kept, const struct watch *watch, struct err *e)
+{
+	int ret = kept ? luks_key_check(h, kept, watch, e) : 0;
+
+	if (ret < 0)
+		return NULL;
+	return ret ? kept : image_luks_key(img, h, pass, watch, e);
+}
+
+static int luks_open(struct image *img, struct bytes pass, struct luks_key **master,
+		     const struct watch *watch, struct err *e)
 {
 	struct luks_header h;
-	struct luks_key *key;
+	struct luks_key *key, *kept = master ? *master : NULL;
 
 	if (image_luks_load(img, &h, e) < 0)
 		return -1;
-	key = image_luks_key(img, &h, pass, watch, e);
+	key = master_key(img, &h, pass, kept, watch, e);
 	if (key)
 		img->cipher.sectors = luks_sector_cipher(&h, key, e);
-	secret_free(key);
+	if (master && !kept)
+		*master = key;
+	else if (key != kept)
+		secret_free(key);
 	return img->cipher.sectors ? 0 : -1;
 }
 
-int image_unlock(struct image *img, struct bytes pass, const struct watch *watch, struct err *e)
+int image_unlock(struct image *img, struct bytes pass, struct luks_key **master,
+		 const struct watch *watch, struct err *e)
 {
 	if (!pass.p)
 		return err_set(e, ERR_INVALID,
 			       "the image is encrypted: encrypt.key-secret must say which secret "
 			       "opens it, or --passphrase-file where it is");
 	if (img->header.crypt_method == CRYPT_LUKS)
-		return luks_open(img, pass, watch, e);
+		return luks_open(img, pass, master, watch, e);
 	img->cipher.by_guest = true;
 	img->cipher.sectors = sector_cipher_legacy(pass.p, pass.n, e);
 	return img->cipher.sectors ? 0 : -1;
@@ -78,7 +94,7 @@ static int layer_unlock(struct disk *d, const struct watch *watch, struct err *e
 	char shown[256];
 
 	if (!d->image || !image_is_encrypted(d->image) ||
-	    image_unlock(d->image, d->secret, watch, e) == 0)
+	    image_unlock(d->image, d->secret, d->master, watch, e) == 0)
 		return 0;
 	if (!d->depth)
 		return -1;

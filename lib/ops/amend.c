@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "base/secret.h"
 #include "image/amend.h"
 #include "image/disk.h"
 #include "image/image.h"
@@ -149,14 +150,21 @@ static int changes_make(const struct spec *s, const struct amend_options *o, boo
 int amend(const struct spec *s, const struct amend_options *o, struct err *e)
 {
 	struct shares part = shares_of(o);
+	struct luks_key *key = NULL;
+	struct spec with_key = *s;
 	struct amend_found found;
 	struct watch_part judge;
+	int ret = -1;
 
+	/* The passphrase may be the one that goes, before other changes need the key. */
+	with_key.master = &key;
 	watch_progress(o->watch, 0, 1);
-	if (amend_check(s, o, watch_part_of(&judge, o->watch, 0, MAX(1u, part.check), part.all),
-			&found, e) < 0 ||
-	    changes_make(s, o, found.bitmaps, e) < 0)
-		return -1;
-	watch_progress(o->watch, 1, 1);
-	return 0;
+	if (amend_check(&with_key, o,
+			watch_part_of(&judge, o->watch, 0, MAX(1u, part.check), part.all), &found,
+			e) == 0)
+		ret = changes_make(&with_key, o, found.bitmaps, e);
+	secret_free(key);
+	if (ret == 0)
+		watch_progress(o->watch, 1, 1);
+	return ret;
 }
