@@ -17,6 +17,7 @@ struct expand {
 	struct image_writer *w;
 	const struct geom *geom;
 	struct zero_marks *count; /* only count; else NULL */
+	uint64_t end;		  /* of the disk: what it alone has behind this will be gone */
 	bool backing;		  /* what is not there shows the backing file */
 	uint8_t *table;		  /* room for one */
 	uint8_t *zeros;		  /* a cluster */
@@ -166,6 +167,15 @@ static int mark_check(struct expand *x, const struct walk_l2_table *t, uint64_t 
 		   : 0;
 }
 
+/* Who makes the disk shorter drops what its own tables have behind the end. */
+static bool will_be_gone(const struct expand *x, const struct walk_l2_table *t, uint64_t i)
+{
+	uint64_t guest = ((uint64_t)t->l1_idx << geom_l2_span_bits(x->geom)) +
+			 (i << x->geom->cluster_bits);
+
+	return t->times == 1 && t->active_times == 1 && guest >= x->end;
+}
+
 static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 {
 	struct expand *x = arg;
@@ -175,7 +185,7 @@ static int on_l2_table(void *arg, const struct walk_l2_table *t, struct err *e)
 		struct l2_entry entry = l2_entry_at(x->geom, t->bytes, (uint32_t)i);
 
 		if (x->count) {
-			x->count->packed += entry.packed;
+			x->count->packed += entry.packed && !will_be_gone(x, t, i);
 			if (entry.packed || !entry.zero)
 				continue;
 			x->count->marks++;
@@ -203,10 +213,13 @@ static int trees_walk(struct expand *x, const struct watch *watch, struct err *e
 	return ret;
 }
 
-int zero_marks_count(struct image_writer *w, const struct watch *watch, struct zero_marks *z,
-		     struct err *e)
+int zero_marks_count(struct image_writer *w, uint64_t size, const struct watch *watch,
+		     struct zero_marks *z, struct err *e)
 {
-	struct expand x = { .w = w, .geom = writer_geom(w), .count = z };
+	struct expand x = { .w = w, .geom = writer_geom(w), .count = z, .end = UINT64_MAX };
+
+	if (size < w->img->header.size)
+		x.end = size; /* of a cluster that begins in front of it a part stays */
 
 	*z = (struct zero_marks){ 0 };
 	return trees_walk(&x, watch, e);

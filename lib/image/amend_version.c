@@ -108,7 +108,7 @@ static int downgrade_judge(struct image_writer *w, const struct amend_before_v2 
 		return refuse(e, "the image has an external data file");
 	if (h->has_bitmaps_ext && !b->bitmaps_go)
 		return refuse(e, "the image has bitmaps; --force drops them");
-	if (snapshots_check(w, b->size, e) < 0 || zero_marks_count(w, watch, z, e) < 0)
+	if (snapshots_check(w, b->size, e) < 0 || zero_marks_count(w, b->size, watch, z, e) < 0)
 		return -1;
 	if (h->compression_type != COMPRESSION_ZLIB && z->packed)
 		return refuse(e, "clusters of the disk or of a snapshot are compressed with zstd");

@@ -79,9 +79,11 @@ struct zero_marks {
 	uint64_t marks;	 /* entries of L2 tables, each table once */
 	uint64_t packed; /* compressed clusters, likewise */
 };
-/* Counts them; ERR_CORRUPT when something can't be followed. */
-int zero_marks_count(struct image_writer *w, const struct watch *watch, struct zero_marks *z,
-		     struct err *e);
+/* Counts them; ERR_CORRUPT when something can't be followed. The disk will have been made as short as
+ * `size` says by then, or shorter than that: compressed clusters behind it do not count where nobody
+ * else has them. */
+int zero_marks_count(struct image_writer *w, uint64_t size, const struct watch *watch,
+		     struct zero_marks *z, struct err *e);
 /* Replaces them by what reads the same. Tables read the same at any time, so that a table is changed
  * where it is, whoever shares it. */
 int zero_marks_expand(struct image_writer *w, const struct watch *watch, struct err *e);

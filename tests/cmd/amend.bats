@@ -211,6 +211,34 @@ specific() { qemu-img info --output=json t.qcow2 | jq -r ".[\"format-specific\"]
 	refused "data file" -o refcount_bits=64,data_file=x t.qcow2
 }
 
+@test "zstd clusters that are cut off in the same command do not keep version 3" {
+	yes packed | head -c 3M >raw
+	qcow2-convert -c -O qcow2 -o compression_type=zstd,cluster_size=4k raw t.qcow2
+	qemu-io -f qcow2 -c 'write -q -P 5 0 132k' t.qcow2
+	refused zstd -o compat=0.10 t.qcow2
+	# the cluster in which the disk is to end stays
+	refused zstd --force -o compat=0.10,size=133k t.qcow2
+	cp t.qcow2 kept.qcow2
+	qcow2-amend --force -o compat=0.10,size=132k t.qcow2
+	[ "$(peek_be t.qcow2 4 4)" -eq 2 ]
+	[ "$(peek_be t.qcow2 24 8)" -eq 135168 ]
+	sound
+	# and so does what a snapshot has, behind the end of its disk or not
+	cp kept.qcow2 t.qcow2
+	qcow2-resize -q --shrink t.qcow2 133k
+	qcow2-snapshot -c first t.qcow2
+	qcow2-resize -q t.qcow2 3M
+	refused zstd --force -o compat=0.10,size=133k t.qcow2
+	qcow2-snapshot -d first t.qcow2
+	qcow2-resize -q --shrink t.qcow2 132k
+	qcow2-snapshot -c second t.qcow2
+	qcow2-resize -q t.qcow2 3M
+	qemu-io -f qcow2 -c 'write -q -c -P 7 1M 4k' -c 'write -q -c -P 7 132k 4k' t.qcow2
+	qcow2-amend --force -o compat=0.10,size=132k t.qcow2
+	[ "$(peek_be t.qcow2 4 4)" -eq 2 ]
+	sound
+}
+
 @test "an image in use is left alone" {
 	qcow2-create -q -f qcow2 t.qcow2 1M
 	hold -f qcow2 t.qcow2
