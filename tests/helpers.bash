@@ -16,6 +16,13 @@ requires() {
 	done
 }
 
+# refused TEXT COMMAND...: exit 1, nothing on stdout, TEXT on stderr. Files that try one command alone
+# have one of their own.
+refused() {
+	run --separate-stderr -1 "${@:2}"
+	[[ -z $output && $stderr == *"$1"* ]] || { echo "$output$stderr"; return 1; }
+}
+
 # poke FILE OFFSET HEX...: overwrite bytes; HEX is any number of hex digits, blanks allowed.
 poke() {
 	local file=$1 offset=$2

@@ -164,7 +164,7 @@ repaired_but_kept() {
 	run qcow2-check -r all t.qcow2
 	echo "$output"
 	[ "$status" -eq 0 ]
-	[ "$(qcow2-snapshot -l t.qcow2 | awk 'NR > 2 { print $2 }' | xargs)" = "first second" ]
+	[ "$(names_of t.qcow2)" = "first second" ]
 	qemu-img check t.qcow2
 }
 

@@ -10,11 +10,7 @@ setup() {
 
 # two: t.qcow2 with the snapshots "first" and "second"; `end` is where its last cluster ends.
 two() {
-	rm -f t.qcow2
-	image_small t.qcow2 "$@"
-	qemu-img snapshot -c first t.qcow2
-	qemu-io -f qcow2 -c 'write -q -P 0xdd 0 64k' t.qcow2
-	qemu-img snapshot -c second t.qcow2
+	image_two t.qcow2 "$@"
 	truncate -s %64k t.qcow2
 	end=$(stat -c %s t.qcow2)
 	content=$(sum_of)
@@ -25,8 +21,6 @@ two() {
 sum_of() {
 	qcow2-convert "$@" -O raw t.qcow2 now.raw && sha256sum <now.raw
 }
-
-names() { qcow2-snapshot -l t.qcow2 | awk 'NR > 2 { print $2 }' | xargs; }
 
 kept() {
 	[ "$(sum_of)" = "$content" ]
@@ -39,7 +33,7 @@ kept() {
 	echo "$status $output $stderr"
 	[ "$status" -eq 0 ]
 	[ "$(grep -c '"first" is dropped' <<<"$stderr")" -eq 1 ]
-	[ "$(names)" = second ]
+	[ "$(names_of t.qcow2)" = second ]
 	kept
 	[ "$(sum_of -l second)" = "$second" ]
 	qemu-img check -q t.qcow2
@@ -88,7 +82,7 @@ shared_place() {
 	[[ $stderr == *"the file must not grow"* ]]
 	qcow2-check -q -r all --drop-snapshots --free-suspects t.qcow2 2>err.txt
 	kept
-	[ -z "$(names)" ]
+	[ -z "$(names_of t.qcow2)" ]
 }
 
 @test "counts that are lost tell nothing of room" {
@@ -101,7 +95,7 @@ shared_place() {
 	[[ $stderr == *"the file must not grow"* ]]
 	cmp t.qcow2 was.qcow2
 	qcow2-check -q -r all --drop-snapshots t.qcow2 2>err.txt || true
-	[ "$(names)" = second ]
+	[ "$(names_of t.qcow2)" = second ]
 	kept
 }
 

@@ -7,18 +7,11 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
-# two FILE [OPTIONS]: snapshots "first" and "second".
+# two FILE [OPTIONS]: with data behind the snapshot table.
 two() {
-	rm -f "$1"
-	image_small "$@"
-	qemu-img snapshot -c first "$1"
-	qemu-io -f qcow2 -c 'write -q -P 0xdd 0 64k' "$1"
-	qemu-img snapshot -c second "$1"
-	# data behind the table
+	image_two "$@"
 	qemu-io -f qcow2 -c 'write -q -P 0x57 700k 256k' "$1"
 }
-
-names() { qcow2-snapshot -l t.qcow2 | awk 'NR > 2 { print $2 }' | xargs; }
 
 # name_length INDEX LENGTH: of the snapshot, with what is known of where it stands.
 name_length() { poke_be t.qcow2 $(($(snapshots_at t.qcow2) + $1 * 72 + 14)) 2 "$2"; }
@@ -34,7 +27,7 @@ told() {
 	jq -e --argjson nr "$1" '.["corruptions-fixed"] >= $nr and
 		([.repairs[] | select(.kind == "snapshot-name") | .step] | length == $nr)' <<<"$output"
 	[ "$(grep -c '^Repairing snapshot name has a zero byte' <<<"$stderr")" -eq "$1" ]
-	[ "$(names)" = "first second" ]
+	[ "$(names_of t.qcow2)" = "first second" ]
 	qcow2-convert -O raw t.qcow2 now.raw
 	cmp before.raw now.raw
 	qemu-img check -q t.qcow2
@@ -61,7 +54,7 @@ told() {
 	poke_be t.qcow2 $(($(snapshots_at t.qcow2) + 14)) 2 65535
 	run --separate-stderr -0 qcow2-check -r all t.qcow2
 	[[ $stderr != *"gets a copy"* ]]
-	[ "$(names)" = only ]
+	[ "$(names_of t.qcow2)" = only ]
 	[ "$(stat -c %s t.qcow2)" -lt $((end + 16384)) ]
 }
 
@@ -70,7 +63,7 @@ told() {
 	poke t.qcow2 $(($(snapshots_at t.qcow2) + 40 + 24 + 1 + 2)) 00
 	run --separate-stderr -0 qcow2-check -r all t.qcow2
 	[[ $stderr == *"Repairing snapshot name has a zero byte"*"the name is cut there"* ]]
-	[ "$(names)" = "fi second" ]
+	[ "$(names_of t.qcow2)" = "fi second" ]
 }
 
 @test "nothing is said to be repaired that is not" {

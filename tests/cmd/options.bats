@@ -6,15 +6,6 @@ setup() {
 	qcow2-create -q -f qcow2 x.qcow2 1M
 }
 
-# refused TEXT COMMAND...: exit 1, nothing on stdout, TEXT on stderr.
-refused() {
-	local text=$1
-	shift
-	run --separate-stderr -1 "$@"
-	[ "$output" = "" ]
-	[[ $stderr == *"$text"* ]] || { echo "$stderr"; return 1; }
-}
-
 # opens NAME OPTION...: info accepts it, without a word on stderr.
 opens() {
 	run --separate-stderr -0 qcow2-info "$@"

@@ -22,6 +22,18 @@ image_snapshot() {
 	qemu-io -f qcow2 -c 'write -q -P 0xdd 0 64k' "$1"
 }
 
+# image_two FILE [OPTIONS]: the same with the snapshots "first" and, behind the write, "second".
+image_two() {
+	rm -f "$1"
+	image_small "$@"
+	qemu-img snapshot -c first "$1"
+	qemu-io -f qcow2 -c 'write -q -P 0xdd 0 64k' "$1"
+	qemu-img snapshot -c second "$1"
+}
+
+# names_of FILE: of its snapshots, with a blank between them.
+names_of() { qcow2-snapshot -l "$1" | awk 'NR > 2 { print $2 }' | xargs; }
+
 # image_bitmap FILE: a bitmap with a data cluster.
 image_bitmap() {
 	image_small "$1"
