@@ -47,5 +47,9 @@ int amend_keys_take(struct option_list *l, struct key_change *c, bool *given, st
 	    (new_secret && secrets_use(new_secret, &c->new_secret, e) < 0) ||
 	    (old_secret && secrets_use(old_secret, &c->old_secret, e) < 0))
 		return -1;
-	return key_change_check(c, e);
+	if (key_change_check(c, e) < 0)
+		return -1;
+	if (c->activate)
+		secrets_warn_new(c->new_secret);
+	return 0;
 }

@@ -47,7 +47,7 @@ void creation_set_size(struct creation *k, uint64_t size);
 /* A raw image called x.qcow2 is rarely what somebody wanted: says so, and which option makes a
  * qcow2 image. For people only: scripts know what they do, and read stderr. */
 void creation_warn_extension(const char *path, const char *option);
-/* Legacy AES is for old readers, not for secrets: says so. */
+/* Legacy AES is for old readers, not for secrets, and not every passphrase is a good one: says so. */
 void creation_warn_weak(const struct creation *k);
 /* After a failure: if the backing file has no format and that was the fault, prints which one it
  * is and the command as it should have been. path: the new image; NULL when there is none. */

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cmd/creation.h"
 #include "cmd/diagnostics.h"
+#include "cmd/secrets.h"
 #include "ops/create.h"
 
 /* From here on numbers are exact sizes in bytes; nothing is rendered for people. */
@@ -70,6 +71,8 @@ void creation_warn_extension(const char *path, const char *option)
 
 void creation_warn_weak(const struct creation *k)
 {
+	if (k->options.encryption.method != CRYPT_NONE)
+		secrets_warn_new(k->options.encryption.passphrase);
 	if (k->options.encryption.method == CRYPT_AES)
 		cmd_warn("legacy AES encryption is weak: a short key, from the passphrase as it is, "
 			 "and a wrong one is not noticed; encrypt.format=luks is better");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "base/text.h"
 #include "base/vec.h"
 #include "cmd/base64.h"
 #include "cmd/diagnostics.h"
@@ -253,6 +254,25 @@ int secrets_add_passphrase(const char *path, struct err *e)
 struct bytes secrets_passphrase(void)
 {
 	return (struct bytes){ secrets.passphrase.bytes, secrets.passphrase.n };
+}
+
+/* A zero byte is a character, but ends the passphrase for some programs. */
+static bool is_text(struct bytes pass)
+{
+	uint32_t code_point = 1;
+	size_t len = 1;
+
+	for (size_t i = 0; i < pass.n && len && code_point; i += len)
+		len = text_decode_utf8(pass.p + i, pass.n - i, &code_point);
+	return len && code_point;
+}
+
+void secrets_warn_new(struct bytes pass)
+{
+	if (!pass.n)
+		cmd_warn("the passphrase is empty: anybody can open the image");
+	else if (!is_text(pass))
+		cmd_warn("the passphrase is not UTF-8 text, and not all programs take such a one");
 }
 
 void secrets_free(void)

@@ -26,4 +26,6 @@ int secrets_use(const char *id, struct bytes *bytes, struct err *e);
 int secrets_add_passphrase(const char *path, struct err *e);
 /* p is NULL: none was given. */
 struct bytes secrets_passphrase(void);
+/* Says so if a passphrase that an image is to get is one that it should not have. */
+void secrets_warn_new(struct bytes pass);
 void secrets_free(void);

@@ -7,15 +7,6 @@ setup() {
 	qcow2-create -q -f qcow2 x.qcow2 1M
 }
 
-# refused TEXT COMMAND...: exit 1, nothing on stdout, TEXT on stderr.
-refused() {
-	local text=$1
-	shift
-	run --separate-stderr -1 "$@"
-	[ "$output" = "" ]
-	[[ $stderr == *"$text"* ]] || { echo "$stderr"; return 1; }
-}
-
 secret_create() {
 	qcow2-create "$@" -f qcow2 s.qcow2 1M
 }
@@ -49,6 +40,29 @@ secret_create() {
 	[[ $stderr == *newline* ]]
 	truncate -s 2M file
 	refused "1 MiB" qcow2-create -q --object secret,id=a,file=file x.raw 1M
+}
+
+@test "a new passphrase that is none, or no text, is pointed out" {
+	local words
+	: >none
+	printf 'a\0b' >zero
+	printf 'caf\351' >latin
+	printf 'caf\303\251' >utf8
+	for words in "none|is empty: anybody can open" "zero|is not UTF-8 text" "latin|is not UTF-8 text"; do
+		run --separate-stderr -0 secret_create -q --passphrase-file "${words%|*}" \
+			-o encrypt.format=luks,encrypt.iter-time=1
+		[[ $stderr == "qcow2-create: warning: the passphrase ${words#*|}"* ]]
+		[ "${#stderr_lines[@]}" -eq 1 ]
+		run --separate-stderr -0 qcow2-map --passphrase-file "${words%|*}" s.qcow2
+		[ -z "$stderr" ]
+		run --separate-stderr -0 qcow2-amend --passphrase-file "${words%|*}" \
+			--object "secret,id=n,file=${words%|*}" \
+			-o encrypt.state=active,encrypt.new-secret=n,encrypt.iter-time=1 s.qcow2
+		[[ $stderr == "qcow2-amend: warning: the passphrase ${words#*|}"* ]]
+	done
+	run --separate-stderr -0 secret_create -q --passphrase-file utf8 \
+		-o encrypt.format=luks,encrypt.iter-time=1
+	[ -z "$stderr" ]
 }
 
 # hides ARGUMENT...: refused in one line, without what says "hunter".
