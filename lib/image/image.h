@@ -35,9 +35,11 @@ int image_unlock(struct image *img, struct bytes pass, struct luks_key **master,
 struct luks_header;
 /* The header of a LUKS image, decoded. */
 int image_luks_load(struct image *img, struct luks_header *h, struct err *e) MUST_CHECK;
-/* Its master key, for secret_free(). */
+/* Its master key, for secret_free(). `kept`: one that was found before, in a place that may be NULL or
+ * hold NULL: if it is still the key, nothing is derived from the passphrase. */
 struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, struct bytes pass,
-				const struct watch *watch, struct err *e);
+				struct luks_key *const *kept, const struct watch *watch,
+				struct err *e);
 
 const struct header *image_header(const struct image *img);
 const struct geom *image_geom(const struct image *img);

@@ -13,7 +13,7 @@ int key_slots_init(struct key_slots *k, struct image_writer *w, struct bytes pas
 	*k = (struct key_slots){ .writer = w, .watch = watch };
 	if (image_luks_load(w->img, &k->header, e) < 0)
 		return -1;
-	k->key = image_luks_key(w->img, &k->header, pass, watch, e);
+	k->key = image_luks_key(w->img, &k->header, pass, w->disk->master, watch, e);
 	return k->key ? 0 : -1;
 }
 

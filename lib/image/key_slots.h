@@ -21,7 +21,8 @@ struct key_slots {
 	bool begun;
 };
 
-/* Loads the header, and gets the master key with a passphrase of it. `w`: of a LUKS image; borrowed. */
+/* Loads the header, and gets the master key with a passphrase of it, or as it was kept (struct spec).
+ * `w`: of a LUKS image; borrowed. */
 int key_slots_init(struct key_slots *k, struct image_writer *w, struct bytes pass,
 		   const struct watch *watch, struct err *e) MUST_CHECK;
 void key_slots_fini(struct key_slots *k);

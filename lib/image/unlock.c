@@ -34,8 +34,19 @@ int image_luks_load(struct image *img, struct luks_header *h, struct err *e)
 	return 0;
 }
 
-struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, struct bytes pass,
-				const struct watch *watch, struct err *e)
+static struct luks_key *key_copy(const struct luks_key *key, struct err *e)
+{
+	struct luks_key *copy = secret_new(sizeof *copy);
+
+	if (copy)
+		*copy = *key;
+	else
+		err_nomem(e);
+	return copy;
+}
+
+static struct luks_key *key_derive(struct image *img, const struct luks_header *h, struct bytes pass,
+				   const struct watch *watch, struct err *e)
 {
 	const struct luks_source source = { area_read, img, watch };
 	struct luks_key *key = luks_unlock(h, &source, pass, NULL, e);
@@ -46,31 +57,32 @@ struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, 
 	return key;
 }
 
-/* A key that was kept opens what it opened before; the file may be another one by now. */
-static struct luks_key *master_key(struct image *img, const struct luks_header *h, struct bytes pass,
-				   struct luks_key *kept, const struct watch *watch, struct err *e)
+struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, struct bytes pass,
+				struct luks_key *const *kept, const struct watch *watch,
+				struct err *e)
 {
-	int ret = kept ? luks_key_check(h, kept, watch, e) : 0;
+	/* The file may be another one by now. */
+	int ret = kept && *kept ? luks_key_check(h, *kept, watch, e) : 0;
 
 	if (ret < 0)
 		return NULL;
-	return ret ? kept : image_luks_key(img, h, pass, watch, e);
+	return ret ? key_copy(*kept, e) : key_derive(img, h, pass, watch, e);
 }
 
 static int luks_open(struct image *img, struct bytes pass, struct luks_key **master,
 		     const struct watch *watch, struct err *e)
 {
 	struct luks_header h;
-	struct luks_key *key, *kept = master ? *master : NULL;
+	struct luks_key *key;
 
 	if (image_luks_load(img, &h, e) < 0)
 		return -1;
-	key = master_key(img, &h, pass, kept, watch, e);
+	key = image_luks_key(img, &h, pass, master, watch, e);
 	if (key)
 		img->cipher.sectors = luks_sector_cipher(&h, key, e);
-	if (master && !kept)
+	if (master && !*master)
 		*master = key;
-	else if (key != kept)
+	else
 		secret_free(key);
 	return img->cipher.sectors ? 0 : -1;
 }
