@@ -207,6 +207,9 @@ bool rebuild_merge_old(struct rebuild_scan *s, struct rebuild *r, const struct r
 	rebuild_extensions_mend(list, list_n);
 	if (!old_decode(r, old, n, &found))
 		return false;
+	/* Which disk it is that bitmaps speak of nobody knows. */
+	if (r->source[REBUILD_L1] != REBUILD_OLD)
+		found.autoclear_features &= ~AUTOCLEAR_BITMAPS;
 	*h = found;
 	return true;
 }

@@ -23,9 +23,23 @@ int repair_flush(struct repair *r, struct err *e)
 	return 0;
 }
 
+/* Whether metadata at this place may be data of the disk as well: the disk changes with it. */
+static bool lies_under_disk(const struct repair *r, uint64_t off, size_t n)
+{
+	const struct check *c = &r->check;
+	uint64_t end = MIN(check_cluster(c, off + n - 1) + 1, c->clusters);
+
+	for (uint64_t i = check_cluster(c, off); r->disk_lies_on && i < end; i++)
+		if (check_is_crossed(c, i))
+			return true;
+	return false;
+}
+
 static int bytes_write(struct repair *r, uint64_t off, const void *bytes, size_t n,
 		       struct err *e)
 {
+	if (lies_under_disk(r, off, n) && repair_disk_changes(r, e) < 0)
+		return -1;
 	r->unflushed = true;
 	r->writes++;
 	r->result->changed = true;
@@ -53,6 +67,9 @@ static int tables_note(struct repair *r, struct err *e)
 /* What a writer does first: autoclear bits that it does not know go (2.5). */
 int repair_begin_write(struct repair *r, struct err *e)
 {
+	/* The header may be about to change. */
+	if (lies_under_disk(r, 0, 1) && repair_disk_changes(r, e) < 0)
+		return -1;
 	if (r->forgets && !r->marking) {
 		r->forgot = true;
 		if (repair_mark_suspects(r, e) < 0)
@@ -200,6 +217,8 @@ static void on_found(void *arg, const struct finding *f)
 
 	repair_outside_note(r, f);
 	repair_snapshot_note(r, f);
+	if (f->kind == PROBLEM_CROSS_LINK && f->owner == FINDING_ACTIVE)
+		r->disk_lies_on |= 1u << check_claimed_by(&r->check, check_cluster(&r->check, f->host));
 	if (r->report && r->options->found)
 		r->options->found(r->options->arg, f);
 }
@@ -216,6 +235,7 @@ static int pass(struct repair *r, bool report, struct err *e)
 	memcpy(r->l1_broken, r->l1_emptied, sizeof r->l1_broken);
 	r->l1_broken_any = r->l1_emptied_any;
 	r->refcounts_forgotten = false;
+	r->disk_lies_on = 0;
 	r->next = r->next_inside = 0;
 	r->report = report;
 	r->check_options = (struct check_options){ .found = on_found,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "base/text.h"
 #include "format/bitmap_entry.h"
 
 #define FLAGS_AT 12
@@ -21,6 +22,9 @@ struct bitmaps {
 	uint64_t *names; /* hashes of those kept: slots, 0 = free */
 	size_t slots;
 	bool moves; /* entries are dropped: the directory is written anew */
+	bool marks; /* what the disk reads changes: those that record don't in the new one */
+	uint32_t marked;
+	char marked_name[UNRECORDED_NAME_MAX]; /* the first of them */
 };
 
 static const enum problem_kind kinds[] = {
@@ -179,6 +183,11 @@ static int entry_keep(struct bitmaps *b, const struct bitmap_entry *x, size_t at
 		if (repair_write(b->repair, place + FLAGS_AT, bytes, sizeof bytes, e) < 0)
 			return -1;
 	}
+	if (b->marks && repair_bitmap_records(x)) {
+		flags |= BITMAP_IN_USE;
+		if (!b->marked++)
+			text_escape(x->name.p, x->name.n, b->marked_name, sizeof b->marked_name);
+	}
 	memcpy(b->out + b->out_n, b->bytes + at, len);
 	be32_put(b->out + b->out_n + FLAGS_AT, flags);
 	b->out_n += len;
@@ -222,17 +231,25 @@ static int directory_move(struct bitmaps *b, struct err *e)
 	uint64_t size = geom_cluster_size(&r->geom), host;
 	struct header h = r->header;
 
+	if (repair_abandon(r, h.bitmaps.directory_off, b->n, WALK_BITMAP_DIRECTORY, e) < 0)
+		return -1;
 	if (!b->kept)
 		return all_drop(r, e);
 	if (repair_take(r, geom_clusters(&r->geom, b->out_n), &host, e) < 0 ||
 	    repair_write(r, host, b->out, (size_t)align_up(b->out_n, size), e) < 0)
 		return -1;
-	if (repair_abandon(r, h.bitmaps.directory_off, b->n, WALK_BITMAP_DIRECTORY, e) < 0)
-		return -1;
 	h.bitmaps = (struct bitmaps_ext){ .nr = b->kept,
 					  .directory_len = b->out_n,
 					  .directory_off = host };
 	return repair_header_replace(r, &h, e);
+}
+
+/* Data of the disk on what is a bitmap's: it yields, so that they stay what they are, which is not what
+ * the guest wrote. Or on the header, which is to change. */
+static bool disk_lies_on_them(const struct repair *r)
+{
+	return r->disk_lies_on & (1u << WALK_BITMAP_DIRECTORY | 1u << WALK_BITMAP_TABLE |
+				  1u << WALK_BITMAP_DATA | 1u << WALK_HEADER);
 }
 
 static int directory_repair(struct bitmaps *b, struct err *e)
@@ -242,9 +259,16 @@ static int directory_repair(struct bitmaps *b, struct err *e)
 	size_t pos = 0;
 	int more = 1;
 
+	b->moves = is_crossed(r, x->directory_off, b->n);
+	b->marks = disk_lies_on_them(r) && b->moves && !r->unrecorded;
+	r->unrecorded |= b->marks;
+	/* Marks in the old one come before it is read. */
+	if (disk_lies_on_them(r) && repair_disk_changes(r, e) < 0)
+		return -1;
+	if (!(r->header.autoclear_features & AUTOCLEAR_BITMAPS))
+		return 0;
 	if (file_read_padded(r->file, x->directory_off, b->bytes, b->n, NULL, e) < 0)
 		return -1;
-	b->moves = is_crossed(r, x->directory_off, b->n);
 	for (; more > 0 && b->idx < x->nr; b->idx++)
 		more = entry_take(b, &pos, e);
 	if (more > 0 && pos != b->n) {
@@ -253,6 +277,8 @@ static int directory_repair(struct bitmaps *b, struct err *e)
 	}
 	if (more < 0)
 		return -1;
+	if (b->marked)
+		repair_unrecorded_told(r, b->marked, b->marked_name);
 	return b->moves ? directory_move(b, e) : 0;
 }
 

@@ -181,6 +181,10 @@ static int rebuild(struct repair *r, uint64_t largest, struct err *e)
 				      .watch = r->options->watch };
 
 	refcounts_told(r, b.order);
+	/* Either is not what it should be: who counted may have written over data. */
+	if ((r->disk_lies_on & (1u << WALK_REFCOUNT_TABLE | 1u << WALK_REFCOUNT_BLOCK)) &&
+	    repair_disk_changes(r, e) < 0)
+		return -1;
 	if (repair_forget_refcounts(r, e) < 0 || kept_add(r, b.order, e) < 0 || place_find(r, &b, e) < 0 ||
 	    repair_begin_write(r, e) < 0 || refcount_rebuild_write(&b, e) < 0)
 		return -1;

@@ -173,6 +173,8 @@ static int l1_entry_settle(struct doubles *d, const struct walk_l1_part *p, uint
 		return d->store ? 0 : copy_make(d, host, geom_cluster_size(c->geom), idx, e);
 	if (!d->store)
 		return 0;
+	if (p->owner.kind == WALK_ACTIVE && repair_disk_changes(d->repair, e) < 0)
+		return -1;
 	finding_set_owner(c, &f, p->owner);
 	copy_told(d, f, to);
 	be64_put(bytes, to);
@@ -253,6 +255,9 @@ static int user_settle(struct doubles *d, const struct user *u, struct repair_ta
 		return d->store ? 0 : copy_make(d, u->host, u->len, place, e);
 	if (!d->store)
 		return 0;
+	/* It is suspect, and what metadata held may have been written over before the copy was made. */
+	if (u->at->active_times && repair_disk_changes(d->repair, e) < 0)
+		return -1;
 	struct finding f = { .host = u->host,
 			     .place = u->at->host + at,
 			     .idx = u->idx,

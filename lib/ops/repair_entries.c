@@ -205,6 +205,11 @@ static int l1_entry_repair(struct tables *s, const struct walk_l1_part *p, uint3
 	return 0;
 }
 
+static bool l1_reads_alike(uint64_t raw, uint64_t want)
+{
+	return !((raw ^ want) & ENTRY_OFFSET_MASK);
+}
+
 static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
 {
 	struct tables *s = arg;
@@ -220,6 +225,9 @@ static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
 		if (want == raw)
 			continue;
 		be64_put(bytes, want);
+		if (p->owner.kind == WALK_ACTIVE && !l1_reads_alike(raw, want) &&
+		    repair_disk_changes(s->repair, e) < 0)
+			return -1;
 		if (repair_write(s->repair, place, bytes, sizeof bytes, e) < 0)
 			return -1;
 	}

@@ -1,4 +1,5 @@
 #pragma once
+#include "format/bitmap_entry.h"
 #include "ops/check_internal.h"
 #include "ops/orphans_internal.h"
 #include "ops/repair.h"
@@ -38,6 +39,8 @@ struct repair {
 	bool forgets;	    /* what the stage at hand mends may be what tells of lost data */
 	bool forgot;	    /* such a stage has written something */
 	bool marking, told_unmarked;
+	bool unrecorded; /* bitmaps that record were told that the disk changes */
+	unsigned disk_lies_on; /* in this round: bit per enum walk_what that has data of the disk on it */
 
 	bool refcounts_forgotten; /* in this round: nothing is counted for them any more */
 	uint64_t outside; /* the lowest host byte of what leads out of the file and stays */
@@ -102,6 +105,19 @@ int repair_abandon(struct repair *r, uint64_t host, uint64_t len, enum walk_what
 		   struct err *e) MUST_CHECK;
 /* Whether a leak is what this repair has left behind. */
 bool repair_is_own_leak(const struct repair *r, uint64_t cluster);
+
+/* --- repair_unrecorded.c --- */
+/* To be called before anything is written that changes what the disk reads: bitmaps that are to record
+ * it are marked, durably. */
+int repair_disk_changes(struct repair *r, struct err *e) MUST_CHECK;
+/* Says that so many are marked; `first`: the name of one, escaped and cut. */
+#define UNRECORDED_NAME_MAX 160
+void repair_unrecorded_told(struct repair *r, uint32_t nr, const char *first);
+/* Whether a bitmap records, and did up to now. */
+static inline bool repair_bitmap_records(const struct bitmap_entry *x)
+{
+	return (x->flags & (BITMAP_AUTO | BITMAP_IN_USE)) == BITMAP_AUTO;
+}
 
 /* --- repair_leaks.c --- */
 /* Whether leaked clusters may be freed in this round at all, and whether this one may. The only

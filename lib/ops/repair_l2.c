@@ -239,6 +239,19 @@ static void entry_repair(struct entry *n)
 		place_repair(n);
 }
 
+/* Whether the guest reads the same as before: flags that say nothing of that, and no more, are
+ * others. What no reader could follow counts as read otherwise, even if it is put right. */
+static bool reads_alike(const struct entry *n)
+{
+	const struct geom *g = &n->repair->geom;
+	uint64_t idle = ENTRY_COPIED;
+
+	if (!n->x.packed)
+		idle |= L2_RESERVED_MASK | (g->subclusters ? ENTRY_ZERO : 0);
+
+	return !((n->raw ^ n->x.raw) & ~idle) && (n->x.packed || n->bitmap == n->x.bitmap);
+}
+
 static bool needs_look(const struct check *c, const struct l2_run *r, uint64_t guest)
 {
 	if (r->kind == L2_RUN_ODD)
@@ -270,6 +283,8 @@ int repair_l2_table(struct repair *r, const struct walk_l2_table *t, uint8_t *co
 			n.raw = n.x.raw;
 			n.bitmap = n.x.bitmap;
 			entry_repair(&n);
+			if (t->active_times && !reads_alike(&n) && repair_disk_changes(r, e) < 0)
+				return -1;
 			repair_table_put(&table, at, n.raw);
 			if (g->subclusters)
 				repair_table_put(&table, at + 8, n.bitmap);

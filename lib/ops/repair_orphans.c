@@ -101,7 +101,7 @@ static int entry_point(struct back *b, struct err *e)
 	uint8_t raw[8];
 
 	be64_put(raw, b->table.host | (alone ? ENTRY_COPIED : 0));
-	if (repair_write(r, place, raw, sizeof raw, e) < 0)
+	if (repair_disk_changes(r, e) < 0 || repair_write(r, place, raw, sizeof raw, e) < 0)
 		return -1;
 	return repair_flush(r, e);
 }
@@ -351,6 +351,8 @@ static int zeroed_fill(struct repair *r, const struct zeroed_table *z, uint64_t 
 		ret = refer(&b, *leak << g->cluster_bits, 1, e);
 		++*leak;
 	}
+	if (ret == 0)
+		ret = repair_disk_changes(r, e);
 	if (ret == 0)
 		ret = repair_table_store(r, &b.table, e);
 	if (ret == 0) {

@@ -77,7 +77,9 @@ static int l1_copy(struct repair *r, struct err *e)
 		return err_nomem(e);
 	if (file_read_padded(r->file, f.host, bytes, len, NULL, e) == 0 &&
 	    repair_take(r, room >> r->geom.cluster_bits, &host, e) == 0 &&
-	    repair_write(r, host, bytes, room, e) == 0) {
+	    repair_write(r, host, bytes, room, e) == 0 &&
+	    /* It may never have been the disk's. */
+	    repair_disk_changes(r, e) == 0) {
 		r->header.l1_table_off = host;
 		ret = repair_header(r, HEADER_L1, e);
 	}

@@ -10,6 +10,7 @@ refuse a layout that it can't be done to.
     end     exit status after -r all: 0, or what stays and why (LEFT)
     gone    names of snapshots and bitmaps that nobody can keep
     marked  bitmaps that are inconsistent from then on
+    changes what the disk reads is, or may be, other than before the repair: so are those that record
     needs_counts    what is hit as well if something else made the counts useless
     also    another word of LEFT that may hold if more than this is wrong
 """
@@ -51,6 +52,7 @@ class Damage:
         self.left_if_encrypted = more.get("left_if_encrypted")
         self.gone = more.get("gone", ())
         self.marked = more.get("marked", ())
+        self.changes = more.get("changes", False)
         self.deep = more.get("deep", False)
 
 
@@ -58,6 +60,10 @@ class Damage:
         """The word for what a repair leaves of it, or None."""
         return self.left_if_encrypted if EXT_CRYPTO in img.extensions and self.left_if_encrypted \
             else self.left
+
+    def changes_in(self, img):
+        """Whether the disk reads, or may read, other than before the repair."""
+        return self.changes(img) if callable(self.changes) else self.changes
 
     def end(self, img):
         left = self.left_in(img)
@@ -97,6 +103,15 @@ def need_packed(img):
 def need_places(img):
     """There are offsets in a cluster that are not its first."""
     need(img.cluster > 512 and not img.data_file)
+
+
+def plainly(img):
+    """Of what is encrypted nothing gets a copy."""
+    return EXT_CRYPTO not in img.extensions
+
+
+def inside(img):
+    return not img.data_file
 
 
 def whole_table(img, view=ACTIVE, idx=0):
@@ -261,13 +276,13 @@ def refcount_block_on_l1(f, img):
     f.set_num(img.table_at, 8, img.l1_at)
 
 
-@damage("cross-link", left="marked")
+@damage("cross-link", left="marked", changes=True)
 def refcount_block_on_data(f, img):
     need_counts(img)
     f.set_num(img.table_at, 8, img.host(ACTIVE, NEWEST))
 
 
-@damage("metadata-overlap", left="marked")
+@damage("metadata-overlap", left="marked", changes=inside)
 def refcount_table_on_l2(f, img):
     f.set_num(48, 8, img.l2_at(ACTIVE))
 
@@ -315,13 +330,13 @@ def l1_entry_reserved(f, img):
     f.set_bits(img.l1_entry_at(ACTIVE), 8, 0x7F00000000000001)
 
 
-@damage("l1-entry-unaligned", needs_counts=lambda img: whole_table(img))
+@damage("l1-entry-unaligned", needs_counts=lambda img: whole_table(img), changes=True)
 def l1_entry_unaligned(f, img):
     need(img.cluster > 512)
     f.set_bits(img.l1_entry_at(ACTIVE), 8, 512)
 
 
-@damage("l1-entry-out-of-file", left="suspects")
+@damage("l1-entry-out-of-file", left="suspects", changes=True)
 def l1_entry_out_of_file(f, img):
     set_offset(f, img.l1_entry_at(ACTIVE), FAR)
     return whole_table(img)
@@ -353,7 +368,7 @@ def snapshot_l1_entry_unaligned(f, img):
 
 
 # The second L2 table, which the disk and its snapshots share.
-@damage("l1-entry-unaligned", needs_counts=lambda img: whole_table(img, ACTIVE, 1))
+@damage("l1-entry-unaligned", needs_counts=lambda img: whole_table(img, ACTIVE, 1), changes=True)
 def l1_entry_unaligned_shared(f, img):
     need_snapshots(img)
     need_places(img)
@@ -370,14 +385,14 @@ def snapshot_l1_entry_out_of_file(f, img):
 
 # --- L2 tables ---
 
-@damage("l2-table-foreign", left="suspects")
+@damage("l2-table-foreign", left="suspects", changes=True)
 def l2_table_text(f, img):
     need(not img.data_file)
     f.put(img.l2_at(ACTIVE), text("what was written astray", img.cluster))
     return whole_table(img)
 
 
-@damage("l2-table-foreign", left="suspects")
+@damage("l2-table-foreign", left="suspects", changes=True)
 def l2_table_noise(f, img):
     need(not img.data_file)
     f.put(img.l2_at(ACTIVE), noise(img.cluster))
@@ -398,7 +413,7 @@ def snapshot_l2_table_text(f, img):
     return whole_table(img, "monday")
 
 
-@damage("l2-table-twice")
+@damage("l2-table-twice", changes=True)
 def l2_table_twice(f, img):
     need(img.empty_slot() is not None)
     f.put(img.l1_entry_at(ACTIVE, img.empty_slot()), img.f.get(img.l1_entry_at(ACTIVE), 8))
@@ -437,7 +452,7 @@ def l2_entry_zero_v2(f, img):
     f.set_bits(img.entry_at(ACTIVE, NEWEST), 8, 1)
 
 
-@damage("l2-entry-unaligned", needs_counts=lambda img: [(ACTIVE, NEWEST)])
+@damage("l2-entry-unaligned", needs_counts=lambda img: [(ACTIVE, NEWEST)], changes=True)
 def l2_entry_unaligned(f, img):
     need_places(img)
     f.set_bits(img.entry_at(ACTIVE, NEWEST), 8, 512)
@@ -450,7 +465,7 @@ def snapshot_l2_entry_unaligned(f, img):
     f.set_bits(img.entry_at("monday", SHARED), 8, 512)
 
 
-@damage("l2-entry-unaligned-zero", left="marked")
+@damage("l2-entry-unaligned-zero", left="marked", changes=True)
 def l2_entry_unaligned_zero(f, img):
     need_places(img)
     need(img.version == 3 and not img.extended)
@@ -458,7 +473,7 @@ def l2_entry_unaligned_zero(f, img):
     return [(ACTIVE, NEWEST)]
 
 
-@damage("l2-entry-out-of-file", left="marked")
+@damage("l2-entry-out-of-file", left="marked", changes=True)
 def l2_entry_out_of_file(f, img):
     need(not img.data_file)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), FAR)
@@ -474,42 +489,42 @@ def snapshot_l2_entry_out_of_file(f, img):
 
 # Two uses of one cluster.
 
-@damage("cross-link", left="marked", left_if_encrypted="key")
+@damage("cross-link", left="marked", left_if_encrypted="key", changes=plainly)
 def l2_entry_on_l1(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.l1_at)
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link", left="marked", left_if_encrypted="key")
+@damage("cross-link", left="marked", left_if_encrypted="key", changes=plainly)
 def l2_entry_on_l2(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.l2_at(ACTIVE))
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link", left="marked")
+@damage("cross-link", left="marked", changes=True)
 def l2_entry_on_refcount_block(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.block_at())
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link", left="marked")
+@damage("cross-link", left="marked", changes=True)
 def l2_entry_on_refcount_table(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.table_at)
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link", left="marked", left_if_encrypted="key")
+@damage("cross-link", left="marked", left_if_encrypted="key", changes=plainly)
 def l2_entry_on_snapshots(f, img):
     need_snapshots(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.snapshots_at)
     return [(ACTIVE, NEWEST)]
 
 
-@damage("cross-link", left="marked", gone=["changes"])
+@damage("cross-link", left="marked", gone=["changes"], changes=True)
 def l2_entry_on_bitmap(f, img):
     need_bitmaps(img)
     need_counts(img)
@@ -517,14 +532,14 @@ def l2_entry_on_bitmap(f, img):
     return [(ACTIVE, NEWEST)]
 
 
-@damage("refcount-too-low refcount-overflow copied-data")
+@damage("refcount-too-low refcount-overflow copied-data", changes=plainly)
 def l2_entry_on_data(f, img):
     need_counts(img)
     f.put(img.entry_at(ACTIVE, EMPTY), img.f.get(img.entry_at(ACTIVE, NEWEST), img.entry_len))
     return [(ACTIVE, EMPTY)]
 
 
-@damage("refcount-too-low refcount-overflow copied-data")
+@damage("refcount-too-low refcount-overflow copied-data", changes=plainly)
 def l2_entry_on_shared_data(f, img):
     need_counts(img, 3)
     need_snapshots(img)
@@ -533,14 +548,14 @@ def l2_entry_on_shared_data(f, img):
 
 
 # The cluster that belongs to the newest data is leaked then.
-@damage("refcount-too-low refcount-overflow copied-data", left="marked")
+@damage("refcount-too-low refcount-overflow copied-data", left="marked", changes=plainly)
 def l2_entry_swapped_away(f, img):
     need_counts(img)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), img.host(ACTIVE, NEWEST + 1))
     return [(ACTIVE, NEWEST)]
 
 
-@damage("refcount-too-low refcount-overflow copied-data")
+@damage("refcount-too-low refcount-overflow copied-data", changes=plainly)
 def snapshot_l2_entry_on_data(f, img):
     need_snapshots(img)
     set_offset(f, img.entry_at("monday", SHARED), img.host(ACTIVE, NEWEST))
@@ -549,14 +564,14 @@ def snapshot_l2_entry_on_data(f, img):
 
 # --- compressed clusters ---
 
-@damage("compressed-out-of-file")
+@damage("compressed-out-of-file", changes=True)
 def packed_out_of_file(f, img):
     need_packed(img)
     f.set_bits(img.entry_at(ACTIVE, PACKED), 8, 1 << 38)
     return [(ACTIVE, PACKED)]
 
 
-@damage("cross-link")
+@damage("cross-link", changes=plainly)
 def packed_on_l2(f, img):
     need_packed(img)
     at = img.entry_at(ACTIVE, PACKED)
@@ -581,13 +596,13 @@ def packed_data(f, img):
 
 # --- subclusters ---
 
-@damage("subcluster-both")
+@damage("subcluster-both", changes=True)
 def subcluster_both(f, img):
     need(img.extended)
     f.set_bits(img.entry_at(ACTIVE, NEWEST) + 8, 8, 5 << 32)
 
 
-@damage("subcluster-no-cluster")
+@damage("subcluster-no-cluster", changes=True)
 def subcluster_no_cluster(f, img):
     need(img.extended)
     f.set_num(img.entry_at(ACTIVE, EMPTY) + 8, 8, 0x11)
@@ -595,13 +610,13 @@ def subcluster_no_cluster(f, img):
 
 # --- an external data file ---
 
-@damage("data-file-offset")
+@damage("data-file-offset", changes=True)
 def data_file_offset(f, img):
     need(img.data_file)
     set_offset(f, img.entry_at(ACTIVE, NEWEST), EMPTY * img.cluster)
 
 
-@damage("l2-table-foreign", left="suspects")
+@damage("l2-table-foreign", left="suspects", changes=True)
 def data_file_l2_text(f, img):
     need(img.data_file and not img.raw_data_file)
     f.put(img.l2_at(ACTIVE), text("what was written astray", img.cluster))
@@ -609,13 +624,13 @@ def data_file_l2_text(f, img):
 
 
 # Nothing is lost: each cluster has its place in the data file.
-@damage("l2-table-foreign")
+@damage("l2-table-foreign", changes=True)
 def raw_data_file_l2_text(f, img):
     need(img.raw_data_file)
     f.put(img.l2_at(ACTIVE), text("what was written astray", img.cluster))
 
 
-@damage("compressed-data-file")
+@damage("compressed-data-file", changes=True)
 def data_file_packed(f, img):
     need(img.data_file)
     f.set_num(img.entry_at(ACTIVE, EMPTY), 8, COMPRESSED | EMPTY * img.cluster)
@@ -694,7 +709,7 @@ def snapshot_l1_unaligned(f, img):
 
 
 # The disk gets a copy: what the snapshot had is lost, and nobody can know.
-@damage("snapshot-l1-overlap", left="suspects")
+@damage("snapshot-l1-overlap", left="suspects", changes=True)
 def snapshot_l1_on_l1(f, img):
     need_snapshots(img)
     f.set_num(img.snapshot("monday").at, 8, img.l1_at)
@@ -714,14 +729,14 @@ def snapshot_l1_on_refcount_table(f, img):
     f.set_num(img.snapshot("monday").at, 8, img.table_at)
 
 
-@damage("snapshot-l1-overlap", left="suspects")
+@damage("snapshot-l1-overlap", left="suspects", changes=True)
 def l1_on_snapshot_l1(f, img):
     need_snapshots(img)
     f.set_num(40, 8, img.snapshot("sunday").l1_at)
     return [hit for i in range(img.l1_nr) for hit in whole_table(img, ACTIVE, i)]
 
 
-@damage("metadata-overlap", left="suspects")
+@damage("metadata-overlap", left="suspects", changes=True)
 def l1_entry_on_l1(f, img):
     set_offset(f, img.l1_entry_at(ACTIVE), img.l1_at)
     return whole_table(img)
@@ -890,7 +905,7 @@ def corrupt_and_counts_zeroed(f, img):
     f.put(img.block_at(), bytes(img.cluster))
 
 
-@damage("l2-entry-out-of-file file-too-short compressed-out-of-file", also="room")
+@damage("l2-entry-out-of-file file-too-short compressed-out-of-file", also="room", changes=True)
 def file_cut(f, img):
     """The last cluster of the file is gone, if it holds guest data."""
     need(not img.data_file)

@@ -100,7 +100,8 @@ class Snapshot:
 class Bitmap:
     def __init__(self, at, f):
         self.at = at
-        self.table_at, self.table_nr = struct.unpack(">QI", f.get(at, 12))
+        self.table_at, self.table_nr, flags = struct.unpack(">QII", f.get(at, 16))
+        self.records = bool(flags & 2)
         name_len, extra = struct.unpack(">HI", f.get(at + 18, 6))
         self.name = f.get(at + 24 + extra, name_len).decode()
         self.len = 24 + extra + name_len

@@ -246,15 +246,42 @@ class Case:
         snapshots = [s["name"] for s in info.get("snapshots", [])]
         bitmaps = info["format-specific"]["data"].get("bitmaps", [])
         gone = self.gone()
-        marked = {name for d in self.damages for name in d.marked}
         image = self.layout.image
         for s in image.snapshots:
             self.expect(s.name in gone or s.name in snapshots, f"snapshot {s.name} was dropped")
         for b in image.bitmaps:
             there = [x for x in bitmaps if x["name"] == b.name]
             self.expect(there or b.name in gone, f"bitmap {b.name} was dropped")
-            self.expect(not there or b.name in marked or "in-use" not in there[0]["flags"],
-                        f"bitmap {b.name} is marked")
+            if there and b.name not in {name for d in self.damages for name in d.marked}:
+                self._recorded(b, "in-use" in there[0]["flags"])
+
+    def _recorded(self, bitmap, marked):
+        """A bitmap is inconsistent if it was to record, and the disk changed, and never else."""
+        changes = bitmap.records and any(d.changes_in(self.layout.image) for d in self.damages)
+        self.expect(changes or not marked, f"bitmap {bitmap.name} is marked")
+        if len(self.damages) == 1:
+            self.expect(marked or not changes, f"bitmap {bitmap.name} is not marked")
+        if marked or not bitmap.records:
+            return
+        clean = self._changed() - self._dirty(bitmap.name)
+        self.expect(not clean, f"bitmap {bitmap.name} knows nothing of clusters {sorted(clean)}")
+
+    def _changed(self):
+        """Clusters of the disk that the repair has made read otherwise."""
+        size = self.layout.image.cluster
+        before, _ = self.read("", "was.qcow2", "--salvage")
+        now, _ = self.read("", "t.qcow2", "--salvage")
+        if before is None or now is None:
+            return set()
+        return {nr for nr in range(max(len(before), len(now)) // size)
+                if before[nr * size:(nr + 1) * size] != now[nr * size:(nr + 1) * size]}
+
+    def _dirty(self, name):
+        """Clusters of the disk that a bitmap says have changed."""
+        size = self.layout.image.cluster
+        _, out, _ = self.run("qcow2-bitmap", "--dump", "t.qcow2", name)
+        ranges = [map(int, line.split()) for line in out.splitlines()]
+        return {nr for at, n in ranges for nr in range(at // size, -(-(at + n) // size))}
 
     def _reference(self):
         words = self.layout.named("t.qcow2")
