@@ -74,7 +74,14 @@ bool walk_l2_followed(const struct walk *w, uint64_t l1_raw, uint64_t *host)
 
 int walk_report(struct walk *w, const struct walk_fault *f, struct err *e)
 {
+	if (f->bad == WALK_BAD_READ && w->unread)
+		*w->unread = true;
 	return w->ops->fault ? w->ops->fault(w->arg, f, e) : 0;
+}
+
+void walk_tell_unread(struct walk *w, bool *unread)
+{
+	w->unread = unread;
 }
 
 int walk_claim(struct walk *w, const struct walk_area *a, const struct walk_fault *f,

@@ -155,6 +155,8 @@ struct walk_source {
 struct walk *walk_new(const struct walk_source *s, const struct walk_ops *ops, void *arg,
 		      const struct watch *watch, struct err *e);
 void walk_free(struct walk *w);
+/* *unread becomes true as soon as something can't be read, whether or not faults are asked for. */
+void walk_tell_unread(struct walk *w, bool *unread);
 
 /* Everything but L1 and L2 tables: header, refcount table and blocks, crypto header,
  * snapshot table, bitmaps. Also finds the L1 tables for walk_trees(). */

@@ -45,6 +45,7 @@ struct walk {
 	uint8_t *buf; /* WALK_BUFFER bytes, or a cluster if that is more */
 	size_t buf_len;
 	struct hole_map holes;
+	bool *unread;	/* set when something can't be read; or NULL */
 	bool ask_holes; /* the last table was empty: the next may be a hole */
 };
 

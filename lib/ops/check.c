@@ -89,6 +89,7 @@ static int check_begin(struct check *c, struct err *e)
 	c->walk = walk_new(&src, &ops, c, c->options->watch, e);
 	if (!c->walk)
 		return -1;
+	walk_tell_unread(c->walk, &c->result->unread);
 	return c->options->impact ? impact_marks_new(c, e) : 0;
 }
 

@@ -49,6 +49,7 @@ struct check_result {
 	 * lowered only without this (ops/check_lost.c). Bits of enum pointers_lost. */
 	unsigned pointers_lost;
 	unsigned pointers_lost_now; /* the same without what earlier passes found */
+	bool unread; /* metadata, or something that decides what metadata is, can't be read */
 };
 
 /* Opens for checking: damage that a reader must refuse is let through, encrypted images

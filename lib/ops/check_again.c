@@ -12,6 +12,8 @@ struct walk *check_walk_again(struct check *c, const struct walk_ops *ops, void 
 	c->quiet = (struct watch) { .stop = c->options->watch ? c->options->watch->stop : NULL };
 	struct walk *w = walk_new(&src, ops, arg, &c->quiet, e);
 
+	if (w)
+		walk_tell_unread(w, &c->result->unread);
 	if (!w || walk_add_tree(w, active, c->header->l1_table_off, c->header->l1_size, e) < 0)
 		goto fail;
 	for (uint32_t i = 0; i < nr; i++) {

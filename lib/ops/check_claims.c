@@ -168,8 +168,10 @@ static bool is_l1_table(struct check *c, uint64_t host)
 	size_t size = geom_cluster_size(c->geom);
 	uint8_t *bytes = malloc(size);
 	struct err ignored = ERR_INIT;
-	bool fits = bytes && file_read_padded(c->file, host, bytes, size, NULL, &ignored) == 0 &&
-		    !bytes_are_zero(bytes, size);
+	bool read = bytes && file_read_padded(c->file, host, bytes, size, NULL, &ignored) == 0;
+	bool fits = read && !bytes_are_zero(bytes, size);
+
+	c->result->unread |= !read;
 
 	for (size_t i = 0; fits && i < size; i += 8) {
 		uint64_t raw = be64_get(bytes + i), off = raw & ENTRY_OFFSET_MASK;

@@ -60,10 +60,13 @@ static uint64_t stored_large(struct check *c, uint64_t cluster)
 	if (!c->block)
 		c->block = malloc(size);
 	if (c->block && c->block_host != host &&
+	    host != BLOCK_UNKNOWN &&
 	    file_read_padded(c->file, host, c->block, size, NULL, &ignored) == 0)
 		c->block_host = host;
-	if (!c->block || c->block_host != host)
+	if (!c->block || c->block_host != host) {
+		c->result->unread |= host != BLOCK_UNKNOWN;
 		return COUNTS_BIG;
+	}
 	return refcount_block_get(c->block, c->geom->refcount_order,
 				  cluster & ((UINT64_C(1) << bits) - 1));
 }

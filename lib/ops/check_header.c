@@ -96,9 +96,10 @@ static void crypto_judge(struct check *c)
 	if (h->crypt_method != CRYPT_LUKS || !h->has_crypto_ext ||
 	    h->crypto.header_off >= file_size(c->file))
 		return;
-	if (file_read_padded(c->file, f.host, bytes, sizeof bytes, NULL, &why) < 0)
+	if (file_read_padded(c->file, f.host, bytes, sizeof bytes, NULL, &why) < 0) {
 		f.kind = PROBLEM_READ_FAILED;
-	else if (luks_header_decode(&r, h->crypto.header_len, &luks, &why) == 0)
+		c->result->unread = true;
+	} else if (luks_header_decode(&r, h->crypto.header_len, &luks, &why) == 0)
 		return;
 	check_found(c, &f);
 }

@@ -36,11 +36,14 @@ void orphans_fini(struct orphans *o)
 	*o = (struct orphans) { 0 };
 }
 
+bool orphans_explain(const struct orphans *o, uint64_t cluster)
+{
+	return o->more || (o->suspect && cluster < o->clusters && bit_at(o->suspect, cluster));
+}
+
 bool orphans_suspect(const struct orphans *o, uint64_t cluster)
 {
-	if (o->more || o->unread)
-		return true;
-	return o->suspect && cluster < o->clusters && bit_at(o->suspect, cluster);
+	return o->unread || orphans_explain(o, cluster);
 }
 
 /* --- what a table looks like --- */

@@ -79,5 +79,7 @@ struct orphans {
 void orphans_fini(struct orphans *o);
 /* Whether a lost table may map the cluster, or be there. */
 bool orphans_suspect(const struct orphans *o, uint64_t cluster);
+/* The same as far as a table in the file says so, which the next check will find as well. */
+bool orphans_explain(const struct orphans *o, uint64_t cluster);
 /* The first loose cluster at or behind `from`; o->clusters if there is none. */
 uint64_t orphans_next_loose(const struct orphans *o, uint64_t from);

@@ -67,6 +67,9 @@ static int tables_note(struct repair *r, struct err *e)
 /* What a writer does first: autoclear bits that it does not know go (2.5). */
 int repair_begin_write(struct repair *r, struct err *e)
 {
+	/* What was decided since then may be wrong. A mark on too many clusters does no harm. */
+	if (r->found.unread && !r->marking)
+		return err_set(e, ERR_IO, "nothing more is changed, for metadata can't be read");
 	/* The header may be about to change. */
 	if (lies_under_disk(r, 0, 1) && repair_disk_changes(r, e) < 0)
 		return -1;
@@ -306,6 +309,16 @@ static bool disk_is_lost(struct repair *r)
 	return true;
 }
 
+/* What can't be read now may be there the next time, and lead to what looks leaked, or free. */
+static bool is_unread(struct repair *r)
+{
+	if (r->found.unread)
+		repair_say(r, "nothing %sis repaired, for metadata can't be read: try again, or copy the "
+			      "image to a sound medium first",
+			   r->result->changed ? "more " : "");
+	return r->found.unread;
+}
+
 static int repair_run(struct repair *r, const struct geom *g, struct err *e);
 
 /* Where something leads out of the file that may have to stay, there may be no room for what a later
@@ -347,7 +360,7 @@ static int rounds(struct repair *r, struct err *e)
 		if (round == 0)
 			r->counts_sound = !repair_refcounts_lost(r) &&
 					  !repair_has(r, PROBLEM_REFCOUNT_ZERO);
-		if (disk_is_lost(r))
+		if (disk_is_lost(r) || is_unread(r))
 			more = false;
 		else if (round == 0 && rehearse(r, e) < 0)
 			return -1;

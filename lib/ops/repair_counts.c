@@ -96,7 +96,7 @@ static uint64_t kept_count(struct repair *r, uint64_t cluster, unsigned order)
 
 	if (!stored && (!c->unreferenced || !bit_at(c->unreferenced, cluster)))
 		return 0;
-	return MAX(orphans_suspect(&r->orphans, cluster) ? stored : suspect_count(order), 1);
+	return MAX(orphans_explain(&r->orphans, cluster) ? stored : suspect_count(order), 1);
 }
 
 /* What must not be freed stays counted: what the old counts say, and where they say nothing, what

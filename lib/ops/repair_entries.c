@@ -72,9 +72,12 @@ static bool is_lost_table(struct tables *s, uint64_t host)
 	struct err ignored = ERR_INIT;
 	uint32_t used = 0;
 
-	if ((!repair_is_orphan(r, host, 0) && !is_counted_table(r, host)) ||
-	    file_read_padded(r->file, host, s->bytes, size, NULL, &ignored) < 0)
+	if (!repair_is_orphan(r, host, 0) && !is_counted_table(r, host))
 		return false;
+	if (file_read_padded(r->file, host, s->bytes, size, NULL, &ignored) < 0) {
+		r->found.unread = true;
+		return false;
+	}
 	for (uint32_t i = 0; i < geom_l2_entries(&r->geom); i++) {
 		struct l2_entry x = l2_entry_at(&r->geom, s->bytes, i);
 
@@ -138,6 +141,8 @@ static uint64_t l1_repaired(struct tables *s, const struct walk_l1_part *p, uint
 	if (host && geom_in_cluster(c->geom, host)) {
 		bool found = is_lost_table(s, aligned);
 
+		if (s->repair->found.unread)
+			return raw;
 		l1_told(s, p, i, PROBLEM_L1_ENTRY_UNALIGNED,
 			found ? "the low bits are cleared" : l1_dropped(s->repair));
 		return found ? aligned | (raw & ENTRY_COPIED) : 0;

@@ -52,7 +52,7 @@ static bool wants_mark(struct repair *r, uint64_t cluster)
 	uint64_t host = r->check.blocks[cluster >> geom_refcount_block_bits(&r->geom)];
 
 	return host && host != BLOCK_UNKNOWN && !repair_may_free_cluster(r, cluster) &&
-	       !orphans_suspect(&r->orphans, cluster) &&
+	       !orphans_explain(&r->orphans, cluster) &&
 	       check_stored(&r->check, cluster) != suspect_count(r->geom.refcount_order);
 }
 
