@@ -65,7 +65,7 @@ def main():
     if options.left:
         for name, (status, why) in LEFT.items():
             about = [d.name for d in DAMAGES.values()
-                     if name in (d.left, d.left_if_encrypted, d.also)]
+                     if name in (d.left, d.left_if_encrypted, d.left_if_narrow, d.also)]
             print(f"{name:10} {status}  {why}: {' '.join(about)}")
         return 0
     # No repair makes a file of this size grow so much, and if one did there would be no room for it.

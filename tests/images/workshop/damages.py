@@ -50,6 +50,7 @@ class Damage:
         self.also = more.get("also")
         self.needs_counts = more.get("needs_counts")
         self.left_if_encrypted = more.get("left_if_encrypted")
+        self.left_if_narrow = more.get("left_if_narrow")
         self.gone = more.get("gone", ())
         self.marked = more.get("marked", ())
         self.changes = more.get("changes", False)
@@ -58,8 +59,11 @@ class Damage:
 
     def left_in(self, img):
         """The word for what a repair leaves of it, or None."""
-        return self.left_if_encrypted if EXT_CRYPTO in img.extensions and self.left_if_encrypted \
-            else self.left
+        if EXT_CRYPTO in img.extensions and self.left_if_encrypted:
+            return self.left_if_encrypted
+        if img.count_bits == 1 and self.left_if_narrow:
+            return self.left_if_narrow
+        return self.left
 
     def changes_in(self, img):
         """Whether the disk reads, or may read, other than before the repair."""
@@ -110,8 +114,9 @@ def plainly(img):
     return EXT_CRYPTO not in img.extensions
 
 
-def inside(img):
-    return not img.data_file
+def shares(img):
+    """Entries of a table without COPIED flags pass for pointers to refcount blocks, on data."""
+    return img.snapshots
 
 
 def whole_table(img, view=ACTIVE, idx=0):
@@ -218,7 +223,8 @@ def counts_zeroed(f, img):
     f.put(img.block_at(), bytes(img.cluster))
 
 
-@damage("refcount-zero refcount-too-low leaked-cluster")
+# A bit is no less likely than another: nothing tells that counts of one bit are noise.
+@damage("refcount-zero refcount-too-low leaked-cluster", left_if_narrow="marked")
 def counts_noise(f, img):
     f.put(img.block_at(), noise(img.cluster))
 
@@ -282,7 +288,7 @@ def refcount_block_on_data(f, img):
     f.set_num(img.table_at, 8, img.host(ACTIVE, NEWEST))
 
 
-@damage("metadata-overlap", left="marked", changes=inside)
+@damage("metadata-overlap", left="marked", changes=shares)
 def refcount_table_on_l2(f, img):
     f.set_num(48, 8, img.l2_at(ACTIVE))
 
