@@ -328,6 +328,15 @@ static int settle(struct doubles *d, const struct walk_ops *ops, struct err *e)
 	return walk_with(d, ops, e);
 }
 
+/* Such data stay where they are, and nothing else may be written there. */
+static void encrypted_told(struct repair *r)
+{
+	if (!r->told_encrypted && repair_has(r, PROBLEM_CROSS_LINK))
+		repair_say(r, "guest data that lie on metadata are left to a person: the image is encrypted, "
+			      "and a copy of them would need the key");
+	r->told_encrypted = true;
+}
+
 static int stage(struct doubles *d, struct err *e)
 {
 	static const struct walk_ops tables = { .l1_part = on_l1_part },
@@ -339,9 +348,12 @@ static int stage(struct doubles *d, struct err *e)
 		return -1;
 	/* What a copied table maps is to be looked at again. The place decides how LUKS reads a
 	 * cluster: a copy without the key would be noise. */
-	if (d->copies.nr || d->repair->geom.data_file ||
-	    d->repair->header.crypt_method == CRYPT_LUKS)
+	if (d->copies.nr || d->repair->geom.data_file)
 		return 0;
+	if (d->repair->header.crypt_method == CRYPT_LUKS) {
+		encrypted_told(d->repair);
+		return 0;
+	}
 	d->tables = false;
 	if (walk_with(d, &packed, e) < 0)
 		return -1;

@@ -31,7 +31,7 @@ struct repair {
 	uint64_t *replaced; /* host offsets of foreign L2 tables that nothing leads to any more */
 	size_t replaced_nr, replaced_room;
 	struct orphans orphans; /* leaked clusters that may be data, as of this round */
-	bool told_narrow, told_many, told_header, told_snapshots, told_places;
+	bool told_narrow, told_many, told_header, told_snapshots, told_places, told_encrypted;
 
 	/* Bit per cluster of the file as it was found, or NULL (ops/repair_suspects.c): */
 	uint8_t *marked;    /* leaks that may be lost data, and were given a mark */

@@ -134,10 +134,14 @@ static void packed_repair(struct entry *n)
 
 /* --- standard --- */
 
-/* In version 2 the flag was never set on purpose: the data behind it stays. */
+/* In version 2 the flag was never set on purpose: the data behind it stays, and where there are none
+ * there never were. */
 static void zero_v2_repair(struct entry *n)
 {
-	told(n, PROBLEM_L2_ENTRY_ZERO_V2, NULL);
+	bool bare = !n->x.has_host && n->repair->header.backing_name.n;
+
+	told(n, PROBLEM_L2_ENTRY_ZERO_V2,
+	     bare ? "the flag is cleared: what the backing file has is read there" : NULL);
 	n->raw &= ~ENTRY_ZERO;
 }
 
