@@ -56,7 +56,7 @@ struct repair {
 	bool l1_emptied_any;
 };
 
-/* --- repair.c --- */
+/* --- repair_write.c --- */
 /* Every write goes through repair_write(), but those of whole new structures, which begin with
  * repair_begin_write(). */
 int repair_begin_write(struct repair *r, struct err *e) MUST_CHECK;
@@ -72,6 +72,10 @@ bool repair_may_edit(const struct repair *r, uint64_t host, enum walk_what what)
 int repair_header(struct repair *r, unsigned fields, struct err *e) MUST_CHECK;
 /* The same for a header whose extensions are others. */
 int repair_header_replace(struct repair *r, const struct header *h, struct err *e) MUST_CHECK;
+/* Takes r->header and r->geom from r->header_bytes. */
+int repair_header_load(struct repair *r, struct err *e) MUST_CHECK;
+/* Tells the undo file what the tables are that the header in the file leads to. */
+int repair_tables_note(struct repair *r, struct err *e) MUST_CHECK;
 /* Counts what is repaired, and tells it. */
 void repair_fixed(struct repair *r, const struct finding *f, const char *how);
 /* The same for many of a kind that are not told one by one. */
