@@ -570,14 +570,16 @@ def snapshot_l2_entry_on_data(f, img):
 
 # --- compressed clusters ---
 
-@damage("compressed-out-of-file", changes=True)
+# Where counts have one bit no two of them share a cluster: it is leaked when one leads elsewhere.
+
+@damage("compressed-out-of-file", changes=True, left_if_narrow="marked")
 def packed_out_of_file(f, img):
     need_packed(img)
     f.set_bits(img.entry_at(ACTIVE, PACKED), 8, 1 << 38)
     return [(ACTIVE, PACKED)]
 
 
-@damage("cross-link", changes=plainly)
+@damage("cross-link", changes=plainly, left_if_narrow="marked")
 def packed_on_l2(f, img):
     need_packed(img)
     at = img.entry_at(ACTIVE, PACKED)
