@@ -65,7 +65,7 @@ void rebuild_layout_fini(struct rebuild_layout *l);
 #define COUNT_UNKNOWN UINT64_MAX
 uint64_t rebuild_count(struct rebuild_scan *s, struct rebuild_layout *l, uint64_t host);
 
-/* --- rebuild_tables.c: L1 tables and snapshots --- */
+/* --- rebuild_tables.c, rebuild_snapshots.c: L1 tables and snapshots --- */
 
 struct rebuild_l1 {
 	uint64_t off;
@@ -99,6 +99,40 @@ int rebuild_l1_tables(struct rebuild_scan *s, struct rebuild_layout *l,
  * back. False: no counts tell that this is an image with such clusters. */
 bool rebuild_l1_new(const struct rebuild_scan *s, const struct rebuild_layout *l,
 		    struct rebuild_l1 *x);
+
+/* --- rebuild_probe.c: one L1 table --- */
+
+#define L2_LOOKED_AT   256 /* tables that an L1 table leads to, in full */
+/* Bytes that are read in one layout to find L1 tables; less where no refcounts say what cannot be one.
+ * Without a bound, each table over empty clusters is tried in each layout. */
+#define PROBE_BYTES	    (UINT64_C(1) << 30)
+#define PROBE_BYTES_BLIND   (UINT64_C(256) << 20)
+
+/* A look for L1 tables in one layout. */
+struct rebuild_probe {
+	struct rebuild_scan *scan;
+	struct rebuild_layout *layout;
+	const struct rebuild_snapshots *snapshots;
+	uint8_t *l1, *l2; /* a cluster each */
+	uint64_t stop_at; /* something else begins here */
+	uint32_t tested, foreign, tested_used;
+	uint64_t budget; /* bytes that may still be read */
+};
+
+/* Whether a table can be at this place. */
+static inline bool rebuild_in_file(const struct rebuild_scan *s, const struct rebuild_layout *l,
+				   uint64_t host)
+{
+	return host && !geom_in_cluster(&l->geom, host) && host < s->size;
+}
+
+bool rebuild_probe_is_free(struct rebuild_probe *p, uint64_t off);
+/* Whether an L1 table begins there, and what there is of it. */
+bool rebuild_probe_l1(struct rebuild_probe *p, uint64_t off, struct rebuild_l1 *x);
+/* Up to where it maps the disk. */
+void rebuild_mapped_end_find(struct rebuild_probe *p, struct rebuild_l1 *x);
+
+/* --- rebuild_tables.c --- */
 /* Whether compressed clusters of this tree are zstd's. */
 bool rebuild_is_zstd(struct rebuild_scan *s, struct rebuild_layout *l, const struct rebuild_l1 *l1);
 
