@@ -328,13 +328,19 @@ static int settle(struct doubles *d, const struct walk_ops *ops, struct err *e)
 	return walk_with(d, ops, e);
 }
 
-/* Such data stay where they are, and nothing else may be written there. */
+/* Such data stay where they are; refcounts go elsewhere. */
 static void encrypted_told(struct repair *r)
 {
-	if (!r->told_encrypted && repair_has(r, PROBLEM_CROSS_LINK))
+	bool stays = false;
+
+	if (r->told_encrypted || !repair_has(r, PROBLEM_CROSS_LINK))
+		return;
+	for (uint64_t i = 0; i < r->check.clusters && !stays; i++)
+		stays = check_is_crossed(&r->check, i) && is_taken(&r->check, i);
+	if (stays)
 		repair_say(r, "guest data that lie on metadata are left to a person: the image is encrypted, "
 			      "and a copy of them would need the key");
-	r->told_encrypted = true;
+	r->told_encrypted = stays;
 }
 
 static int stage(struct doubles *d, struct err *e)
