@@ -18,6 +18,7 @@ struct bitmap {
 	bool changed; /* the bits are not, or not all, those of the file */
 	bool stored;  /* the entry leads to a table in the file */
 	bool lost;    /* it had a table that can't be believed, and needs another one */
+	bool shared;  /* it leads to a cluster that may be somebody else's */
 };
 
 struct bitmap_set {
@@ -44,6 +45,10 @@ int bitmap_set_adopt(struct bitmap_set *s, struct err *e) MUST_CHECK;
 /* The same for a set that is to be changed: the directory's clusters must be nobody else's. When the
  * set is stored it is in force again, each bitmap inconsistent or as it was made. */
 int bitmap_set_revive(struct bitmap_set *s, struct image_writer *w, struct err *e) MUST_CHECK;
+/* Before the set, which was just loaded, changes: ERR_CORRUPT when a cluster of a bitmap may be somebody
+ * else's as well, for whoever changes the bitmap would give it up, or write to it. */
+int bitmap_set_own(struct bitmap_set *s, struct image_writer *w, const struct watch *watch,
+		   struct err *e) MUST_CHECK;
 /* NULL if there is none of that name. */
 struct bitmap *bitmap_find(struct bitmap_set *s, struct bytes name);
 

@@ -13,6 +13,9 @@ int bitmap_table_walk(struct image *img, const struct bitmap_entry *b,
 		      void *arg, struct err *e);
 
 struct image_writer;
+/* The same question without the refusal: those that have such a cluster are marked as `shared`. */
+int bitmap_set_find_shared(struct bitmap_set *s, struct image_writer *w, struct err *e) MUST_CHECK;
+
 /* Writes pages that were changed and a table, all to new clusters; *x then leads there. */
 int bitmap_store(struct image_writer *w, struct bitmap *b, struct bitmap_entry *x,
 		 const struct watch *watch, struct err *e);

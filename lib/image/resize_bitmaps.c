@@ -40,43 +40,6 @@ static int each_bitmap(struct resize *z, struct bytes directory, bitmap_fn *fn, 
 	return 0;
 }
 
-/* What is changed where it is must be nobody else's. */
-static int own_check(struct resize *z, uint64_t host, uint64_t len, const char *what,
-		     struct err *e)
-{
-	const struct geom *g = &z->img->geom;
-	uint64_t count;
-
-	for (uint64_t at = host; at < host + len; at += geom_cluster_size(g)) {
-		if (txn_refcount(z->w->txn, at, &count, e) < 0)
-			return -1;
-		if (count != 1 || txn_is_metadata(z->w->txn, at, 1))
-			return err_set(e, ERR_CORRUPT,
-				       "its %s at %#" PRIx64 " may be somebody else's; run check",
-				       what, at);
-	}
-	return 0;
-}
-
-/* The data that both disks, the shorter and the longer one, end in or begin to differ in. */
-static int tail_check(struct resize *z, const struct bitmap_entry *x, struct err *e)
-{
-	const struct geom *g = &z->img->geom;
-	uint64_t end = MIN(z->size, z->old_size), raw;
-	struct bitmap_table_entry t;
-
-	if (!end)
-		return 0;
-	if (resize_word_read(z, x->table_off +
-				     ((end - 1) >> x->granularity_bits >> (g->cluster_bits + 3)) * 8,
-			     &raw, e) < 0)
-		return -1;
-	t = bitmap_table_entry_decode(raw);
-	return resize_can_follow(z, &t)
-		       ? own_check(z, t.data_off, geom_cluster_size(g), "data", e)
-		       : 0;
-}
-
 static int bitmap_check(struct resize *z, uint64_t place, struct bitmap_entry *x, struct err *e)
 {
 	const struct geom *g = &z->img->geom;
@@ -96,18 +59,29 @@ static int bitmap_check(struct resize *z, uint64_t place, struct bitmap_entry *x
 	if (after > BITMAP_TABLE_ENTRIES_MAX || after << g->cluster_bits > BITMAP_BYTES_MAX)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "it would become too large; a larger granularity makes it smaller");
-	if (own_check(z, x->table_off, x->table_nr * UINT64_C(8), "table", e) < 0)
-		return -1;
-	return tail_check(z, x, e);
+	return 0;
+}
+
+/* What is changed where it is, or given up, must be nobody else's. */
+static int own_check(struct resize *z, struct err *e)
+{
+	struct bitmap_set s;
+	int ret = bitmap_set_load(&s, z->img, e);
+
+	if (ret == 0)
+		ret = bitmap_set_own(&s, z->w, NULL, e);
+	bitmap_set_fini(&s);
+	return ret;
 }
 
 int resize_bitmaps_check(struct resize *z, struct err *e)
 {
 	struct bytes directory;
 
-	if (image_bitmaps(z->img, &directory, e) < 0)
+	if (image_bitmaps(z->img, &directory, e) < 0 ||
+	    each_bitmap(z, directory, bitmap_check, e) < 0)
 		return -1;
-	return each_bitmap(z, directory, bitmap_check, e);
+	return own_check(z, e);
 }
 
 static int table_cut(struct resize *z, const struct bitmap_entry *x, uint32_t nr, struct err *e)

@@ -21,6 +21,10 @@ static int load(struct image_writer *w, struct bitmap *b, uint64_t *used, struct
 	if (need > PAGES_MAX - *used)
 		return err_set(e, ERR_UNSUPPORTED, "all of them take too much memory");
 	*used += need;
+	if (b->shared)
+		return err_set(e, ERR_CORRUPT,
+			       "it leads to a cluster that may be somebody else's; run qcow2-check "
+			       "-r all");
 	return bitmap_load(&w->bitmaps, b, e);
 }
 
@@ -40,6 +44,15 @@ static int judge(struct image_writer *w, struct bitmap *b, uint64_t *used, struc
 	return 0;
 }
 
+/* What is in use is not touched, and what does not record stays as it is. */
+static bool records(const struct bitmap_set *s)
+{
+	for (size_t i = 0; i < s->nr; i++)
+		if ((s->items[i].entry.flags & (BITMAP_AUTO | BITMAP_IN_USE)) == BITMAP_AUTO)
+			return true;
+	return false;
+}
+
 /* Loads them and takes hold of them, if that is possible. */
 static int hold(struct image_writer *w, struct err *e)
 {
@@ -53,6 +66,8 @@ static int hold(struct image_writer *w, struct err *e)
 		warn_to(w->listener, "'%s': bitmaps can't be kept up: %s", w->disk->name, why.text);
 		return 0;
 	}
+	if (records(&w->bitmaps) && bitmap_set_find_shared(&w->bitmaps, w, e) < 0)
+		return -1;
 	for (size_t i = 0; i < w->bitmaps.nr; i++)
 		if (judge(w, &w->bitmaps.items[i], &used, e) < 0)
 			return -1;

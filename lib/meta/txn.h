@@ -103,6 +103,20 @@ int txn_guest_check(struct txn *x, uint64_t host, uint64_t nr, struct err *e) MU
 bool txn_is_metadata(const struct txn *x, uint64_t host, uint64_t nr);
 /* The bitmap directory is there from now on: nobody else may write to it. */
 int txn_guard_bitmaps(struct txn *x, uint64_t host, uint64_t len, struct err *e) MUST_CHECK;
+/* A cluster of bitmaps in force that is not theirs alone: its count is not 1, or other metadata, guest
+ * data or another entry of a bitmap is there, too. */
+struct txn_shared {
+	uint64_t host;
+	uint32_t idx;  /* the entry of the directory that leads there, or TXN_DIRECTORY: it itself */
+#define TXN_DIRECTORY UINT32_MAX
+	bool is_table; /* it belongs to the bitmap's table, not to its data */
+};
+/* Calls `found` for each of them; a negative return ends the search, the error is then the caller's.
+ * Reads all L2 tables where bitmaps own anything; in the file, so that nothing that was edited may
+ * wait. */
+typedef int txn_shared_fn(void *arg, const struct txn_shared *x, struct err *e);
+int txn_bitmaps_shared(struct txn *x, const struct watch *watch, txn_shared_fn *found, void *arg,
+		       struct err *e) MUST_CHECK;
 /* Sets the corrupt bit (version 3) and refuses everything from now on. Returns -1 with what e
  * says. */
 int txn_mark_corrupt(struct txn *x, struct err *e);

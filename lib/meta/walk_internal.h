@@ -41,6 +41,8 @@ struct walk {
 	struct walk_l2_ref *refs;
 	size_t ref_nr, ref_room, refs_max;
 	uint64_t from, until; /* host offsets of L2 tables of the present pass */
+	/* May leave some of refs out; NULL: all count. */
+	int (*choose)(struct walk *w, struct err *e);
 
 	uint8_t *buf; /* WALK_BUFFER bytes, or a cluster if that is more */
 	size_t buf_len;
@@ -76,6 +78,10 @@ int walk_bitmaps(struct walk *w, struct err *e);
 /* The L2 tables that L1 entries lead to, into w->refs; the first of possibly several passes
  * also hands over the parts. */
 int walk_l1_pass(struct walk *w, bool first_pass, struct err *e);
+/* Leaves at most `most` of w->refs, the tables of which lie next to clusters whose bits are
+ * set, all of them in lo .. hi-1, and the last ones of the file. For w->choose. */
+int walk_refs_near(struct walk *w, const uint8_t *clusters, uint64_t lo, uint64_t hi,
+		   size_t most, struct err *e);
 /* The L2 tables of w->refs. */
 int walk_l2_tables(struct walk *w, struct err *e);
 

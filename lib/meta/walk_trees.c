@@ -328,7 +328,8 @@ int walk_trees(struct walk *w, struct err *e)
 		return -1;
 	w->from = 0;
 	do {
-		if (walk_l1_pass(w, first_pass, e) < 0 || walk_l2_tables(w, e) < 0)
+		if (walk_l1_pass(w, first_pass, e) < 0 || (w->choose && w->choose(w, e) < 0) ||
+		    walk_l2_tables(w, e) < 0)
 			return -1;
 		first_pass = false;
 		w->from = w->until;

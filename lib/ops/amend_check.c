@@ -10,6 +10,7 @@
 #include "image/policy.h"
 #include "image/resize.h"
 #include "ops/amend_internal.h"
+#include "ops/bitmap.h"
 
 /* A data file that was moved is not where the image says. */
 static bool data_file_moves(const struct spec *s, const struct amend_options *o)
@@ -204,9 +205,11 @@ static int tables_check(const struct spec *s, const struct amend_options *o, str
 	    image_amend_refcount_check(w, o->refcount_order,
 				       watch_part_of(&first, watch, 0, 1, 2), e) < 0)
 		return -1;
-	return down ? image_amend_downgrade_check(w, &then,
-						  watch_part_of(&second, watch, 1, 2, 2), e)
-		    : 0;
+	if (!down)
+		return 0;
+	if (o->force && bitmap_check_remove_all(disk_image(d, 0), w, watch, e) < 0)
+		return -1;
+	return image_amend_downgrade_check(w, &then, watch_part_of(&second, watch, 1, 2, 2), e);
 }
 
 static int disk_check(const struct spec *s, const struct amend_options *o, struct disk *d,

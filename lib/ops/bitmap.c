@@ -46,11 +46,13 @@ static int open_target(struct open *o, const struct bitmap_change *c, struct err
 }
 
 /* Void bitmaps are there for who begins by removing one, or by making it true. */
-static int set_load(struct open *o, bool revive, struct err *e)
+static int set_load(struct open *o, bool revive, const struct watch *watch, struct err *e)
 {
 	if (bitmap_set_load(&o->set, disk_image(o->disk, 0), e) < 0 ||
 	    (revive && bitmap_set_revive(&o->set, o->writer, e) < 0))
 		return err_hint(e, "All bitmaps of the image can be removed with --remove-all.");
+	if (o->writer && bitmap_set_own(&o->set, o->writer, watch, e) < 0)
+		return -1;
 	if (!o->set.is_void || revive)
 		return 0;
 	err_set(e, ERR_UNSUPPORTED,
@@ -72,7 +74,7 @@ static int open_source(struct open *o, struct open *target, const struct bitmap_
 	*set = &target->set;
 	if (!c->source || disk_uses_path(target->disk, c->source->path))
 		return 0;
-	if (open_disk(o, c->source, c, DISK_NO_DATA_FILE, e) < 0 || set_load(o, false, e) < 0)
+	if (open_disk(o, c->source, c, DISK_NO_DATA_FILE, e) < 0 || set_load(o, false, c->watch, e) < 0)
 		return -1;
 	*set = &o->set;
 	return 0;
@@ -179,7 +181,7 @@ int bitmap_change(const struct bitmap_change *c, struct err *e)
 
 	if (open_target(&target, c, e) < 0)
 		goto out;
-	if (set_load(&target, c->steps_nr && is_for_void(c), e) < 0) {
+	if (set_load(&target, c->steps_nr && is_for_void(c), c->watch, e) < 0) {
 		step_failed(c, c->steps, e);
 		goto out;
 	}
@@ -214,9 +216,23 @@ int bitmap_change_remove_all(const struct bitmap_change *c, struct err *e)
 	if (err_is(&why))
 		warn_to(c->listener, "%s; what the bitmaps occupied is left for check -r leaks",
 			why.text);
-	if (bitmap_remove_all(&o.set, e) == 0)
+	if (bitmap_set_own(&o.set, o.writer, c->watch, e) == 0 && bitmap_remove_all(&o.set, e) == 0)
 		ret = bitmap_set_store(&o.set, o.writer, c->watch, e);
 out:
 	open_fini(&o);
+	return ret;
+}
+
+int bitmap_check_remove_all(struct image *img, struct image_writer *w, const struct watch *watch,
+			    struct err *e)
+{
+	struct err why = ERR_INIT;
+	struct bitmap_set s = { 0 };
+	int ret = 0;
+
+	/* A directory that can't be read is no obstacle. */
+	if (bitmap_set_load(&s, img, &why) == 0)
+		ret = bitmap_set_own(&s, w, watch, e);
+	bitmap_set_fini(&s);
 	return ret;
 }

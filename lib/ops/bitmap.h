@@ -5,6 +5,7 @@
 
 #include "base/watch.h"
 #include "image/spec.h"
+#include "image/writer.h"
 
 /* Changing persistent bitmaps. */
 enum bitmap_action {
@@ -46,3 +47,6 @@ int bitmap_change(const struct bitmap_change *c, struct err *e) MUST_CHECK;
 /* Removes all bitmaps, of images in which they are void or can't be read, too. Of `c` the image,
  * watch and listener count. */
 int bitmap_change_remove_all(const struct bitmap_change *c, struct err *e) MUST_CHECK;
+/* Whether that could be done, of an image whose bitmaps go last. */
+int bitmap_check_remove_all(struct image *img, struct image_writer *w, const struct watch *watch,
+			    struct err *e) MUST_CHECK;

@@ -147,14 +147,17 @@ static int into_begin(struct copy *c, struct disk *target, struct err *e)
 			e, ERR_INVALID,
 			"the target has %llu bytes and the source %llu: it does not fit",
 			(unsigned long long)disk_size(target), (unsigned long long)c->total);
-	if (target_files_check(o, target, e) < 0 ||
-	    (o->bitmaps && convert_bitmaps_fit(o, target, e) < 0))
+	if (target_files_check(o, target, e) < 0)
 		return -1;
 	c->writer = image_writer_new(target, o->listener, o->watch, e);
-	if (c->writer && o->compress && image_writer_encrypts(c->writer))
+	if (!c->writer)
+		return -1;
+	if (o->compress && image_writer_encrypts(c->writer))
 		return err_set(e, ERR_UNSUPPORTED,
 			       "Compression and encryption not supported at the same time");
-	return c->writer ? image_writer_counts_check(c->writer, o->watch, e) : -1;
+	if (image_writer_counts_check(c->writer, o->watch, e) < 0)
+		return -1;
+	return o->bitmaps ? convert_bitmaps_fit(o, target, c->writer, e) : 0;
 }
 
 /* Only a target that holds nothing can do without flushes: it is made again where it was lost. */

@@ -105,11 +105,14 @@ static int sets_load(const struct convert_options *o, struct disk *target, struc
 	return bitmap_set_load(from, source_image(o), e);
 }
 
-int convert_bitmaps_fit(const struct convert_options *o, struct disk *target, struct err *e)
+int convert_bitmaps_fit(const struct convert_options *o, struct disk *target,
+			struct image_writer *w, struct err *e)
 {
 	struct bitmap_set to = { 0 }, from = { 0 };
 	int ret = sets_load(o, target, &to, &from, e);
 
+	if (ret == 0)
+		ret = bitmap_set_own(&to, w, o->watch, e);
 	if (ret == 0)
 		ret = copy_all(o, &to, &from, false, e);
 	bitmap_set_fini(&to);
@@ -123,6 +126,8 @@ static int store(const struct convert_options *o, struct disk *target, struct er
 	struct bitmap_set to = { 0 }, from = { 0 };
 	int ret = w ? sets_load(o, target, &to, &from, e) : -1;
 
+	if (ret == 0)
+		ret = bitmap_set_own(&to, w, o->watch, e);
 	if (ret == 0)
 		ret = copy_all(o, &to, &from, true, e);
 	if (ret == 0)

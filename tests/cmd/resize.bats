@@ -592,13 +592,13 @@ raw_bits() {
 	for host in $(entry_offset d.qcow2 "$l1") "$l1"; do
 		poke_be d.qcow2 "$table" 8 "$host"
 		unchanged d.qcow2 4M
-		[[ $stderr == *"'fine': its data at "*"run check"* ]]
+		[[ $stderr == *"'fine': its data at "*"run qcow2-check -r all"* ]]
 		unchanged --shrink d.qcow2 1M
 	done
 	cp whole.qcow2 d.qcow2
 	poke_be d.qcow2 "$(directory_at d.qcow2)" 8 "$l1"
 	unchanged d.qcow2 4M
-	[[ $stderr == *"'fine': its table at "*"run check"* ]]
+	[[ $stderr == *"'fine': its table at "*"run qcow2-check -r all"* ]]
 }
 
 @test "autoclear bits of others go, bitmaps that were not valid stay so" {
