@@ -119,7 +119,7 @@ static int range_fill(struct resize *z, uint64_t from, uint64_t to, bool covered
 	for (; from < to; from += n) {
 		n = MIN(to - from, span - (from & (span - 1)));
 		nr = n >> g->cluster_bits;
-		if (writer_l2(z->w, from, e) < 0)
+		if (watch_stopped(z->watch, e) < 0 || writer_l2(z->w, from, e) < 0)
 			return -1;
 		if (how == PREALLOCATION_OFF
 			    ? clusters_mark(z, from, nr, e) < 0
@@ -188,6 +188,20 @@ static int data_file_clear(struct resize *z, struct err *e)
 	return file_zero(f, z->old_size, end - z->old_size, FILE_ZERO_PUNCH, e);
 }
 
+/* As much as is written between two looks at whether it is to stop. */
+#define ZERO_BYTES (UINT64_C(256) << 20)
+
+static int data_file_write(struct resize *z, uint64_t from, uint64_t to, struct err *e)
+{
+	for (uint64_t n; from < to; from += n) {
+		n = MIN(to - from, ZERO_BYTES);
+		if (watch_stopped(z->watch, e) < 0 ||
+		    file_zero(z->img->data_file, from, n, FILE_ZERO_WRITE, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int data_file_extend(struct resize *z, struct err *e)
 {
 	struct file *f = z->img->data_file;
@@ -197,8 +211,7 @@ static int data_file_extend(struct resize *z, struct err *e)
 		return -1;
 	if (z->preallocation == PREALLOCATION_FALLOC)
 		return file_allocate(f, old, len, e);
-	return z->preallocation == PREALLOCATION_FULL ? file_zero(f, old, len, FILE_ZERO_WRITE, e)
-						      : 0;
+	return z->preallocation == PREALLOCATION_FULL ? data_file_write(z, old, z->size, e) : 0;
 }
 
 int resize_fill_data_file(struct resize *z, struct err *e)

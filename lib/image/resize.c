@@ -153,7 +153,7 @@ int image_resize_check(struct disk *d, const struct resize_options *o, struct im
 }
 
 int image_resize(struct disk *d, const struct resize_options *o, const struct listener *l,
-		 struct err *e)
+		 const struct watch *watch, struct err *e)
 {
 	struct resize z = resize_of(d, o, NULL);
 	int ret = -1;
@@ -162,7 +162,8 @@ int image_resize(struct disk *d, const struct resize_options *o, const struct li
 		return -1;
 	if (z.size == z.old_size)
 		return 0;
-	z.w = image_writer_new(d, l, NULL, e);
+	z.watch = watch;
+	z.w = image_writer_new(d, l, watch, e);
 	if (z.w && tables_check(&z, e) == 0)
 		ret = resize_run(&z, e);
 	image_writer_free(z.w);

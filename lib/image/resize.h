@@ -4,7 +4,8 @@
 
 /* Changes the length of a disk whose top layer was opened with DISK_WRITE. What is cut off is gone;
  * what is added reads as zeros, whatever a longer backing file, a cluster that was cut in two or
- * saved machine state would show there. A crash leaves the old size or the new one. */
+ * saved machine state would show there. A crash leaves the old size or the new one, and where the image
+ * has bitmaps perhaps void ones: from where that begins nothing that is asked to stop is listened to. */
 
 struct resize_options {
 	uint64_t size; /* bytes, > 0 */
@@ -15,7 +16,7 @@ struct resize_options {
  * ERR_UNSUPPORTED, and nothing was changed, for sizes that the format does not allow, snapshots
  * or bitmaps that would not stand it, and preallocation without growth. */
 int image_resize(struct disk *d, const struct resize_options *o, const struct listener *l,
-		 struct err *e) MUST_CHECK;
+		 const struct watch *watch, struct err *e) MUST_CHECK;
 /* Whether that would be refused. `w`: a writer of the top layer, which is left as it is. upgraded: it
  * will be version 3 by then. */
 struct image_writer;

@@ -69,7 +69,7 @@ static int own_check(struct resize *z, struct err *e)
 	int ret = bitmap_set_load(&s, z->img, e);
 
 	if (ret == 0)
-		ret = bitmap_set_own(&s, z->w, NULL, e);
+		ret = bitmap_set_own(&s, z->w, z->watch, e);
 	bitmap_set_fini(&s);
 	return ret;
 }
@@ -161,7 +161,7 @@ int resize_bitmaps(struct resize *z, struct err *e)
 {
 	struct bytes directory; /* to be had only while the bitmaps are in force */
 
-	if (image_bitmaps(z->img, &directory, e) < 0 ||
+	if (watch_stopped(z->watch, e) < 0 || image_bitmaps(z->img, &directory, e) < 0 ||
 	    txn_autoclear(z->w->txn, AUTOCLEAR_BITMAPS, e) < 0 ||
 	    each_bitmap(z, directory, bitmap_change, e) < 0)
 		return -1;

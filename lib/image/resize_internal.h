@@ -6,6 +6,7 @@ struct resize {
 	struct disk *disk;
 	struct image *img;
 	struct image_writer *w;
+	const struct watch *watch;
 	uint64_t old_size, size; /* bytes */
 	enum preallocation preallocation;
 	uint64_t backing_end; /* a backing file may show below this guest byte */

@@ -24,6 +24,8 @@ void fault_plan_parse(struct fault_plan *p, const char *text)
 		{ "nospace:", FAULT_NOSPACE, OP_WRITE },
 		{ "crash:write:", FAULT_CRASH, OP_WRITE },
 		{ "crash:flush:", FAULT_CRASH, OP_FLUSH },
+		{ "stop:write:", FAULT_STOP, OP_WRITE },
+		{ "stop:flush:", FAULT_STOP, OP_FLUSH },
 	};
 
 	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {

@@ -10,12 +10,14 @@
  *                     lands, vanishes or tears (fault_undo.h). SEED 0: all of it vanishes;
  *                     1: all of it stays; others: a mix, the same each time
  *
+ *   stop:OP:N         the process gets SIGTERM before the Nth OP (write, flush), which is done
+ *
  * Zeroing, reserving and changing the length count as writes. Discarding does not; a crash
  * treats what it changed like what was written. */
 #include <stdbool.h>
 #include <stdint.h>
 
-enum fault_kind { FAULT_NONE, FAULT_ERROR, FAULT_SHORT, FAULT_NOSPACE, FAULT_CRASH };
+enum fault_kind { FAULT_NONE, FAULT_ERROR, FAULT_SHORT, FAULT_NOSPACE, FAULT_CRASH, FAULT_STOP };
 /* OP_OTHER is never counted. */
 enum fault_op { OP_READ, OP_WRITE, OP_FLUSH, OP_OTHER };
 

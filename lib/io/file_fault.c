@@ -18,6 +18,7 @@ size_t file_fault_waiting(size_t usual)
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -63,7 +64,7 @@ static void crash_locked(void)
  * may be written between a look at what was there and the write, nor once the crash began.
  */
 struct turn {
-	enum fault_kind kind; /* never FAULT_CRASH */
+	enum fault_kind kind; /* never FAULT_CRASH or FAULT_STOP */
 	bool locked;
 };
 
@@ -75,6 +76,10 @@ static struct turn turn_begin(enum fault_op op, uint64_t len)
 	t.kind = fault_plan_next(&fault.plan, op, len);
 	if (t.kind == FAULT_CRASH)
 		crash_locked();
+	if (t.kind == FAULT_STOP) {
+		raise(SIGTERM);
+		t.kind = FAULT_NONE;
+	}
 	t.locked = fault_plan_loses(&fault.plan);
 	if (!t.locked)
 		pthread_mutex_unlock(&fault.lock);

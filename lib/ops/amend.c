@@ -44,7 +44,7 @@ static int size_change(const struct spec *s, const struct amend_options *o, stru
 	int ret = -1;
 
 	if (d)
-		ret = o->size == disk_size(d) ? 0 : resize_disk(d, &r, o->listener, e);
+		ret = o->size == disk_size(d) ? 0 : resize_disk(d, &r, o->listener, o->watch, e);
 	disk_close(d);
 	return ret;
 }

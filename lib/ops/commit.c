@@ -124,6 +124,8 @@ static int image_fill(struct job *j, struct copy *c, struct err *e)
 	if (c->writer && image_writer_counts_check(c->writer, j->o->watch, e) == 0 &&
 	    copy_run(c, e) == 0)
 		ret = image_writer_finish(c->writer, e);
+	else if (c->writer)
+		copy_finish_stopped(c, e);
 	image_writer_free(c->writer);
 	return ret;
 }
@@ -135,7 +137,7 @@ static int base_grow(struct job *j, uint64_t size, struct err *e)
 
 	if (size <= disk_size(j->base))
 		return 0;
-	return disk_image(j->base, 0) ? image_resize(j->base, &o, j->o->listener, e)
+	return disk_image(j->base, 0) ? image_resize(j->base, &o, j->o->listener, j->o->watch, e)
 				      : raw_resize(j->base, &o, e);
 }
 

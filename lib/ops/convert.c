@@ -184,6 +184,8 @@ static int into_run(struct copy *c, struct disk *target, struct err *e)
 		ret = image_writer_finish(c->writer, e);
 		if (ret < 0)
 			copy_failed_at(c->o->target, e);
+	} else {
+		copy_finish_stopped(c, e);
 	}
 	image_writer_free(c->writer);
 	return ret;

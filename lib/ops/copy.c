@@ -206,6 +206,16 @@ out:
 	return ret;
 }
 
+void copy_finish_stopped(struct copy *c, const struct err *e)
+{
+	struct err why = ERR_INIT;
+
+	if (e->code != ERR_STOPPED || atomic_load(&c->unwritten))
+		return;
+	if (image_writer_finish(c->writer, &why) < 0)
+		warn_to(c->o->listener, "%s", why.text);
+}
+
 void copy_end(struct copy *c)
 {
 	free(c->starts);

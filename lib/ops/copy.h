@@ -138,6 +138,10 @@ enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s,
 int copy_begin(struct copy *c, struct err *e) MUST_CHECK;
 int copy_run(struct copy *c, struct err *e) MUST_CHECK;
 void copy_end(struct copy *c);
+/* After a copy_run() that failed with `e`: if it was asked to stop, all that was given a place is there,
+ * and nothing has failed; then the target is finished as it is, and its bitmaps tell of what was copied.
+ * After any other failure they stay in use. */
+void copy_finish_stopped(struct copy *c, const struct err *e);
 
 /* Loads the bitmap that o->dirty_only names, if it does, and makes c->pick COPY_DIRTY. After
  * copy_begin(). (copy_dirty.c) */

@@ -155,8 +155,8 @@ static int copy_old(struct job *j, struct rebase_need *need, struct err *e)
 	};
 	int ret = copy_begin(&c, e);
 
-	if (ret == 0)
-		ret = copy_run(&c, e);
+	if (ret == 0 && (ret = copy_run(&c, e)) < 0 && j->writer)
+		copy_finish_stopped(&c, e);
 	copy_end(&c);
 	/* Version 2 has no marks where something may show through. */
 	bool marks = image_header(disk_image(j->disk, 0))->version > 2;
@@ -197,7 +197,6 @@ static int name_change(struct job *j, struct err *e)
 
 static int change(struct job *j, struct rebase_need *need, struct err *e)
 {
-	struct err ignored = ERR_INIT;
 	int ret = 0;
 
 	j->writer = image_writer_new(j->disk, j->o->listener, j->o->watch, e);
@@ -209,12 +208,8 @@ static int change(struct job *j, struct rebase_need *need, struct err *e)
 		ret = image_writer_counts_check(j->writer, j->o->watch, e) < 0
 			      ? image_failed(j, e)
 			      : copy_old(j, need, e);
-	if (ret == 0)
-		return name_change(j, e);
 	/* Whoever stops it will go on later: what was copied so far stays, and is in nobody's way. */
-	if (e->code == ERR_STOPPED && image_writer_finish(j->writer, &ignored) < 0)
-		warn_to(j->o->listener, "%s", ignored.text);
-	return -1;
+	return ret < 0 ? -1 : name_change(j, e);
 }
 
 static int job_run(struct job *j, struct rebase_need *need, struct err *e)

@@ -31,7 +31,7 @@ int resize_target(const struct disk *d, const struct size_change *by, uint64_t *
 }
 
 int resize_disk(struct disk *d, const struct resize_options *o, const struct listener *l,
-		struct err *e)
+		const struct watch *watch, struct err *e)
 {
-	return disk_image(d, 0) ? image_resize(d, o, l, e) : raw_resize(d, o, e);
+	return disk_image(d, 0) ? image_resize(d, o, l, watch, e) : raw_resize(d, o, e);
 }

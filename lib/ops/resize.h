@@ -18,4 +18,4 @@ int resize_target(const struct disk *d, const struct size_change *by, uint64_t *
 		  struct err *e) MUST_CHECK;
 /* Changes the size; durable when it returns. */
 int resize_disk(struct disk *d, const struct resize_options *o, const struct listener *l,
-		struct err *e) MUST_CHECK;
+		const struct watch *watch, struct err *e) MUST_CHECK;

@@ -30,7 +30,7 @@ static bool resize_some(struct round *r, struct err *e)
 
 	if (one_in(3) && o.size > r->m.size)
 		o.preallocation = (enum preallocation)below(4);
-	bool good = d && image_resize(d, &o, NULL, e) == 0 && disk_size(d) == o.size;
+	bool good = d && image_resize(d, &o, NULL, NULL, e) == 0 && disk_size(d) == o.size;
 
 	disk_close(d);
 	if (good)

@@ -103,7 +103,7 @@ static bool resize_some(struct round *r, struct err *e)
 	s.w = NULL;
 	if (one_in(4) && o.size > r->m.size && !r->o.encryption.method)
 		o.preallocation = (enum preallocation)below(4);
-	good = good && (image_resize(s.d, &o, NULL, e) == 0) == !refused;
+	good = good && (image_resize(s.d, &o, NULL, NULL, e) == 0) == !refused;
 	session_end(&s);
 	if (refused && good) {
 		*e = (struct err)ERR_INIT;
