@@ -114,6 +114,20 @@ each_layout() {
 	each_layout each_failure failed error:write error:flush
 }
 
+# The refcount table has one cluster and covers 2 MiB, which are nearly full.
+@test "snapshot -c that makes the refcount table longer is no different" {
+	rm -f t.qcow2* ./*.snap
+	qemu-img create -q -f qcow2 -o cluster_size=512,refcount_bits=64 t.qcow2 16M
+	qemu-io -f qcow2 -c 'write -P 5 0 1976k' t.qcow2 >/dev/null
+	[ "$(peek t.qcow2 56 4)" = 00000001 ]
+	command=(qcow2-snapshot -c one t.qcow2)
+	begin
+	qcow2-snapshot -c one t.qcow2
+	[ "$(peek t.qcow2 56 4)" = 00000002 ]
+	each_crash judge
+	each_failure failed error:write error:flush
+}
+
 # each_full: runs the command on a file that may grow by so many KiB, more each time, until it succeeds.
 # Before that there was no room, so nothing has changed, and nothing is left over.
 each_full() {

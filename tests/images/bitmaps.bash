@@ -62,3 +62,20 @@ bitmaps_of() {
 		[[ $rest == *in-use* ]] || dirty "$1" "$name"
 	done <<<"$names"
 }
+
+# tells FILE NAME OLD NOW: the bitmap is in use, or dirty wherever the raw files OLD and NOW differ.
+tells() {
+	bitmap_names "$1" >names.now
+	grep -q "^$2 " names.now
+	if grep -q "^$2 .*in-use" names.now; then return; fi
+	qcow2-bitmap --dump "$1" "$2" >dirty.now
+	cmp -s "$3" "$4" || cmp -l "$3" "$4" 2>/dev/null | perl -e '
+		open my $d, "<", "dirty.now" or die;
+		my @dirty = map { [split] } <$d>;
+		while (<STDIN>) {
+			my ($at) = /(\d+)/;
+			$at--;
+			grep { $at >= $_->[0] && $at < $_->[0] + $_->[1] } @dirty or
+				die "byte $at has changed and is not dirty\n";
+		}'
+}
