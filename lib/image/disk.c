@@ -1,11 +1,9 @@
 #include "image/disk.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/align.h"
 #include "image/internal.h"
-#include "image/policy.h"
 
 void disk_close(struct disk *d)
 {
@@ -22,16 +20,9 @@ void disk_close(struct disk *d)
 	}
 }
 
-static struct disk *layer_at(const struct disk *d, unsigned depth)
-{
-	while (d && d->depth < depth)
-		d = d->backing;
-	return (struct disk *)d;
-}
-
 struct disk *disk_layer(struct disk *d, unsigned depth)
 {
-	return layer_at(d, d->depth + depth);
+	return disk_layer_at(d, d->depth + depth);
 }
 
 uint64_t disk_size(const struct disk *d)
@@ -51,7 +42,7 @@ const char *disk_name(const struct disk *d)
 
 struct image *disk_image(struct disk *d, unsigned depth)
 {
-	struct disk *layer = layer_at(d, depth);
+	struct disk *layer = disk_layer_at(d, depth);
 
 	return layer ? layer->image : NULL;
 }
@@ -67,7 +58,7 @@ unsigned disk_layers(const struct disk *d)
 
 const char *disk_layer_file(const struct disk *d, unsigned depth)
 {
-	struct disk *layer = layer_at(d, depth);
+	struct disk *layer = disk_layer_at(d, depth);
 
 	if (!layer)
 		return "";
@@ -78,96 +69,23 @@ const char *disk_layer_file(const struct disk *d, unsigned depth)
 
 struct file *disk_layer_handle(struct disk *d, unsigned depth)
 {
-	struct disk *layer = layer_at(d, depth);
+	struct disk *layer = disk_layer_at(d, depth);
 
 	return layer ? layer->file : NULL;
 }
 
 uint64_t disk_layer_size(const struct disk *d, unsigned depth)
 {
-	struct disk *layer = layer_at(d, depth);
+	struct disk *layer = disk_layer_at(d, depth);
 
 	return layer ? layer->size : 0;
 }
 
-bool disk_uses_file(const struct disk *d, const struct file *f)
-{
-	for (; d; d = d->backing) {
-		if (file_same(d->image ? d->image->file : d->file, f))
-			return true;
-		if (d->image && d->image->data_file && file_same(d->image->data_file, f))
-			return true;
-	}
-	return false;
-}
-
-static bool file_is(const struct file *f, uint64_t device, uint64_t inode)
-{
-	uint64_t of_device, of_inode;
-
-	return f && file_identity(f, &of_device, &of_inode) && of_device == device &&
-	       of_inode == inode;
-}
-
-bool disk_uses_path(const struct disk *d, const char *path)
-{
-	uint64_t device, inode;
-
-	if (!file_path_identity(path, &device, &inode))
-		return false;
-	for (; d; d = d->backing)
-		if (file_is(d->file, device, inode) ||
-		    (d->image && file_is(d->image->data_file, device, inode)))
-			return true;
-	return false;
-}
-
 bool disk_layer_probed(const struct disk *d, unsigned depth)
 {
-	const struct disk *layer = layer_at(d, depth);
+	const struct disk *layer = disk_layer_at(d, depth);
 
 	return layer && layer->probed;
-}
-
-bool disk_layer_is_alone(const struct disk *d, unsigned depth)
-{
-	const struct disk *layer = layer_at(d, depth);
-	const struct file *files[2] = { layer->file,
-					layer->image ? layer->image->data_file : NULL };
-
-	if (files[1] && file_same(files[0], files[1]))
-		return false;
-	for (; d; d = d->backing)
-		for (unsigned i = 0; d != layer && i < 2; i++)
-			if (files[i] && (file_same(d->file, files[i]) ||
-					 (d->image && d->image->data_file &&
-					  file_same(d->image->data_file, files[i]))))
-				return false;
-	return true;
-}
-
-int disk_find_layer(struct disk *d, const char *name, unsigned *depth, struct err *e)
-{
-	uint64_t device, inode;
-
-	*depth = 0;
-	for (; d->backing; d = d->backing) {
-		const char *stored = d->image ? d->image->backing_name : NULL;
-		char *path = policy_combine(file_path(d->file), name);
-
-		if (!path)
-			return err_nomem(e);
-		bool same = (stored && strcmp(stored, name) == 0) ||
-			    (file_path_identity(path, &device, &inode) &&
-			     file_is(d->backing->file, device, inode));
-
-		free(path);
-		if (!same)
-			continue;
-		*depth = d->backing->depth;
-		return 0;
-	}
-	return 0;
 }
 
 static int layer_next(struct disk *d, uint64_t guest, uint64_t max_len, struct extent *x,

@@ -85,7 +85,8 @@ int disk_find_layer(struct disk *d, const char *name, unsigned *depth, struct er
 /* Whether the top-level files are the same file as `f` (device and inode), any layer, data
  * files included. */
 bool disk_uses_file(const struct disk *d, const struct file *f);
-/* The same for a file that need not be open, nor exist. */
+/* The same for a file that need not be open, nor exist. A data file that was not opened counts: it
+ * is what its name in the header leads to. */
 bool disk_uses_path(const struct disk *d, const char *path);
 
 /* The extent that begins at `guest` (< disk size), at most max_len (> 0) bytes of it.

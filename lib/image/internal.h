@@ -72,6 +72,8 @@ struct disk {
 
 extern const struct disk_ops disk_raw_ops, disk_image_ops;
 
+/* The layer of this depth, as the top layer counts; NULL past the end of the chain. */
+struct disk *disk_layer_at(const struct disk *d, unsigned depth);
 /* Behind this host byte of a layer's guest file there is nothing to read. */
 uint64_t disk_host_end(const struct disk *d);
 /* Reads n guest bytes of a raw layer. Any thread. */

@@ -44,8 +44,30 @@ static int backing_words_check(const struct new_image *n, enum image_format *for
 	return 0;
 }
 
-/* The new file's name may be another name of a file of the chain; creating it would truncate
- * that. Locks are not taken: a backing file may well be in use by a running guest. */
+/* Creating truncates the new image and its data file, and the names of both may be other names of a
+ * file of the chain, data files included. */
+static int chain_check(const struct new_image *n, const struct disk *chain, struct err *e)
+{
+	AUTO_FREE char *data = NULL;
+
+	if (disk_uses_path(chain, n->path))
+		return err_set(e, ERR_INVALID,
+			       "the new image and a file of its backing chain are the same file, "
+			       "'%s'",
+			       n->path);
+	if (!n->options.data_file)
+		return 0;
+	if (policy_resolve(n->path, n->options.data_file, NULL, &data, e) < 0)
+		return err_ctx(e, "data_file");
+	if (disk_uses_path(chain, data))
+		return err_set(e, ERR_INVALID,
+			       "the data file and a file of the backing chain are the same file, "
+			       "'%s'",
+			       data);
+	return 0;
+}
+
+/* Locks are not taken: a backing file may well be in use by a running guest. */
 static int backing_open(struct new_image *n, const char *path, enum image_format format,
 			struct err *e)
 {
@@ -61,15 +83,8 @@ static int backing_open(struct new_image *n, const char *path, enum image_format
 	}
 	s.force_share = true;
 	d = disk_open_metadata(&s, &o, e);
-	if (!d)
+	if (!d || chain_check(n, d, e) < 0)
 		goto out;
-	for (unsigned depth = 0; depth < disk_layers(d); depth++)
-		if (same_file(n->path, disk_layer_file(d, depth))) {
-			err_set(e, ERR_INVALID,
-				"the new image and its backing file '%s' are the same file",
-				disk_layer_file(d, depth));
-			goto out;
-		}
 	if (!n->has_size)
 		n->options.size = disk_size(d);
 	n->has_size = true;
@@ -154,7 +169,8 @@ static int options_check(const struct new_image *n, struct err *e)
 	return 0;
 }
 
-/* Creating truncates the data file: it may not be the image or the backing file. */
+/* Creating truncates the data file: it may not be the image or, where the chain was not looked at,
+ * the backing file. */
 static int data_file_check(const struct new_image *n, const char *data, struct err *e)
 {
 	AUTO_FREE char *backing = NULL;

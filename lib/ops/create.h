@@ -19,8 +19,8 @@ struct new_image {
 	const struct watch *watch;
 };
 
-/* Looks at the backing file, unless told not to: it must open, with its chain, and must not be
- * the new file itself. Finds the size, if it was not given: options.size is then set. */
+/* Looks at the backing file, unless told not to: it must open, with its chain, and neither
+ * the new file nor its data file may be a file of that. Finds the size, if it was not given: options.size is then set. */
 int new_image_prepare(struct new_image *n, struct err *e) MUST_CHECK;
 
 /* Checks everything that can be checked before the file is touched. */

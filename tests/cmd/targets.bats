@@ -1,0 +1,62 @@
+# What create, convert and dd may write over, and what not; and what is left when they fail.
+load ../helpers
+
+setup() {
+	requires qemu-io
+	cd "$BATS_TEST_TMPDIR"
+	mkdir work # bats keeps files of its own beside it
+	cd work
+}
+
+# chain: base, whose data is in base.d; mid over base; low.raw, and high over midraw over that.
+chain() {
+	qcow2-create -q -f qcow2 -o data_file=base.d base 1M
+	qemu-io -f qcow2 -c 'write -q -P 7 0 1M' base
+	qcow2-create -q -f qcow2 -b base -F qcow2 mid
+	head -c 1M /dev/urandom >low.raw
+	qcow2-create -q -f qcow2 -b low.raw -F raw midraw
+	qcow2-create -q -f qcow2 -b midraw -F qcow2 high
+	qcow2-create -q -f qcow2 other 1M
+	ln base.d hard.d
+	ln -s base.d soft.d
+	sha256sum * >../before
+}
+
+# refused COMMAND...: exit 1 for the reason that is tested, and all files are as they were.
+refused() {
+	run --separate-stderr -1 "$@"
+	[[ $stderr == *"same file"* ]] || { echo "$*: $stderr"; return 1; }
+	sha256sum * | diff ../before -
+}
+
+@test "no file of the backing chain is overwritten, data files included" {
+	chain
+	for data in base.d ./base.d hard.d soft.d; do
+		for backing in base mid; do
+			refused qcow2-create -f qcow2 -b $backing -F qcow2 $data
+			refused qcow2-create -f qcow2 -b $backing -F qcow2 -o data_file=$data new
+			refused qcow2-create -f qcow2 -b $backing -F qcow2 \
+				-o data_file=$data,keep_data_file=on new
+			refused qcow2-convert -O qcow2 -B $backing -F qcow2 other $data
+			refused qcow2-convert -O qcow2 -B $backing -F qcow2 -o data_file=$data other new
+		done
+	done
+	for file in low.raw midraw; do
+		refused qcow2-create -f qcow2 -b high -F qcow2 $file
+		refused qcow2-create -f qcow2 -b high -F qcow2 -o data_file=$file new
+		refused qcow2-convert -O qcow2 -B high -F qcow2 other $file
+		refused qcow2-convert -O qcow2 -B high -F qcow2 -o data_file=$file other new
+	done
+}
+
+@test "neither is it when the new image is in another directory" {
+	chain
+	mkdir sub
+	sha256sum * >../before 2>/dev/null || true
+	run --separate-stderr -1 qcow2-create -f qcow2 -b ../mid -F qcow2 -o data_file=../base.d sub/new
+	[[ $stderr == *"same file"* ]]
+	[ "$(ls sub)" = "" ]
+	run -0 qcow2-create -q -f qcow2 -b ../mid -F qcow2 -o data_file=base.d sub/new
+	qemu-io -r -f qcow2 -c 'read -q -P 7 0 1M' sub/new
+	sha256sum * 2>/dev/null | diff ../before -
+}
