@@ -15,6 +15,7 @@ struct disk_reader {
 	size_t cluster_room;
 	const struct disk *kept_disk; /* whose cluster that is; NULL: none */
 	uint64_t kept_host;
+	uint32_t kept_len; /* two entries may claim different lengths of the same stream */
 };
 
 struct disk_reader *disk_reader_new(struct disk *d, struct err *e)
@@ -98,7 +99,8 @@ int reader_unpack(struct disk_reader *r, struct disk *d, uint64_t guest,
 			return -1;
 		to = r->cluster;
 	}
-	if (whole || r->kept_disk != d || r->kept_host != run->host) {
+	if (whole || r->kept_disk != d || r->kept_host != run->host ||
+	    r->kept_len != run->host_len) {
 		if (!whole)
 			r->kept_disk = NULL;
 		if (packed_load(r, d, run, to, e) < 0)
@@ -108,6 +110,7 @@ int reader_unpack(struct disk_reader *r, struct disk *d, uint64_t guest,
 		if (!whole) {
 			r->kept_disk = d;
 			r->kept_host = run->host;
+			r->kept_len = run->host_len;
 		}
 	}
 	if (!whole)
