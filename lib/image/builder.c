@@ -117,6 +117,11 @@ void builder_free(struct builder *b)
 	free(b);
 }
 
+bool builder_made_data_file(const struct builder *b)
+{
+	return b->data_file_made;
+}
+
 uint64_t builder_cluster_size(const struct builder *b)
 {
 	return geom_cluster_size(&b->geom);

@@ -49,3 +49,5 @@ enum builder_durability {
 
 /* Writes what is left, the header last. */
 int builder_finish(struct builder *b, enum builder_durability how, struct err *e) MUST_CHECK;
+/* After that: whether it made an external data file that was not there before. */
+bool builder_made_data_file(const struct builder *b);

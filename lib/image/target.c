@@ -102,17 +102,38 @@ int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how,
 	}
 }
 
-int target_close(struct target *t, int ret, struct err *e)
+static void take_back(const struct target *t, struct file *f)
 {
 	struct err ignored = ERR_INIT;
 
+	if (t->made)
+		file_remove(f);
+	else if (t->emptied && file_truncate(f, 0, &ignored) < 0)
+		return; /* nothing more can be done; the first failure is the one to report */
+}
+
+void target_take_back(const struct target *t, const char *path)
+{
+	struct err ignored = ERR_INIT;
+	uint64_t device, inode;
+	struct file *f;
+
+	if (!t->made && !t->emptied)
+		return;
+	f = file_open(path, FILE_WRITE, &ignored);
+	if (f && file_identity(f, &device, &inode) && device == t->device && inode == t->inode)
+		take_back(t, f);
+	file_drop(f);
+}
+
+int target_close(struct target *t, int ret, struct err *e)
+{
 	if (!t->file)
 		return ret;
-	if (ret < 0 && t->made)
-		file_remove(t->file);
-	else if (ret < 0 && t->emptied && file_truncate(t->file, 0, &ignored) < 0)
-		ret = -1; /* nothing more can be done; the first failure is the one to
-			     report */
+	if (ret < 0)
+		take_back(t, t->file);
+	else if (!file_identity(t->file, &t->device, &t->inode))
+		t->made = t->emptied = false; /* nobody could tell it from another */
 	if (file_close(t->file, e) < 0)
 		ret = -1;
 	t->file = NULL;

@@ -12,6 +12,7 @@ struct target {
 	bool made;    /* the file did not exist before */
 	bool emptied; /* what was in it is gone */
 	struct hole_map holes; /* of a file that is written into as it is */
+	uint64_t device, inode; /* which file it is, for target_take_back() */
 };
 
 /* Opens `path` for writing and reading. Without `existing`, a regular file is made if there is
@@ -41,3 +42,6 @@ int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how,
 /* Closes. If `ret` says that the job failed, or closing fails, a file that was made here is
  * removed and one that was emptied is left empty. Returns 0 or -1. */
 int target_close(struct target *t, int ret, struct err *e) MUST_CHECK;
+/* Does that afterwards, to a target at `path` that was closed in good order, if that is still the file.
+ * For what was to be added to it and could not be. */
+void target_take_back(const struct target *t, const char *path);

@@ -8,7 +8,7 @@
 #include "ops/convert_bitmaps.h"
 #include "ops/copy.h"
 
-static int qcow2_fill(struct copy *c, bool durable, struct err *e)
+static int qcow2_fill(struct copy *c, bool durable, bool *made_data_file, struct err *e)
 {
 	struct create_options create = c->o->create;
 	int ret = -1;
@@ -25,6 +25,7 @@ static int qcow2_fill(struct copy *c, bool durable, struct err *e)
 		if (ret < 0)
 			copy_failed_at(c->o->target, e);
 	}
+	*made_data_file = builder_made_data_file(c->builder);
 	builder_free(c->builder);
 	return ret;
 }
@@ -223,9 +224,30 @@ static int target_end(const struct convert_options *o, struct target *t, int ret
 	return ret == 0 && closed < 0 ? copy_failed_at(o->target, e) : closed;
 }
 
+/* Adds the bitmaps to a target that is complete but for them, and closed. */
+static int bitmaps_add(const struct convert_options *o, const struct target *t,
+		       bool made_data_file, struct err *e)
+{
+	struct target data = { .made = made_data_file };
+	struct err ignored = ERR_INIT;
+	char *path = NULL;
+
+	if (convert_bitmaps(o, e) == 0)
+		return 0;
+	/* Without them it is not what was asked for. */
+	if (made_data_file &&
+	    policy_resolve(o->target, o->create.data_file, NULL, &path, &ignored) == 0 &&
+	    file_path_identity(path, &data.device, &data.inode))
+		target_take_back(&data, path);
+	free(path);
+	target_take_back(t, o->target);
+	return -1;
+}
+
 int convert(const struct convert_options *o, struct err *e)
 {
 	struct target t = { 0 };
+	bool made_data_file = false;
 	struct copy c = { .o = o, .target = &t };
 	bool durable = !(o->target_flags & FILE_NO_FLUSH);
 	int ret = -1;
@@ -240,11 +262,11 @@ int convert(const struct convert_options *o, struct err *e)
 	if (o->no_create && o->format == FORMAT_QCOW2)
 		ret = into_fill(&c, e);
 	else if (target_begin(o, &t, e) == 0)
-		ret = o->format == FORMAT_QCOW2 ? qcow2_fill(&c, durable, e)
+		ret = o->format == FORMAT_QCOW2 ? qcow2_fill(&c, durable, &made_data_file, e)
 						: raw_fill(&c, durable, e);
 out:
 	copy_dirty_end(&c);
 	copy_end(&c);
 	ret = target_end(o, &t, ret, e);
-	return ret == 0 && o->bitmaps ? convert_bitmaps(o, e) : ret;
+	return ret == 0 && o->bitmaps ? bitmaps_add(o, &t, made_data_file, e) : ret;
 }

@@ -43,6 +43,6 @@ struct convert_options {
 };
 
 /* On failure the text begins with the name of the source or target that failed, and a target
- * that was made here is removed again, unless it is complete but for its bitmaps. With anything
- * but FILE_NO_FLUSH the target and its directory entry are durable on success. */
+ * that was made here is removed again, its data file too. With anything but FILE_NO_FLUSH the target
+ * and its directory entry are durable on success. */
 int convert(const struct convert_options *o, struct err *e) MUST_CHECK;

@@ -60,3 +60,26 @@ refused() {
 	qemu-io -r -f qcow2 -c 'read -q -P 7 0 1M' sub/new
 	sha256sum * 2>/dev/null | diff ../before -
 }
+
+# with_bitmap: an image of 5 MiB with data and a bitmap.
+with_bitmap() {
+	qcow2-create -q -f qcow2 bm 5M
+	qemu-io -f qcow2 -c 'write -q -P 1 0 1M' bm
+	qcow2-bitmap --add bm b0
+	qcow2-convert -O qcow2 bm plain
+}
+
+@test "convert --bitmaps: where there is no room for the bitmaps, the target goes again" {
+	with_bitmap
+	local blocks=$((($(stat -c %s plain) + 1023) / 1024))
+	run --separate-stderr bash -c "ulimit -f $blocks; qcow2-convert --bitmaps -O qcow2 bm t"
+	[ "$status" -eq 1 ]
+	[[ $stderr == *"File too large"* ]]
+	[ ! -e t ]
+	# What was a file before stays one, with nothing in it.
+	touch t
+	run bash -c "ulimit -f $blocks; qcow2-convert --bitmaps -O qcow2 bm t"
+	[ "$status" -eq 1 ]
+	[ -e t ]
+	[ ! -s t ]
+}

@@ -92,6 +92,16 @@ kinds_of_targets() {
 	done
 }
 
+@test "bitmaps that cannot be stored are an error, and the target goes" {
+	qcow2-bitmap --add source.qcow2 b
+	cp source.qcow2 source.before
+	for options in "" "-o data_file=t.data"; do
+		command=(qcow2-convert -m 1 -t writeback --bitmaps -O qcow2 $options source.qcow2 t)
+		CRASH_DENSE=1000 each_failure failed error:write
+		each_failure failed error:read error:flush
+	done
+}
+
 @test "a disk that fills up is an error, and the target goes" {
 	for options in "-O raw" "-O qcow2" "-c -O qcow2"; do
 		command=(qcow2-convert $options source.qcow2 t)
