@@ -2,6 +2,8 @@
 
 #include "base/align.h"
 #include "base/overflow.h"
+#include "base/text.h"
+#include "image/bitmaps.h"
 #include "image/image.h"
 
 /* Rounds the size of the disk up to sectors, as creating it would. */
@@ -44,18 +46,25 @@ static int count_data(struct disk *d, uint64_t cluster_size, const struct watch 
 	return 0;
 }
 
-/* A bitmap's data and its table, each in clusters of their own (18). */
-static uint64_t bitmap_len(uint64_t disk_len, unsigned granularity_bits,
-			   uint64_t cluster_size)
+/* A bitmap's data and its table, each in clusters of their own (18). The sum of all stays small by the
+ * bound on each. */
+static int bitmap_add_len(const struct bitmap_entry *b, uint64_t disk_len, unsigned cluster_bits,
+			  uint64_t *len, struct err *e)
 {
-	uint64_t bits = div_up(disk_len, UINT64_C(1) << granularity_bits);
-	uint64_t clusters = div_up(div_up(bits, 8), cluster_size);
+	uint64_t cluster_size = UINT64_C(1) << cluster_bits;
+	uint64_t bytes = div_up(div_up(disk_len, UINT64_C(1) << b->granularity_bits), 8);
+	uint64_t clusters = div_up(bytes, cluster_size);
+	char shown[128];
 
-	return clusters * cluster_size + align_up(clusters * 8, cluster_size);
+	if (!bitmap_fits(disk_len, b->granularity_bits, cluster_bits))
+		return err_set(e, ERR_CORRUPT, "bitmap '%s': for this disk it would hold more than 512 MiB",
+			       text_escape(b->name.p, b->name.n, shown, sizeof shown));
+	*len += clusters * cluster_size + align_up(clusters * 8, cluster_size);
+	return 0;
 }
 
 /* Bitmaps that were in use when their writer went away are worth nothing and not copied. */
-static int count_bitmaps(struct disk *d, struct image *img, uint64_t cluster_size,
+static int count_bitmaps(struct disk *d, struct image *img, unsigned cluster_bits,
 			 uint64_t *len, struct err *e)
 {
 	uint64_t directory_len = 0;
@@ -73,10 +82,11 @@ static int count_bitmaps(struct disk *d, struct image *img, uint64_t cluster_siz
 			return err_ctx(e, "bitmap directory");
 		if (b.flags & BITMAP_IN_USE)
 			continue;
-		*len += bitmap_len(disk_size(d), b.granularity_bits, cluster_size);
+		if (bitmap_add_len(&b, disk_size(d), cluster_bits, len, e) < 0)
+			return -1;
 		directory_len += bitmap_entry_len(&b);
 	}
-	*len += align_up(directory_len, cluster_size);
+	*len += align_up(directory_len, UINT64_C(1) << cluster_bits);
 	return 0;
 }
 
@@ -132,5 +142,5 @@ int measure_copy(struct disk *d, const struct measure_target *t, const struct wa
 
 	/* Version 2 has no room to say that bitmaps are valid. */
 	m->has_bitmaps = img && image_header(img)->version >= 3 && o.version >= 3;
-	return m->has_bitmaps ? count_bitmaps(d, img, cluster_size, &m->bitmaps, e) : 0;
+	return m->has_bitmaps ? count_bitmaps(d, img, o.cluster_bits, &m->bitmaps, e) : 0;
 }

@@ -164,6 +164,27 @@ refused() {
 	refused "guest offset 0" -O qcow2 a.qcow2
 }
 
+@test "measure refuses bitmaps that no disk of this size can have" {
+	requires python3
+	python3 - <<-'PYTHON'
+		import struct
+		nr, cluster, names = 3000, 2 << 20, b""
+		for i in range(nr):
+		    name = b"%05d" % i
+		    names += struct.pack(">QIIBBHI", 8 << 20, 1, 2, 1, 9, len(name), 0) + name + bytes(3)
+		head = b"QFI\xfb" + struct.pack(">IQIIQIIQQIIQ", 3, 0, 0, 21, 1 << 61, 0, 1 << 22, 16 << 20,
+		                                4 << 20, 1, 0, 0)
+		head += struct.pack(">QQQII", 0, 0, 1, 4, 112) + bytes(8)
+		head += struct.pack(">IIIIQQ", 0x23852875, 24, nr, 0, len(names), 6 << 20) + bytes(8)
+		with open("huge.qcow2", "wb") as f:
+		    f.write(head)
+		    f.seek(6 << 20)
+		    f.write(names)
+		    f.truncate(64 << 20)
+	PYTHON
+	refused "bitmap '00000'" -O qcow2 -o cluster_size=2M huge.qcow2
+}
+
 @test "measure reports that its output was lost" {
 	run bash -c 'qcow2-measure --size 1G >/dev/full'
 	[ "$status" -eq 1 ]
