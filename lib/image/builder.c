@@ -6,6 +6,7 @@
 #include "base/align.h"
 #include "base/secret.h"
 #include "image/create_crypt.h"
+#include "image/target.h"
 
 struct builder *builder_new(struct file *f, const struct create_options *o, struct err *e)
 {
@@ -62,10 +63,8 @@ static int payload_init(struct builder *b, struct err *e)
 		return 0;
 	if (b->cipher.sectors && b->geom.version < 3)
 		return builder_write_zeros(b, 0, off, b->geom.disk_size, e);
-	if (b->options.preallocation == PREALLOCATION_FALLOC)
-		return file_allocate(f, off, len, e);
-	if (b->options.preallocation == PREALLOCATION_FULL)
-		return file_zero(f, off, len, FILE_ZERO_WRITE, e);
+	if (b->options.preallocation >= PREALLOCATION_FALLOC)
+		return target_reserve(f, off, len, b->options.preallocation, b->options.watch, e);
 	return off + len > file_size(f) ? file_truncate(f, off + len, e) : 0;
 }
 
@@ -283,7 +282,8 @@ int builder_write_zeros(struct builder *b, uint64_t guest, uint64_t host, uint64
 	for (; len; len -= n, guest += n, host += n) {
 		n = (size_t)MIN(len, sizeof piece);
 		memset(piece, 0, n);
-		if (builder_write(b, guest, host, piece, n, e) < 0)
+		if (watch_stopped(b->options.watch, e) < 0 ||
+		    builder_write(b, guest, host, piece, n, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -18,7 +18,8 @@ static int run_put(struct builder *b, uint64_t off, uint64_t first, uint64_t ste
 
 		for (size_t i = 0; i < n; i++, first += step)
 			be64_put(chunk + 8 * i, first);
-		if (gather_put(&b->tables, off + 8 * done, chunk, 8 * n, e) < 0)
+		if (watch_stopped(b->options.watch, e) < 0 ||
+		    gather_put(&b->tables, off + 8 * done, chunk, 8 * n, e) < 0)
 			return -1;
 		done += n;
 	}
@@ -45,8 +46,10 @@ static int fixed_refcounts_put(struct builder *b, struct err *e)
 			refcount_block_fill(b->l2, g->refcount_order, 0, nr, 1);
 		}
 		bytes = MIN(size, align_up(div_up(nr << g->refcount_order, 8), 512));
-		ret = gather_put(&b->tables, l->refcount_block_off + i * size, b->l2, bytes,
-				 e);
+		ret = watch_stopped(b->options.watch, e);
+		if (ret == 0)
+			ret = gather_put(&b->tables, l->refcount_block_off + i * size, b->l2,
+					 bytes, e);
 	}
 	return ret;
 }
@@ -58,7 +61,7 @@ static int fixed_finish(struct builder *b, struct header *h, struct err *e)
 	uint64_t end = l->end << bits;
 
 	while (b->mapped && b->l2_idx < l->l2_nr) {
-		if (builder_l2_close(b, e) < 0)
+		if (watch_stopped(b->options.watch, e) < 0 || builder_l2_close(b, e) < 0)
 			return -1;
 		b->l2_idx++;
 		builder_l2_init(b);

@@ -38,6 +38,7 @@ struct create_options {
 	bool nocow;		   /* ask the file system for no copy-on-write */
 	struct create_encryption encryption;
 	uint32_t extent_size_hint; /* ask it to take space in pieces of this many bytes; 0: don't */
+	const struct watch *watch; /* stops preallocation and the writing of tables; may be NULL */
 };
 
 #define CREATE_OPTIONS_DEFAULT                                                             \

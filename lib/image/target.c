@@ -2,6 +2,11 @@
 
 #include <errno.h>
 
+#include "base/align.h"
+
+#define ZERO_STEP    (UINT64_C(64) << 20)
+#define RESERVE_STEP (UINT64_C(1) << 30) /* takes no time where the file system can do it */
+
 int target_open(struct target *t, const char *path, unsigned cache_flags, bool existing,
 		struct err *e)
 {
@@ -87,16 +92,30 @@ int target_raw_check(enum preallocation how, struct err *e)
 		       "preallocation=metadata means nothing for a raw image");
 }
 
+int target_reserve(struct file *f, uint64_t off, uint64_t len, enum preallocation how,
+		   const struct watch *w, struct err *e)
+{
+	bool full = how == PREALLOCATION_FULL;
+
+	for (uint64_t n; len; off += n, len -= n) {
+		n = MIN(len, full ? ZERO_STEP : RESERVE_STEP);
+		if (watch_stopped(w, e) < 0 ||
+		    (full ? file_zero(f, off, n, FILE_ZERO_WRITE, e) < 0
+			  : file_allocate(f, off, n, e) < 0))
+			return -1;
+	}
+	return 0;
+}
+
 int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how,
-		       struct err *e)
+		       const struct watch *w, struct err *e)
 {
 	switch (how) {
 	case PREALLOCATION_METADATA:
 		return target_raw_check(how, e);
 	case PREALLOCATION_FALLOC:
-		return file_allocate(t->file, 0, size, e);
 	case PREALLOCATION_FULL:
-		return file_zero(t->file, 0, size, FILE_ZERO_WRITE, e);
+		return target_reserve(t->file, 0, size, how, w, e);
 	default:
 		return file_truncate(t->file, size, e);
 	}

@@ -36,9 +36,13 @@ int target_flush(struct target *t, struct err *e) MUST_CHECK;
 /* Refuses PREALLOCATION_METADATA; target_raw_prepare() does so too, but late. */
 int target_raw_check(enum preallocation how, struct err *e) MUST_CHECK;
 /* Gives an emptied file the length and preallocation of a raw image. PREALLOCATION_METADATA is
- * refused. */
+ * refused. `w` stops it. */
 int target_raw_prepare(struct target *t, uint64_t size, enum preallocation how,
-		       struct err *e) MUST_CHECK;
+		       const struct watch *w, struct err *e) MUST_CHECK;
+/* Reserves these bytes of a file that is being made (PREALLOCATION_FALLOC), or writes zeros
+ * there (PREALLOCATION_FULL), piece by piece, so that `w` stops it soon. */
+int target_reserve(struct file *f, uint64_t off, uint64_t len, enum preallocation how,
+		   const struct watch *w, struct err *e) MUST_CHECK;
 /* Closes. If `ret` says that the job failed, or closing fails, a file that was made here is
  * removed and one that was emptied is left empty. Returns 0 or -1. */
 int target_close(struct target *t, int ret, struct err *e) MUST_CHECK;

@@ -14,6 +14,7 @@ static int qcow2_fill(struct copy *c, bool durable, bool *made_data_file, struct
 	int ret = -1;
 
 	create.size = c->total;
+	create.watch = c->o->watch;
 	if (c->pick == COPY_ALL && create.backing_name)
 		c->pick = COPY_ABOVE;
 	c->depth_end = 1;
@@ -42,7 +43,7 @@ static int raw_prepare(struct copy *c, struct err *e)
 			(unsigned long long)c->total);
 	if (o->no_create)
 		return 0;
-	return target_raw_prepare(c->target, c->total, o->create.preallocation, e);
+	return target_raw_prepare(c->target, c->total, o->create.preallocation, o->watch, e);
 }
 
 static int raw_fill(struct copy *c, bool durable, struct err *e)

@@ -3,13 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/align.h"
 #include "base/cleanup.h"
 #include "image/disk.h"
 #include "image/policy.h"
 #include "image/target.h"
-
-#define ALLOCATE_STEP (UINT64_C(64) << 20)
 
 /* Whether the two names lead to one file that exists. */
 static bool same_file(const char *a, const char *b)
@@ -145,17 +142,13 @@ enum image_format new_image_probe_backing(const char *path, const char *name)
 static int raw_fill(struct target *t, const struct new_image *n, struct err *e)
 {
 	uint64_t size = n->options.size;
+	enum preallocation how = n->options.preallocation;
 
 	if (!size)
 		return 0;
-	if (n->options.preallocation != PREALLOCATION_FULL)
-		return target_raw_prepare(t, size, n->options.preallocation, e);
-	for (uint64_t at = 0; at < size; at += ALLOCATE_STEP)
-		if (watch_stopped(n->watch, e) < 0 ||
-		    file_zero(t->file, at, MIN(ALLOCATE_STEP, size - at), FILE_ZERO_WRITE, e) <
-			    0)
-			return -1;
-	return file_flush(t->file, e);
+	if (target_raw_prepare(t, size, how, n->watch, e) < 0)
+		return -1;
+	return how == PREALLOCATION_FULL ? file_flush(t->file, e) : 0;
 }
 
 static int options_check(const struct new_image *n, struct err *e)
@@ -193,12 +186,15 @@ static int data_file_check(const struct new_image *n, const char *data, struct e
 
 static int target_fill(struct target *t, const struct new_image *n, struct err *e)
 {
+	struct create_options o = n->options;
+
+	o.watch = n->watch;
 	if (n->exclusive && !t->made)
 		return err_set(e, ERR_INVALID, "the file exists already");
 	/* nobody may be using what we are about to truncate */
 	if (target_lock(t, LOCKING_AUTO, n->listener, e) < 0 || target_empty(t, &n->options, e) < 0)
 		return -1;
-	return n->format == FORMAT_QCOW2 ? create_image(t->file, &n->options, e)
+	return n->format == FORMAT_QCOW2 ? create_image(t->file, &o, e)
 					 : raw_fill(t, n, e);
 }
 

@@ -28,7 +28,7 @@ int new_image_check(struct new_image *n, struct err *e) MUST_CHECK;
 
 /* Checks it, then creates or truncates the file and fills it. On
  * failure the text names the file, and one that did not exist before is gone again, its data file
- * too. n->watch stops the filling of a raw image, and
+ * too. n->watch stops preallocation, and
  * n->options.encryption.watch the derivation of keys. */
 int new_image_make(const struct new_image *n, struct err *e) MUST_CHECK;
 

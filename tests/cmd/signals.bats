@@ -60,3 +60,37 @@ interrupted() {
 	[[ $output == *"File too large" ]]
 	[ ! -e o.qcow2 ]
 }
+
+# stopped COMMAND...: sent SIGTERM early, it stops within seconds and leaves nothing behind.
+stopped() {
+	local pid i
+	"$@" >printed 2>&1 &
+	pid=$!
+	for ((i = 0; i < 1000; i++)); do
+		[ ! -s out ] && [ ! -s out.data ] || break
+		sleep 0.005
+	done
+	kill -TERM $pid
+	# If it goes on it must not fill the disk.
+	for ((i = 0; i < 50; i++)); do
+		kill -0 $pid 2>/dev/null || break
+		sleep 0.1
+	done
+	[ $i -lt 50 ] || kill -KILL $pid
+	status=0
+	wait $pid || status=$?
+	echo "$*: status $status: $(cat printed)"
+	[ "$status" -eq 143 ]
+	[ ! -e out ]
+	[ ! -e out.data ]
+}
+
+@test "preallocation is stopped by a signal, and leaves no file behind" {
+	stopped qcow2-create -q -f qcow2 -o preallocation=metadata,cluster_size=4k out 4T
+	stopped qcow2-create -q -f qcow2 -o preallocation=full out 200G
+	stopped qcow2-create -q -f qcow2 -o preallocation=full,data_file=out.data out 200G
+	stopped qcow2-create -q -f raw -o preallocation=full out 200G
+	truncate -s 200G large.raw
+	stopped qcow2-convert -O qcow2 -o preallocation=full large.raw out
+	stopped qcow2-convert -O raw -o preallocation=full large.raw out
+}
