@@ -57,8 +57,12 @@ static int image_make(struct creation *k, const struct choices *c, struct new_im
 		return err_ctx(e, "%s", n->path);
 	if (!k->has_size)
 		creation_set_size(k, n->options.size);
-	if (!cmd_flags.quiet)
+	if (!cmd_flags.quiet) {
 		creation_print(k, c->file);
+		/* Who does not hear of it gets no image, either. */
+		if (cmd_stdout_check(e) < 0)
+			return -1;
+	}
 	if (n->format == FORMAT_RAW)
 		creation_warn_extension(n->path, "--format");
 	creation_warn_weak(k);

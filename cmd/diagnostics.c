@@ -45,6 +45,7 @@ const char *cmd_program(void)
 
 /* Why stdout failed first; later calls would tell of something else. */
 static int stdout_errno;
+static bool stdout_told; /* somebody has a message about it */
 
 void cmd_stdout_flush(void)
 {
@@ -132,13 +133,25 @@ static void listener_warn(void *arg, const char *text)
 
 const struct listener cmd_listener = { .warn = listener_warn };
 
-bool cmd_stdout_ok(void)
+int cmd_stdout_check(struct err *e)
 {
 	cmd_stdout_flush();
 	if (!stdout_errno && !ferror(stdout))
+		return 0;
+	stdout_told = true;
+	return err_set(e, ERR_IO, "Could not write to standard output: %s",
+		       stdout_errno ? strerror(stdout_errno) : "some of it was lost");
+}
+
+bool cmd_stdout_ok(void)
+{
+	struct err e = ERR_INIT;
+
+	if (stdout_told)
+		return false;
+	if (cmd_stdout_check(&e) == 0)
 		return true;
-	cmd_error("Could not write to standard output: %s",
-		  stdout_errno ? strerror(stdout_errno) : "some of it was lost");
+	cmd_error_of(&e);
 	return false;
 }
 

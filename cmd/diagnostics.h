@@ -29,5 +29,7 @@ extern const struct listener cmd_listener;
 void cmd_stdout_flush(void);
 /* Flushes stdout; false, with a message, when something written to it was lost. */
 bool cmd_stdout_ok(void);
+/* The same with the message in e; cmd_stdout_ok() does not repeat it. */
+int cmd_stdout_check(struct err *e) MUST_CHECK;
 /* One line: the version as the program was called. */
 void cmd_print_version(void);
