@@ -7,28 +7,46 @@
 #define ZERO_STEP    (UINT64_C(64) << 20)
 #define RESERVE_STEP (UINT64_C(1) << 30) /* takes no time where the file system can do it */
 
+/* Finds out whether it was there before. */
+static int open_or_make(struct target *t, const char *path, unsigned flags, struct err *e)
+{
+	struct err first = ERR_INIT, second = ERR_INIT;
+
+	t->file = file_open(path, flags | FILE_CREATE | FILE_EXCLUSIVE, &first);
+	t->made = t->file != NULL;
+	if (t->file)
+		return 0;
+	if (first.os != EEXIST) {
+		*e = first;
+		return -1;
+	}
+	t->file = file_open(path, flags, &second);
+	if (!t->file && second.os != ENOENT)
+		*e = second;
+	if (t->file || second.os != ENOENT)
+		return t->file ? 0 : -1;
+	/* It is there and it is not: a link that leads nowhere yet. */
+	t->file = file_open(path, flags | FILE_CREATE, e);
+	t->made = t->file != NULL;
+	return t->made ? 0 : -1;
+}
+
 int target_open(struct target *t, const char *path, unsigned cache_flags, bool existing,
 		struct err *e)
 {
-	struct err first = ERR_INIT;
 	unsigned flags = FILE_WRITE | cache_flags;
 
 	if (existing) {
 		t->file = file_open(path, flags, e);
 		return t->file ? 0 : err_ctx(e, "Could not open '%s'", path);
 	}
-	t->file = file_open(path, flags | FILE_CREATE | FILE_EXCLUSIVE, &first);
-	t->made = t->file != NULL;
-	if (!t->file && first.os == EEXIST)
-		t->file = file_open(path, flags, e);
-	else if (!t->file)
-		*e = first;
-	if (t->file && !file_is_regular(t->file))
-		return err_set(
-			e, ERR_UNSUPPORTED,
-			"'%s' is a device: nothing is created there, but convert -n writes into it",
-			path);
-	return t->file ? 0 : err_ctx(e, "Could not create '%s'", path);
+	if (open_or_make(t, path, flags, e) < 0)
+		return err_ctx(e, "Could not create '%s'", path);
+	if (file_is_regular(t->file))
+		return 0;
+	return err_set(e, ERR_UNSUPPORTED,
+		       "'%s' is a device: nothing is created there, but convert -n writes into it",
+		       path);
 }
 
 int target_lock(struct target *t, enum file_locking how, const struct listener *l,

@@ -358,7 +358,9 @@ int file_flush_directory(struct file *f, struct err *e)
 {
 	if (f->fd < 0 || !f->regular || (f->flags & FILE_NO_FLUSH))
 		return 0;
-	AUTO_FREE char *directory = strdup(f->path);
+	AUTO_FREE char *directory = realpath(f->path, NULL); /* where it is, not a link to it */
+	if (!directory)
+		directory = strdup(f->path);
 	if (!directory)
 		return err_nomem(e);
 	char *slash = strrchr(directory, '/');
@@ -382,9 +384,10 @@ int file_flush_directory(struct file *f, struct err *e)
 
 void file_remove(struct file *f)
 {
+	/* It may have been made by way of a link that led nowhere; the link stays. */
+	AUTO_FREE char *path = f->fd >= 0 && f->regular ? realpath(f->path, NULL) : NULL;
 	struct stat st;
 
-	if (f->fd >= 0 && f->regular && lstat(f->path, &st) == 0 &&
-	    st.st_dev == f->device && st.st_ino == f->inode)
-		unlink(f->path);
+	if (path && lstat(path, &st) == 0 && st.st_dev == f->device && st.st_ino == f->inode)
+		unlink(path);
 }

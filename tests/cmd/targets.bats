@@ -83,3 +83,44 @@ with_bitmap() {
 	[ -e t ]
 	[ ! -s t ]
 }
+
+@test "a link that leads nowhere is a target: what it leads to is made" {
+	with_bitmap
+	mkdir far
+	for command in "qcow2-create -q -f qcow2 link 1M" "qcow2-create -q link 1M" \
+		"qcow2-convert -O qcow2 bm link" "qcow2-convert -t writeback -O raw bm link" \
+		"qcow2-dd if=bm of=link"; do
+		rm -f far/file link
+		ln -s far/file link
+		run --separate-stderr -0 $command
+		[ -L link ]
+		[ -f far/file ]
+	done
+	# Failing, they remove what they made, and leave the link.
+	rm -f far/file
+	run --separate-stderr -1 bash -c 'ulimit -f 500; qcow2-convert -O raw bm link'
+	[ -L link ]
+	[ ! -e far/file ]
+	# A data file is named from where the link is.
+	rm -f link
+	ln -s far/file link
+	qcow2-convert -O qcow2 -o data_file=its.data bm link
+	[ -f its.data ]
+	qcow2-compare -q bm link
+	ln -s missing/file lost
+	run --separate-stderr -1 qcow2-create -q -f qcow2 lost 1M
+	[[ $stderr == *"Could not create 'lost': No such file or directory" ]]
+	ln -s loop loop
+	run --separate-stderr -1 qcow2-create -q -f qcow2 loop 1M
+	[[ $stderr == *"Could not create 'loop'"* ]]
+}
+
+@test "create makes nothing when its Formatting line can't be written" {
+	run -1 bash -c 'qcow2-create -f qcow2 new 1M >/dev/full'
+	[ "$output" = "qcow2-create: Could not write to standard output: No space left on device" ]
+	[ ! -e new ]
+	echo old >there
+	run -1 bash -c 'qcow2-create there 1M >/dev/full'
+	[ "$(cat there)" = old ]
+	run -0 bash -c 'qcow2-create -q there 1M >/dev/full'
+}
