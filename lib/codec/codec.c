@@ -28,6 +28,11 @@ size_t codec_pack(struct codec *c, const void *in, size_t n, void *out)
 	return n < 2 ? 0 : c->ops->pack(c, in, n, out);
 }
 
+size_t codec_memory(const struct codec *c)
+{
+	return c->ops->memory ? c->ops->memory(c) : 0;
+}
+
 int codec_unpack(struct codec *c, const void *in, size_t in_len, void *out, size_t n,
 		 struct err *e)
 {

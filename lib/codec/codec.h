@@ -25,6 +25,9 @@ void codec_free(struct codec *c);
  * compressed before. */
 size_t codec_pack(struct codec *c, const void *in, size_t n, void *out);
 
+/* Bytes that its context for packing takes, once it has packed a cluster; 0: less than 1 MiB. */
+size_t codec_memory(const struct codec *c);
+
 /* Decompresses in[0..in_len) until exactly n bytes were produced; what is left of the input
  * is ignored. Accepts and rejects exactly what (6.2) says. ERR_CORRUPT otherwise. */
 int codec_unpack(struct codec *c, const void *in, size_t in_len, void *out, size_t n,

@@ -11,6 +11,7 @@ struct codec_ops {
 	size_t (*pack)(struct codec *c, const uint8_t *in, size_t n, uint8_t *out);
 	int (*unpack)(struct codec *c, const uint8_t *in, size_t in_len, uint8_t *out, size_t n,
 		      struct err *e);
+	size_t (*memory)(const struct codec *c); /* NULL: little */
 	void (*free)(struct codec *c);
 };
 

@@ -122,7 +122,7 @@ static bool packer_init(struct deflate *d, int level)
 
 struct codec *deflate_new(int level, bool accelerate, struct err *e)
 {
-	static const struct codec_ops ops = { deflate_pack, deflate_unpack, deflate_free };
+	static const struct codec_ops ops = { deflate_pack, deflate_unpack, NULL, deflate_free };
 	struct deflate *d = calloc(1, sizeof *d);
 
 	if (!d) {

@@ -6,6 +6,7 @@
 struct zstd {
 	struct codec base;
 	int level;
+	bool is_bounded; /* its tables are */
 	ZSTD_CCtx *packer;
 	ZSTD_DCtx *unpacker;
 };
@@ -49,6 +50,23 @@ static bool tune(ZSTD_CCtx *z, const struct tuning *t)
 	       set(z, ZSTD_c_minMatch, t->min_match) && set(z, ZSTD_c_strategy, t->strategy);
 }
 
+/* From here on the library gives each context 12 to 33 MiB for a cluster of 2 MiB. With tables of
+ * 2^20 entries it is 9 at most, and clusters get 0.1 % larger and are packed sooner. */
+#define BOUNDED_FROM_LEVEL 9
+#define BOUNDED_ABOVE	   ((size_t)256 << 10)
+#define BOUNDED_LOG	   20
+
+static bool bound(struct zstd *s, size_t n)
+{
+	bool wanted = s->level >= BOUNDED_FROM_LEVEL && n > BOUNDED_ABOVE;
+	int log = wanted ? BOUNDED_LOG : 0;
+
+	if (s->is_bounded == wanted)
+		return true;
+	s->is_bounded = wanted;
+	return set(s->packer, ZSTD_c_hashLog, log) && set(s->packer, ZSTD_c_chainLog, log);
+}
+
 /* One frame, with its content size and without a checksum: zstd's own defaults. */
 static size_t zstd_pack(struct codec *c, const uint8_t *in, size_t n, uint8_t *out)
 {
@@ -57,6 +75,8 @@ static size_t zstd_pack(struct codec *c, const uint8_t *in, size_t n, uint8_t *o
 	/* A cluster that did not fit leaves an unfinished frame behind. */
 	ZSTD_CCtx_reset(s->packer, ZSTD_reset_session_only);
 	if (s->level == CODEC_LEVEL_DEFAULT && !tune(s->packer, tuning_for(in, n)))
+		return 0;
+	if (!bound(s, n))
 		return 0;
 
 	size_t len = ZSTD_compress2(s->packer, out, n - 1, in, n);
@@ -95,6 +115,11 @@ static int zstd_unpack(struct codec *c, const uint8_t *in, size_t in_len, uint8_
 	return 0;
 }
 
+static size_t zstd_memory(const struct codec *c)
+{
+	return ZSTD_sizeof_CCtx(((const struct zstd *)c)->packer);
+}
+
 static void zstd_free(struct codec *c)
 {
 	struct zstd *s = (struct zstd *)c;
@@ -106,7 +131,7 @@ static void zstd_free(struct codec *c)
 
 struct codec *zstd_new(int level, struct err *e)
 {
-	static const struct codec_ops ops = { zstd_pack, zstd_unpack, zstd_free };
+	static const struct codec_ops ops = { zstd_pack, zstd_unpack, zstd_memory, zstd_free };
 	struct zstd *s = calloc(1, sizeof *s);
 
 	if (!s) {

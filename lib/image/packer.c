@@ -35,6 +35,18 @@ void packer_free(struct packer *p)
 	free(p);
 }
 
+int packer_memory(struct packer *p, size_t *bytes, struct err *e)
+{
+	uint8_t *in = calloc(2, p->cluster_size);
+
+	if (!in)
+		return err_nomem(e);
+	codec_pack(p->codec, in, p->cluster_size, in + p->cluster_size);
+	*bytes = codec_memory(p->codec);
+	free(in);
+	return 0;
+}
+
 uint32_t packer_pack(struct packer *p, const void *in, void *out)
 {
 	return (uint32_t)codec_pack(p->codec, in, p->cluster_size, out);

@@ -14,6 +14,9 @@
 #define JOB_BYTES     ((uint64_t)512 << 10)
 #define STEP_MAX      4096
 #define WORKERS_MAX   16
+/* What a copy may take, of which the rest goes to tables and other things. */
+#define MEMORY_BASE	  ((uint64_t)40 << 20)
+#define MEMORY_FOR_WORKER ((uint64_t)8 << 20)
 
 int copy_begin(struct copy *c, struct err *e)
 {
@@ -171,13 +174,43 @@ static int copy_finish(void *ctx, void *worker, void *slot, struct err *e)
 	return ret < 0 ? copy_failed_at(c->o->target, e) : ret;
 }
 
+/* Packing large clusters as hard as can be takes more memory than a worker may have; then fewer
+ * workers share what all may have. `first` is one of `wanted`. */
+static int workers_bound(const struct copy *c, struct copy_worker *first, unsigned wanted,
+			 unsigned *nr, struct err *e)
+{
+	uint64_t all = MEMORY_BASE + wanted * MEMORY_FOR_WORKER;
+	uint64_t buffers = 2 * 2 * (uint64_t)c->job_max; /* two slots, with what is in and out */
+	size_t packer;
+
+	*nr = wanted;
+	if (!c->o->compress || !c->o->level)
+		return 0;
+	if (packer_memory(first->packer, &packer, e) < 0)
+		return -1;
+	*nr = (unsigned)MAX(1, MIN(wanted, all / (buffers + packer)));
+	return 0;
+}
+
+static int workers_make(const struct copy *c, void **workers, unsigned *nr, struct err *e)
+{
+	unsigned wanted = MIN(*nr, WORKERS_MAX);
+
+	for (unsigned i = 0; i < wanted; i++) {
+		workers[i] = worker_new(c, e);
+		*nr = i + 1;
+		if (!workers[i] || (i == 0 && workers_bound(c, workers[0], wanted, &wanted, e) < 0))
+			return -1;
+	}
+	return 0;
+}
+
 int copy_run(struct copy *c, struct err *e)
 {
 	static const struct ring_ops ops = { copy_fill, copy_work, copy_settle, copy_finish };
 	void *slots[2 * WORKERS_MAX] = { NULL }, *workers[WORKERS_MAX] = { NULL };
-	unsigned wanted = c->o->workers ? c->o->workers : ring_processors();
 	struct ring_config r = {
-		.workers = MIN(wanted, WORKERS_MAX),
+		.workers = c->o->workers ? c->o->workers : ring_processors(),
 		.slot = slots,
 		.worker = workers,
 		.ctx = c,
@@ -186,10 +219,9 @@ int copy_run(struct copy *c, struct err *e)
 	int ret = -1;
 
 	grid_plan(c);
+	if (workers_make(c, workers, &r.workers, e) < 0)
+		goto out;
 	r.slots = r.workers > 1 ? 2 * r.workers : 1;
-	for (unsigned i = 0; i < r.workers; i++)
-		if (!(workers[i] = worker_new(c, e)))
-			goto out;
 	for (unsigned i = 0; i < r.slots; i++)
 		if (!(slots[i] = slot_new(c))) {
 			err_nomem(e);

@@ -44,3 +44,26 @@ two_lengths() {
 	qcow2-dd -O raw bs=2M count=1 if=odd.qcow2 of=first
 	[ "$(tail -c 1996000 first | tr -d a | wc -c)" -eq 0 ]
 }
+
+# peak_kib COMMAND...: how much memory it took at most; 0 where a sanitizer takes more than it does.
+peak_kib() {
+	python3 - "$@" <<-'PYTHON'
+		import resource, subprocess, sys
+		subprocess.run(sys.argv[1:], check=True)
+		print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+	PYTHON
+	! grep -qaE '__[at]san_init' "$(command -v qcow2-info)" || echo 0
+}
+
+@test "packing large clusters hard keeps to 64 MiB and 8 MiB a worker, and the result is the same" {
+	local level workers
+	head -c 24M /dev/urandom >noise
+	for level in 9 12; do
+		for workers in 1 16; do
+			[ "$(peak_kib qcow2-convert -m $workers -c --level $level -O qcow2 \
+				-o compression_type=zstd,cluster_size=2M noise t$workers | tail -1)" -lt \
+				$((65536 + 8192 * workers)) ]
+		done
+		cmp t1 t16
+	done
+}
