@@ -27,12 +27,21 @@ struct printer {
 	uint64_t rows;
 };
 
+/* There may be rows without end: nobody has to make them when they go nowhere. */
+static int rows_lost(const struct spool *s, struct err *e)
+{
+	if (!s->failed)
+		return 0;
+	return cmd_stdout_check(e) < 0 ? -1
+				       : err_set(e, ERR_IO,
+						 "the temporary file for the output failed");
+}
+
 static int print_json(void *arg, const struct map_row *r, struct err *e)
 {
 	struct printer *p = arg;
 	struct spool *s = &p->out;
 
-	(void)e;
 	spool_text(s, p->rows++ ? ",\n{ \"start\": " : "{ \"start\": ");
 	spool_decimal(s, r->start);
 	spool_text(s, ", \"length\": ");
@@ -48,7 +57,7 @@ static int print_json(void *arg, const struct map_row *r, struct err *e)
 		spool_decimal(s, r->offset);
 	}
 	spool_text(s, "}");
-	return 0;
+	return rows_lost(s, e);
 }
 
 static void print_file_name(struct printer *p, const char *name)
@@ -79,7 +88,7 @@ static int print_human(void *arg, const struct map_row *r, struct err *e)
 		spool_text(s, r->encrypted ? "encrypted       " : "compressed      ");
 	print_file_name(p, r->file);
 	spool_text(s, "\n");
-	return 0;
+	return rows_lost(s, e);
 }
 
 static int map_print(struct disk *d, uint64_t start, uint64_t len, struct err *e)

@@ -1,7 +1,9 @@
 #include "out/spool.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HELD_IN_MEMORY ((size_t)16 << 20)
 #define LARGE_PAGE     ((size_t)2 << 20)
@@ -20,23 +22,10 @@ static char *held_buffer(void)
 
 bool spool_begin(struct spool *s, FILE *to, bool hold)
 {
-	*s = (struct spool){ .to = to, .hold = hold };
+	*s = (struct spool){ .to = to, .hold = hold, .held_max = SPOOL_HELD_MAX };
 	s->buf = hold ? held_buffer() : malloc(STREAM_BUFFER);
 	s->room = hold ? HELD_IN_MEMORY : STREAM_BUFFER;
 	return s->buf;
-}
-
-/* Makes room. Without a temporary file there is nothing to hold with any more, so bytes go
- * out at once: late success is more common than late failure. */
-static void spool_drain(struct spool *s)
-{
-	if (s->hold && !s->held) {
-		s->held = tmpfile();
-		s->hold = s->held;
-	}
-	if (fwrite(s->buf, 1, s->used, s->hold ? s->held : s->to) != s->used)
-		s->failed = true;
-	s->used = 0;
 }
 
 static void held_copy(struct spool *s)
@@ -50,6 +39,48 @@ static void held_copy(struct spool *s)
 			s->failed = true;
 	if (ferror(s->held))
 		s->failed = true;
+}
+
+/* A file without a name. */
+static FILE *held_file(void)
+{
+	const char *directory = getenv("TMPDIR");
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof path, "%s/qcow2-XXXXXX",
+			 directory && *directory ? directory : "/tmp");
+	int fd = n > 0 && (size_t)n < sizeof path ? mkstemp(path) : -1;
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "w+");
+
+	if (fd >= 0)
+		remove(path);
+	if (fd >= 0 && !f)
+		close(fd);
+	return f;
+}
+
+/* Nothing is held from here on. */
+static void held_let_out(struct spool *s)
+{
+	held_copy(s);
+	fclose(s->held);
+	s->held = NULL;
+	s->hold = false;
+}
+
+/* Makes room. Without a temporary file there is nothing to hold with any more, so bytes go
+ * out at once: late success is more common than late failure. */
+static void spool_drain(struct spool *s)
+{
+	if (s->hold && !s->held) {
+		s->held = held_file();
+		s->hold = s->held;
+	}
+	if (s->hold && s->used > s->held_max - s->held_len)
+		held_let_out(s);
+	if (fwrite(s->buf, 1, s->used, s->hold ? s->held : s->to) != s->used)
+		s->failed = true;
+	s->held_len += s->hold ? s->used : 0;
+	s->used = 0;
 }
 
 bool spool_end(struct spool *s, bool ok)

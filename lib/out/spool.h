@@ -8,11 +8,16 @@
 /* A writer for output of many small pieces. Numbers are rendered here, for a row of a table
  * of 60,000 is mostly numbers. A spool that holds lets nothing out before spool_end() says
  * that all went well: a program that reads JSON gets a whole document or none. What does not
- * fit in memory waits in a temporary file. */
+ * fit in memory waits in a temporary file, in $TMPDIR or else /tmp. There is an end to that: a hostile
+ * image has more to say than any disk holds, and what is longer than SPOOL_HELD_MAX is let out as it
+ * comes. */
+#define SPOOL_HELD_MAX (UINT64_C(256) << 20)
+
 struct spool {
 	FILE *to;
 	FILE *held;  /* what has left the buffer, when holding; NULL: nothing yet */
 	bool hold;
+	uint64_t held_len, held_max; /* bytes */
 	char *buf;
 	size_t used, room;
 	bool failed; /* bytes were lost */

@@ -210,3 +210,50 @@ refused() {
 	wait "$pid" || true
 	[ "$status" -eq 0 ]
 }
+
+# endless FILE: tables that all lead to one L2 table of nothing and data in turn: 2^36 rows.
+endless() {
+	python3 - "$1" <<-'PYTHON'
+		import struct, sys
+		copied, size = 1 << 63, 2 << 20
+		head = b"QFI\xfb" + struct.pack(">IQIIQIIQQIIQ", 3, 0, 0, 21, 1 << 57, 0, 1 << 18, size,
+		                                4 * size, 1, 0, 0)
+		with open(sys.argv[1], "wb") as f:
+		    f.write(head + struct.pack(">QQQII", 0, 0, 0, 4, 112) + bytes(8))
+		    f.seek(size)
+		    f.write(struct.pack(">Q", 2 * size | copied) * (1 << 18))
+		    f.write(struct.pack(">QQ", 1, 3 * size | copied) * (1 << 17))
+		    f.write(b"a" * size)
+		    f.truncate(5 * size)
+	PYTHON
+}
+
+@test "a map without end comes out after all, and ends with its reader" {
+	requires python3
+	endless x
+	run -0 bash -c 'timeout 60 qcow2-map --output=json x 2>err | head -c 2000 | tail -c 100'
+	[[ $output == *'"length": 2097152'* ]]
+	[[ $(cat err) == "qcow2-map: Could not write to standard output: "* ]]
+	run -0 bash -c 'timeout 60 qcow2-map x 2>err | head -c 2000 | tail -c 100'
+	[[ $(cat err) == "qcow2-map: Could not write to standard output: "* ]]
+}
+
+@test "what is held back waits in TMPDIR" {
+	requires python3
+	endless x
+	mkdir held
+	(ulimit -f 300000; TMPDIR=$PWD/held exec qcow2-map --output=json x >out 2>err) &
+	local pid=$! i
+	for ((i = 0; i < 500; i++)); do
+		ls -l /proc/$pid/fd | grep -q "$PWD/held/.*deleted" && break
+		sleep 0.02
+	done
+	kill -KILL $pid
+	wait $pid || true
+	[ $i -lt 500 ]
+	[ "$(ls held)" = "" ]
+	# Where that disk is full, nothing is shown.
+	run -1 bash -c "ulimit -f 30000; TMPDIR=$PWD/held timeout 60 qcow2-map --output=json x 2>err"
+	[ "$output" = "" ]
+	[ "$(cat err)" = "qcow2-map: the temporary file for the output failed" ]
+}

@@ -71,6 +71,24 @@ static void what_is_held_comes_out_whole_or_not_at_all(void)
 		}
 }
 
+static void what_is_too_long_to_hold_comes_out_as_it_is_made(void)
+{
+	FILE *to = memory();
+	struct spool s;
+
+	CHECK(spool_begin(&s, to, true));
+	s.held_max = 20 << 20;
+	fill(&s, 1000000); /* once the buffer, which is 16 MiB, and nothing more fits */
+	fflush(to);
+	CHECK(text_len == 0);
+	fill(&s, 1500000);
+	fflush(to);
+	CHECK(text_len > 0);
+	CHECK(spool_end(&s, true));
+	fclose(to);
+	CHECK(filled(2500000));
+}
+
 static void a_stream_keeps_what_came_before_a_failure(void)
 {
 	FILE *to = memory();
@@ -102,6 +120,7 @@ int main(void)
 {
 	RUN(numbers_look_as_printf_makes_them);
 	RUN(what_is_held_comes_out_whole_or_not_at_all);
+	RUN(what_is_too_long_to_hold_comes_out_as_it_is_made);
 	RUN(a_stream_keeps_what_came_before_a_failure);
 	RUN(a_full_device_is_noticed);
 	free(text);
