@@ -18,19 +18,6 @@ struct chain {
 
 static int snapshot_select(struct disk *d, const struct disk_options *o, struct err *e);
 
-/* Whether clusters were handed out long before anything is written there. Programs that
- * show or count clusters agree to look for holes only then, at this bound; elsewhere a
- * mapped cluster is one that is in use, whatever the file system made of its zeros. */
-static bool looks_preallocated(const struct image *img)
-{
-	int64_t occupied = file_occupied(img->file);
-	uint64_t clusters = geom_clusters(&img->geom, file_size(img->file));
-	uint64_t used = occupied > 0 ? (uint64_t)occupied >> img->geom.cluster_bits : 0;
-
-	return occupied >= 0 &&
-	       clusters >= MAX(used / 9 * 10 + used % 9 * 10 / 9, used + 2);
-}
-
 /* Whether this layer is one that will be changed. */
 static bool is_written(const struct chain *c, unsigned depth)
 {
@@ -93,7 +80,7 @@ static int image_layer_open(struct disk *d, struct file *f, const struct spec *s
 		d->holes = hole_map_over(image_guest_file(d->image));
 	/* A hole of the file is zeros in the file; decrypted it would be noise. */
 	if (!d->holes.file || image_is_encrypted(d->image) ||
-	    ((d->flags & DISK_HOLES_IF_SPARSE) && !looks_preallocated(d->image)))
+	    ((d->flags & DISK_HOLES_IF_SPARSE) && !image_looks_preallocated(d->image)))
 		d->flags &= ~(unsigned)DISK_HOLES;
 	if (d->image->data_file && data_file_check(c, d->image->data_file, e) < 0)
 		return -1;

@@ -38,6 +38,9 @@ static inline bool image_is_encrypted(const struct image *img)
 	return img->header.crypt_method != CRYPT_NONE;
 }
 
+/* Whether clusters were handed out long before anything is written there. */
+bool image_looks_preallocated(const struct image *img);
+
 /* The map of the active disk. */
 struct map image_map(const struct image *img);
 /* The map of a snapshot, its table's place checked. */

@@ -190,3 +190,17 @@ refused() {
 	[ "$status" -eq 1 ]
 	[[ $output == *"standard output"* ]]
 }
+
+@test "clusters that were freed make no image look preallocated, however long its file is" {
+	requires qemu-img qemu-io
+	for keys in cluster_size=64k cluster_size=64k,refcount_bits=1 cluster_size=4k,refcount_bits=64 \
+		cluster_size=2M; do
+		qemu-img create -q -f qcow2 -o preallocation=metadata,$keys h.qcow2 40M
+		for discard in 'discard 0 9M' 'discard 0 4864k' 'discard 10M 10M' 'discard 0 38M'; do
+			qemu-io -f qcow2 -d unmap -c 'write -q -P 1 0 40704k' -c "$discard" h.qcow2 >/dev/null
+			diff <(qemu-img measure -O qcow2 h.qcow2) <(qcow2-measure -O qcow2 h.qcow2)
+			diff <(qemu-img map --output=json h.qcow2 | jq -c '.[] | [.start, .length, .zero, .data, .offset]') \
+				<(qcow2-map --output=json h.qcow2 | jq -c '.[] | [.start, .length, .zero, .data, .offset]')
+		done
+	done
+}
