@@ -258,6 +258,7 @@ static int job_run(struct job *j, struct err *e)
 	j->o.no_create = j->ch.no_create;
 	j->o.target_is_zero = j->ch.target_is_zero;
 	j->o.salvage = j->ch.salvage;
+	j->o.salvage_quietly = cmd_flags.quiet;
 	j->o.bitmaps = j->ch.bitmaps;
 	j->o.skip_broken_bitmaps = j->ch.skip_broken_bitmaps;
 	j->o.dirty_only = j->ch.bitmap;

@@ -37,6 +37,7 @@ struct convert_options {
 	const char *dirty_only;	/* copy what this bitmap of the only source's top layer says, and
 				 * nothing else: a new target is an overlay to be; NULL: all */
 	bool salvage;		/* what can't be read becomes zeros, with a warning */
+	bool salvage_quietly;	/* ... without one */
 
 	const struct watch *watch;
 	const struct listener *listener;

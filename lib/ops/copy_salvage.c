@@ -19,7 +19,7 @@ void copy_losses_add(struct copy_losses *l, uint64_t guest, uint64_t len)
 
 void copy_losses_warn(const struct copy *c, const struct copy_losses *l)
 {
-	for (unsigned i = 0; i < l->nr; i++) {
+	for (unsigned i = 0; i < l->nr && !c->o->salvage_quietly; i++) {
 		const struct copy_loss *x = &l->item[i];
 
 		if (x->end - x->guest == x->len)
