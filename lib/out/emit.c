@@ -220,22 +220,39 @@ void emit_line(struct emit *e, const char *fmt, ...)
 	putc('\n', e->to);
 }
 
+/* "\\uD83D"; a call of printf for each would be most of the time that long names take. */
+static size_t json_escape(char *to, unsigned unit)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	to[0] = '\\';
+	to[1] = 'u';
+	for (unsigned i = 0; i < 4; i++)
+		to[2 + i] = digits[unit >> (12 - 4 * i) & 15];
+	return 6;
+}
+
 static void json_unit(FILE *to, uint32_t c)
 {
 	static const char short_for[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+	char text[12];
+	size_t n = 0;
 
 	for (const char *s = short_for; *s; s += 2)
 		if ((uint32_t)(unsigned char)*s == c) {
-			fprintf(to, "\\%c", s[1]);
-			return;
+			text[0] = '\\';
+			text[1] = s[1];
+			n = 2;
 		}
-	if (c >= 0x20 && c < 0x7f)
-		putc((int)c, to);
-	else if (c < 0x10000)
-		fprintf(to, "\\u%04X", (unsigned)c);
-	else /* a pair of surrogates: the only way to spell it in ASCII */
-		fprintf(to, "\\u%04X\\u%04X", (unsigned)(0xd800 + ((c - 0x10000) >> 10)),
-			(unsigned)(0xdc00 + (c & 0x3ff)));
+	if (!n && c >= 0x20 && c < 0x7f)
+		text[n++] = (char)c;
+	else if (!n && c < 0x10000)
+		n = json_escape(text, c);
+	else if (!n) { /* a pair of surrogates: the only way to spell it in ASCII */
+		n = json_escape(text, 0xd800 + ((c - 0x10000) >> 10));
+		n += json_escape(text + n, 0xdc00 + (c & 0x3ff));
+	}
+	fwrite(text, 1, n, to);
 }
 
 void emit_json_string(FILE *to, const void *text, size_t n)
