@@ -88,6 +88,22 @@ static int options_check(const struct copy *c, struct err *e)
 	return backing_check(c, e) < 0 ? -1 : create_check(&create, e);
 }
 
+/* Whether the data file at `path` is the backing file that the new image is to have; the rest of its
+ * chain is for new_image_prepare() to look at, which opens it. */
+static bool is_backing(const struct convert_options *o, const char *path)
+{
+	char *backing = o->create.backing_name
+				? policy_combine(o->target, o->create.backing_name)
+				: NULL;
+	uint64_t device, inode, its_device, its_inode;
+	bool same = backing && file_path_identity(backing, &device, &inode) &&
+		    file_path_identity(path, &its_device, &its_inode) &&
+		    device == its_device && inode == its_inode;
+
+	free(backing);
+	return same;
+}
+
 /* Neither the target nor its data file may be anything that is read. */
 static int sources_check(const struct convert_options *o, struct file *target,
 			 struct err *e)
@@ -108,6 +124,9 @@ static int sources_check(const struct convert_options *o, struct file *target,
 			ret = err_set(e, ERR_INVALID,
 				      "source and data file are the same file");
 	}
+	if (ret == 0 && data_file && is_backing(o, data_file))
+		ret = err_set(e, ERR_INVALID,
+			      "the data file and the backing file are the same file");
 	free(data_file);
 	return ret;
 }
