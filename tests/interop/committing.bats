@@ -29,6 +29,8 @@ each_in() {
 	doing+=" $*"
 	run qcow2 "$@"
 	[ "$status" -eq "$their_status" ]
+	# They do not say what becomes of snapshots of the overlay.
+	output=$(grep -v "^qcow2: warning: where snapshots of" <<<"$output") || true
 	[ "$status" -ne 0 ] || [ "$output" = "$their_output" ]
 }
 
