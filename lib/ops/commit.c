@@ -194,10 +194,10 @@ int commit(const struct commit_options *o, struct err *e)
 		err_ctx(e, "'%s'", disk_name(j.disk));
 		goto out;
 	}
-	if (base_fill(&j, e) == 0 && watch_stopped(o->watch, e) == 0) {
-		snapshots_warn(&j);
+	if (base_fill(&j, e) == 0 && watch_stopped(o->watch, e) == 0)
 		ret = overlay ? overlay_empty(&j, overlay, e) : 0;
-	}
+	if (ret == 0)
+		snapshots_warn(&j);
 out:
 	image_writer_free(overlay);
 	chain_close(&j);
