@@ -57,7 +57,8 @@ static void claims_drop(const struct geom *g, uint8_t *bytes, size_t n)
 	}
 }
 
-static int table_copy(const struct map *m, uint64_t from, uint64_t to, struct err *e)
+/* Without snapshots nobody shares tables: a count that says so is too high, and the claims stay. */
+static int table_copy(const struct map *m, uint64_t from, uint64_t to, bool shared, struct err *e)
 {
 	uint64_t size = UINT64_C(1) << table_cache_slice_bits(m->cache);
 	uint8_t part[4096];
@@ -72,7 +73,8 @@ static int table_copy(const struct map *m, uint64_t from, uint64_t to, struct er
 			size_t n = MIN(size - in, sizeof part);
 
 			memcpy(part, s->bytes + in, n);
-			claims_drop(m->geom, part, n);
+			if (shared)
+				claims_drop(m->geom, part, n);
 			ret = table_cache_edit(m->cache, to + at + in, part, n, e);
 		}
 		table_cache_put(m->cache, s);
@@ -101,7 +103,7 @@ int map_l2_make(const struct map *m, struct txn *x, uint64_t guest, uint64_t *l2
 		return 0;
 	if (txn_take_table(x, TXN_L2_TABLE, 1, l2_off, e) < 0)
 		return -1;
-	if (l1.l2_off && (table_copy(m, l1.l2_off, *l2_off, e) < 0 ||
+	if (l1.l2_off && (table_copy(m, l1.l2_off, *l2_off, txn_has_snapshots(x), e) < 0 ||
 			  txn_release(x, l1.l2_off, 1, 1, e) < 0))
 		return -1;
 	return map_l1_set(m, (uint32_t)idx, *l2_off | ENTRY_COPIED, e);

@@ -141,6 +141,7 @@ int txn_trim(struct txn *x, struct err *e) MUST_CHECK;
  * metadata. After txn_finish() or before anything was changed. */
 int txn_image_end(struct txn *x, uint64_t *end, struct err *e) MUST_CHECK;
 
+bool txn_has_snapshots(const struct txn *x);
 /* Whether nothing but the active disk and the tables owns clusters: no snapshots, no bitmaps, no
  * encryption. */
 bool txn_can_restart(const struct txn *x);

@@ -140,6 +140,11 @@ static int fresh_point(struct txn *x, const struct fresh *f, struct err *e)
 	return file_flush(x->img.file, e);
 }
 
+bool txn_has_snapshots(const struct txn *x)
+{
+	return x->img.header->nb_snapshots > 0;
+}
+
 bool txn_can_restart(const struct txn *x)
 {
 	const struct header *h = x->img.header;
