@@ -123,7 +123,7 @@ static bool is_behind(const struct spec *s, const char *path)
 
 	quiet.locking = LOCKING_OFF; /* this process has the image open for writing */
 	d = disk_open_metadata(&quiet, &how, &ignored);
-	uses = d && disk_uses_path(d, path);
+	uses = d && disk_layer(d, 1) && disk_uses_path(disk_layer(d, 1), path);
 	disk_close(d);
 	return uses;
 }

@@ -185,6 +185,7 @@ specific() { qemu-img info --output=json t.qcow2 | jq -r ".[\"format-specific\"]
 	mv moved.data t.qcow2.data
 	cp t.qcow2.data moved.data
 	qcow2-amend -o data_file=moved.data t.qcow2
+	qcow2-amend -o data_file=moved.data t.qcow2 # as it is
 	rm t.qcow2.data
 	[ "$(specific data-file)" = moved.data ]
 	qcow2-amend -o data_file_raw=on t.qcow2
