@@ -2,61 +2,16 @@
  * is meant to share, and needs no more than its count; other places, and metadata, are not: one of
  * them keeps the cluster, each other gets a copy. Copies are durable before anything leads to
  * them. */
-#include "ops/repair_internal.h"
+#include "ops/repair_doubles.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/align.h"
-#include "ops/repair_places.h"
 
 /* Beyond this, counts are raised and all share: a table full of one pointer must not fill the
  * medium. */
 #define COPIES_MIN UINT64_C(256)
-
-struct doubles {
-	struct repair *repair;
-	struct places owners; /* host cluster -> place of the disk that keeps it, + 1 */
-	struct places copies; /* of (host cluster or byte, place) -> host offset of the copy */
-	uint64_t copies_max;
-	bool tables; /* this walk is about L2 tables, else about data */
-	bool all;    /* no count is to be trusted */
-	bool store;  /* copies are there: entries are switched */
-	uint8_t *bytes; /* two clusters */
-};
-
-#define PACKED UINT64_MAX /* compressed data keep their clusters */
-
-/* Whether more owners were found than the file counts, or is known to count. */
-static bool is_short(const struct doubles *d, uint64_t cluster)
-{
-	const struct check *c = &d->repair->check;
-	uint64_t expected = counts_get(&c->expected, cluster);
-
-	return expected > 1 &&
-	       (d->all || check_count_unknown(c, cluster) ||
-		c->stored.low[cluster] < MIN(expected, COUNTS_BIG) ||
-		(d->tables && repair_has(d->repair, PROBLEM_L2_TABLE_TWICE)));
-}
-
-/* Metadata that stays where it is; refcounts are built anew elsewhere. */
-static bool is_taken(const struct check *c, uint64_t cluster)
-{
-	return bit_at(c->metadata, cluster) && !bit_at(c->refcounts, cluster);
-}
-
-/* Whether who asks for a cluster has no right to it: data on metadata, or an L2 table where another
- * structure is. */
-static bool is_others(struct doubles *d, uint64_t cluster)
-{
-	struct check *c = &d->repair->check;
-
-	if (!is_taken(c, cluster))
-		return false;
-	return !d->tables || check_claimed_by(c, cluster) != WALK_L2_TABLE;
-}
 
 static bool is_short_at_all(const struct doubles *d)
 {
@@ -71,82 +26,10 @@ static bool is_short_at_all(const struct doubles *d)
 		    memcmp(c->expected.low + first, c->stored.low + first, nr) == 0)
 			continue;
 		for (uint64_t i = first; i < first + nr; i++)
-			if (c->expected.low[i] > 1 && is_short(d, i))
+			if (c->expected.low[i] > 1 && doubles_is_short(d, i))
 				return true;
 	}
 	return false;
-}
-
-/* --- who keeps what --- */
-
-/* Place `place` of the disk asks for a cluster: whether it has to go elsewhere. */
-static int place_ask(struct doubles *d, uint64_t cluster, uint64_t place, bool *elsewhere,
-		     struct err *e)
-{
-	struct check *c = &d->repair->check;
-	uint64_t keeper = 0;
-
-	*elsewhere = cluster < c->clusters && is_others(d, cluster);
-	if (*elsewhere || cluster >= c->clusters || !is_short(d, cluster))
-		return 0;
-	if (places_find(&d->owners, cluster, 0, &keeper)) {
-		*elsewhere = keeper != place + 1;
-		return 0;
-	}
-	return places_add(&d->owners, cluster, 0, place + 1, e);
-}
-
-static int copy_make(struct doubles *d, uint64_t host, uint64_t len, uint64_t place, struct err *e)
-{
-	struct repair *r = d->repair;
-	uint64_t size = geom_cluster_size(&r->geom), first = align_down(host, SECTOR_SIZE);
-	uint64_t in_sector = host - first, to;
-	size_t n = (size_t)align_up(in_sector + len, size);
-
-	if (d->copies.nr >= d->copies_max) {
-		if (!d->repair->told_many)
-			repair_say(r, "too many places share clusters for each to get a copy: the rest "
-				      "go on sharing, and counts say so");
-		d->repair->told_many = true;
-		return 0;
-	}
-	memset(d->bytes, 0, n);
-	if (repair_take(r, n >> r->geom.cluster_bits, &to, e) < 0 ||
-	    file_read_padded(r->file, first, d->bytes, (size_t)(in_sector + len), NULL, e) < 0 ||
-	    repair_write(r, to, d->bytes, n, e) < 0)
-		return -1;
-	return places_add(&d->copies, host, place, to + in_sector, e);
-}
-
-static void copy_told(struct doubles *d, struct finding f, uint64_t to)
-{
-	struct repair *r = d->repair;
-	struct check *c = &r->check;
-	uint64_t cluster = check_cluster(c, f.host), keeper = 0;
-	char text[200];
-	int n;
-
-	f.has_host = f.has_place = f.has_counts = true;
-	f.cluster = cluster;
-	f.refcount = check_stored(c, cluster);
-	f.references = counts_get(&c->expected, cluster);
-	f.kind = is_others(d, cluster) ? d->tables ? PROBLEM_METADATA_OVERLAP : PROBLEM_CROSS_LINK
-		 : d->tables	       ? PROBLEM_L2_TABLE_TWICE
-				       : PROBLEM_REFCOUNT_TOO_LOW;
-	n = snprintf(text, sizeof text,
-		     "guest 0x%" PRIx64 "+0x%" PRIx64 " gets a copy at 0x%" PRIx64 "; it is suspect, and so is ",
-		     f.guest, f.guest_len, to);
-	if (is_others(d, cluster))
-		snprintf(text + n, sizeof text - (size_t)n, "the %s",
-			 check_what_text(check_claimed_by(c, cluster)));
-	else if (!places_find(&d->owners, cluster, 0, &keeper) || keeper == PACKED)
-		snprintf(text + n, sizeof text - (size_t)n, "compressed data");
-	else
-		snprintf(text + n, sizeof text - (size_t)n, "guest 0x%" PRIx64,
-			 (keeper - 1) << (d->tables ? geom_l2_span_bits(c->geom)
-						    : c->geom->cluster_bits));
-	f.text = text;
-	repair_fixed(r, &f, NULL);
 }
 
 /* --- L2 tables --- */
@@ -165,18 +48,18 @@ static int l1_entry_settle(struct doubles *d, const struct walk_l1_part *p, uint
 	uint8_t bytes[8];
 	bool elsewhere;
 
-	if (place_ask(d, check_cluster(c, host), idx, &elsewhere, e) < 0)
+	if (doubles_ask(d, check_cluster(c, host), idx, &elsewhere, e) < 0)
 		return -1;
 	if (!elsewhere)
 		return 0;
 	if (!places_find(&d->copies, host, idx, &to))
-		return d->store ? 0 : copy_make(d, host, geom_cluster_size(c->geom), idx, e);
+		return d->store ? 0 : doubles_copy(d, host, geom_cluster_size(c->geom), idx, e);
 	if (!d->store)
 		return 0;
 	if (p->owner.kind == WALK_ACTIVE && repair_disk_changes(d->repair, e) < 0)
 		return -1;
 	finding_set_owner(c, &f, p->owner);
-	copy_told(d, f, to);
+	doubles_told(d, f, to);
 	be64_put(bytes, to);
 	return repair_write(d->repair, f.place, bytes, sizeof bytes, e);
 }
@@ -214,7 +97,7 @@ static int on_packed(void *arg, const struct walk_l2_table *t, struct err *e)
 		if (run.kind != L2_RUN_ODD || !x.packed || !walk_in_file(c->walk, x.host, x.host_len))
 			continue;
 		for (uint64_t i = first; i <= check_cluster(c, x.host + x.host_len - 1); i++)
-			if (i < c->clusters && is_short(d, i) &&
+			if (i < c->clusters && doubles_is_short(d, i) &&
 			    !places_find(&d->owners, i, 0, &keeper) &&
 			    places_add(&d->owners, i, 0, PACKED, e) < 0)
 				return -1;
@@ -234,7 +117,7 @@ struct user {
 static bool packed_elsewhere(const struct check *c, const struct user *u)
 {
 	for (uint64_t i = check_cluster(c, u->host); i <= check_cluster(c, u->host + u->len - 1); i++)
-		if (i < c->clusters && is_taken(c, i))
+		if (i < c->clusters && doubles_is_taken(c, i))
 			return true;
 	return false;
 }
@@ -247,12 +130,12 @@ static int user_settle(struct doubles *d, const struct user *u, struct repair_ta
 	size_t at = (size_t)u->idx << c->geom->l2_entry_bits;
 	bool elsewhere = u->packed && packed_elsewhere(c, u);
 
-	if (!u->packed && place_ask(d, check_cluster(c, u->host), place, &elsewhere, e) < 0)
+	if (!u->packed && doubles_ask(d, check_cluster(c, u->host), place, &elsewhere, e) < 0)
 		return -1;
 	if (!elsewhere)
 		return 0;
 	if (!places_find(&d->copies, u->host, place, &to))
-		return d->store ? 0 : copy_make(d, u->host, u->len, place, e);
+		return d->store ? 0 : doubles_copy(d, u->host, u->len, place, e);
 	if (!d->store)
 		return 0;
 	/* It is suspect, and what metadata held may have been written over before the copy was made. */
@@ -268,7 +151,7 @@ static int user_settle(struct doubles *d, const struct user *u, struct repair_ta
 				  : ENTRY_OFFSET_MASK;
 
 	finding_set_owner(c, &f, u->at->owner);
-	copy_told(d, f, to);
+	doubles_told(d, f, to);
 	repair_table_put(t, at, (raw & ~mask & ~ENTRY_COPIED) | to);
 	return 0;
 }
@@ -336,7 +219,7 @@ static void encrypted_told(struct repair *r)
 	if (r->told_encrypted || !repair_has(r, PROBLEM_CROSS_LINK))
 		return;
 	for (uint64_t i = 0; i < r->check.clusters && !stays; i++)
-		stays = check_is_crossed(&r->check, i) && is_taken(&r->check, i);
+		stays = check_is_crossed(&r->check, i) && doubles_is_taken(&r->check, i);
 	if (stays)
 		repair_say(r, "guest data that lie on metadata are left to a person: the image is encrypted, "
 			      "and a copy of them would need the key");
