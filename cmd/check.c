@@ -108,6 +108,7 @@ static int image_repair_print(struct image *img, const char *name, const struct 
 		rep->corruptions_fixed = r.corruptions_fixed;
 		rep->leaks_fixed = r.leaks_fixed;
 		status = report_print(name, &r.check, s, rep);
+		rep->plan = NULL;
 	}
 	repair_plan_fini(&plan);
 	return status;

@@ -76,6 +76,8 @@ static int bitmap_check(const struct job *j, struct err *e)
 		  "A bitmap tells of the disk as it is now: --bitmap does not go with -l" },
 		{ c->target_is_zero,
 		  "--bitmap leaves most of the target as it is: --target-is-zero makes no sense" },
+		{ c->no_create && c->backing,
+		  "--bitmap with -n brings a copy of the disk up to date: -B has no part in it" },
 		{ prealloc && !j->o.create.backing_name,
 		  "Preallocation would hide the backing file that the target is to get" },
 	};
@@ -117,15 +119,13 @@ static int combinations_check(const struct job *j, struct err *e)
 		  "--target-image-opts and -O exclude each other" },
 		{ c->no_create && c->lists,
 		  "-o has no effect when -n is used; they exclude each other" },
-		{ c->no_create && c->backing,
-		  "-B can't be used with -n: the target exists already" },
 		{ c->snapshot && several,
 		  "Loading a snapshot is not supported with several source images" },
 		{ j->o.create.backing_name && several,
 		  "Having a backing file for the target makes no sense when concatenating multiple input images" },
 		{ j->o.create.backing_name && raw,
 		  "Backing file not supported for file format 'raw'" },
-		{ j->o.create.backing_name && !j->o.create.backing_format,
+		{ j->o.create.backing_name && !j->o.create.backing_format && !c->no_create,
 		  "Use of backing file requires explicit backing format" },
 		{ j->o.create.keep_data_file,
 		  "keep_data_file is for create only: convert writes the data file anew" },
@@ -231,7 +231,7 @@ static int sources_open(struct job *j, struct err *e)
 	return 0;
 }
 
-/* The backing file of the target must be there, and be another file. */
+/* The backing file of a new target must be there, and be another file. */
 static int backing_check(struct job *j, struct err *e)
 {
 	struct new_image n = {
@@ -242,7 +242,7 @@ static int backing_check(struct job *j, struct err *e)
 		.listener = &cmd_listener,
 	};
 
-	if (!j->o.create.backing_name)
+	if (!j->o.create.backing_name || j->o.no_create)
 		return 0;
 	n.options.size = disk_size(j->o.sources[0]);
 	return new_image_prepare(&n, e);
@@ -388,7 +388,8 @@ int main(int argc, const char **argv)
 	signals_watch_end(ret == 0);
 	if (ret < 0) {
 		cmd_error_of(&e);
-		creation_hint_backing_format(argc, argv, &about, &job.keys, job.o.target);
+		if (!job.ch.no_create)
+			creation_hint_backing_format(argc, argv, &about, &job.keys, job.o.target);
 	}
 	int status = cmd_finish_status(&c, ret < 0);
 

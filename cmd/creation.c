@@ -24,11 +24,13 @@ int version_from_text(const char *text, unsigned *version, struct err *e)
 
 int refcount_order_from_text(const char *text, unsigned *order, struct err *e)
 {
+	const char *digits = text + strspn(text, " ");
 	char *end;
 
+	digits += *digits == '+';
 	errno = 0;
-	uintmax_t bits = strtoumax(text, &end, 0);
-	if (*text < '0' || *text > '9' || *end || errno)
+	uintmax_t bits = strtoumax(digits, &end, 0);
+	if (*digits < '0' || *digits > '9' || *end || errno)
 		return err_set(e, ERR_INVALID,
 			       "Parameter 'refcount_bits' expects a number, not '%s'", text);
 	if (!is_power_of_two(bits) || bits > 64)

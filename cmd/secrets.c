@@ -45,7 +45,8 @@ static int fit(struct secret *s, struct err *e)
 
 	if (!exact)
 		return err_nomem(e);
-	memcpy(exact, s->bytes, s->n);
+	if (s->n)
+		memcpy(exact, s->bytes, s->n);
 	secret_free(s->bytes);
 	s->bytes = exact;
 	return 0;

@@ -76,7 +76,7 @@ int resize_shrink(struct resize *z, struct err *e)
 	uint32_t need = (uint32_t)geom_l1_entries(g, z->size);
 	struct map old = z->disk->map;
 
-	if (image_writer_counts_check(z->w, NULL, e) < 0)
+	if (image_writer_counts_check(z->w, z->watch, e) < 0)
 		return -1;
 	txn_punch(z->w->txn, true);
 	if ((z->bitmaps && resize_bitmaps(z, e) < 0) || size_cut(z, need, e) < 0)

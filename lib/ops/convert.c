@@ -1,6 +1,7 @@
 #include "ops/convert.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/align.h"
 #include "image/policy.h"
@@ -15,9 +16,6 @@ static int qcow2_fill(struct copy *c, bool durable, bool *made_data_file, struct
 
 	create.size = c->total;
 	create.watch = c->o->watch;
-	if (c->pick == COPY_ALL && create.backing_name)
-		c->pick = COPY_ABOVE;
-	c->depth_end = 1;
 	c->builder = builder_new(c->target->file, &create, e);
 	if (!c->builder)
 		return copy_failed_at(c->o->target, e);
@@ -76,7 +74,7 @@ static int options_check(const struct copy *c, struct err *e)
 	struct create_options create = o->create;
 
 	if (o->no_create)
-		return 0;
+		return backing_check(c, e);
 	create.size = c->total;
 	if (o->format != FORMAT_QCOW2)
 		return target_raw_check(o->create.preallocation, e);
@@ -141,6 +139,21 @@ static int target_files_check(const struct convert_options *o, struct disk *targ
 	return 0;
 }
 
+/* What the source leaves to the backing file must come from it in the target, too. */
+static int into_backing_check(const struct convert_options *o, struct disk *target, struct err *e)
+{
+	const char *name = o->create.backing_name, *format = o->create.backing_format;
+	unsigned depth = 0;
+
+	if (disk_find_layer(target, name, &depth, e) < 0)
+		return -1;
+	if (depth != 1)
+		return err_set(e, ERR_INVALID, "'%s' is not the backing file of the target", name);
+	if (format && strcmp(format, disk_image(target, 1) ? "qcow2" : "raw") != 0)
+		return err_set(e, ERR_INVALID, "the target's backing file is not read as %s", format);
+	return 0;
+}
+
 static int into_begin(struct copy *c, struct disk *target, struct err *e)
 {
 	const struct convert_options *o = c->o;
@@ -150,7 +163,8 @@ static int into_begin(struct copy *c, struct disk *target, struct err *e)
 			e, ERR_INVALID,
 			"the target has %llu bytes and the source %llu: it does not fit",
 			(unsigned long long)disk_size(target), (unsigned long long)c->total);
-	if (target_files_check(o, target, e) < 0)
+	if (target_files_check(o, target, e) < 0 ||
+	    (o->create.backing_name && into_backing_check(o, target, e) < 0))
 		return -1;
 	c->writer = image_writer_new(target, o->listener, o->watch, e);
 	if (!c->writer)
@@ -268,10 +282,12 @@ int convert(const struct convert_options *o, struct err *e)
 {
 	struct target t = { 0 };
 	bool made_data_file = false;
-	struct copy c = { .o = o, .target = &t };
+	struct copy c = { .o = o, .target = &t, .depth_end = 1 };
 	bool durable = !(o->target_flags & FILE_NO_FLUSH);
 	int ret = -1;
 
+	if (o->create.backing_name)
+		c.pick = COPY_ABOVE;
 	if ((o->bitmaps && convert_bitmaps_check(o, e) < 0) || copy_begin(&c, e) < 0 ||
 	    copy_dirty_begin(&c, e) < 0)
 		goto out;

@@ -127,7 +127,7 @@ extent_size_hint=0" ]
 
 @test "refcount_bits: a power of two up to 64; other than 16 needs version 3" {
 	local bits
-	for bits in 1 2 4 8 16 32 64 0x10; do
+	for bits in 1 2 4 8 16 32 64 0x10 +16 " 16"; do
 		accepted "refcount_bits=$bits"
 		[ "$(fact '."format-specific".data."refcount-bits"')" -eq $((bits)) ]
 	done

@@ -71,6 +71,41 @@ reads_as() {
 	reads_as source.raw
 }
 
+@test "convert -n -B copies the topmost layer alone, as the reference does" {
+	noise base.raw 1000448 4
+	for options in "" cluster_size=4k extended_l2=on; do
+		qemu-img create -q -f qcow2 -b base.raw -F raw -o cluster_size=4k source.qcow2
+		io source.qcow2 "write -P 1 4k 200k" "write -P 0 300k 64k" "write -z 500k 40k"
+		qemu-img create -q -f qcow2 -b base.raw -F raw ${options:+-o $options} t.qcow2 2M
+		io t.qcow2 "write -P 2 800k 500k"
+		cp t.qcow2 theirs.qcow2
+		for named in base.raw "$PWD/base.raw" "base.raw -F raw"; do
+			qcow2-convert -n -O qcow2 -B $named source.qcow2 t.qcow2
+		done
+		whole t.qcow2
+		qemu-img convert -n -O qcow2 -B base.raw source.qcow2 theirs.qcow2
+		qemu-img compare -q theirs.qcow2 t.qcow2
+		[ "$(qcow2-map --output=json t.qcow2 | jq -c 'map(select(.depth == 1) | .length) | add')" -gt 100000 ]
+	done
+}
+
+@test "convert -n -B asks for the backing file that the target has" {
+	layout_overlay t.qcow2
+	cp "$(qcow2-info --output=json t.qcow2 | jq -r '."backing-filename"')" other.raw
+	truncate -s 1M source.raw
+	named=$(qcow2-info --output=json t.qcow2 | jq -r '."backing-filename"')
+	for other in other.raw nowhere.raw; do
+		refused "'$other' is not the backing file of the target" \
+			qcow2-convert -n -O qcow2 -B $other source.raw t.qcow2
+	done
+	refused "not read as qcow2" qcow2-convert -n -O qcow2 -B "$named" -F qcow2 source.raw t.qcow2
+	refused "without backing file" qcow2-convert -n -O qcow2 -F raw source.raw t.qcow2
+	refused "'raw'" qcow2-convert -n -O raw -B "$named" source.raw other.raw
+	refused "multiple" qcow2-convert -n -O qcow2 -B "$named" source.raw source.raw t.qcow2
+	qemu-img create -q -f qcow2 alone.qcow2 1M
+	refused "'$named' is not" qcow2-convert -n -O qcow2 -B "$named" source.raw alone.qcow2
+}
+
 @test "convert -n -c packs, and others can unpack" {
 	for type in zlib zstd; do
 		rm -f t.qcow2

@@ -37,11 +37,11 @@ each_failure() {
 	done
 }
 
-# each_full_disk JUDGE LEAST: the same with a disk that has ever more room. LEAST is what the
-# command surely needs, in bytes: with less it may not succeed.
+# each_full_disk JUDGE LEAST: the same with a disk that has ever more room, half as much again by default.
+# LEAST is what the command surely needs, in bytes: with less it may not succeed.
 each_full_disk() {
 	local bytes
-	for ((bytes = 0; ; bytes += 1 + bytes / 2)); do
+	for ((bytes = 0; ; bytes += 1 + 2 * bytes / CRASH_DENSE)); do
 		prepare
 		with_fault nospace:$bytes
 		[ "$status" -ne 0 ] || break
