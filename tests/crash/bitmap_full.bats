@@ -56,7 +56,7 @@ succeeded() {
 each_limit() {
 	local more size
 	size=$(stat -c %s t.qcow2)
-	for ((more = 0; ; more += 1 + 2 * more / CRASH_DENSE)); do
+	for ((more = 0; ; more += 1 + 2 * more / ROOM_PARTS)); do
 		prepare
 		run bash -c 'ulimit -f "$1"; shift; "$@"' - $(((size + 1023) / 1024 + more)) "${command[@]}"
 		[ "$status" -ne 0 ] || break

@@ -3,6 +3,8 @@
 
 FAULT_EXIT=97
 : "${CRASH_DENSE:=4}"
+# Room grows by 2 parts of so many at a time: every byte of it would be too much.
+ROOM_PARTS=$((CRASH_DENSE < 16 ? CRASH_DENSE : 16))
 
 requires_fault() {
 	grep -q '^#define WITH_FAULT 1' "$QCOW2_BUILD/config.h" || requires a-build-with-fault-injection
@@ -41,7 +43,7 @@ each_failure() {
 # LEAST is what the command surely needs, in bytes: with less it may not succeed.
 each_full_disk() {
 	local bytes
-	for ((bytes = 0; ; bytes += 1 + 2 * bytes / CRASH_DENSE)); do
+	for ((bytes = 0; ; bytes += 1 + 2 * bytes / ROOM_PARTS)); do
 		prepare
 		with_fault nospace:$bytes
 		[ "$status" -ne 0 ] || break

@@ -133,7 +133,7 @@ each_layout() {
 each_full() {
 	local more size
 	size=$(stat -c %s t.qcow2)
-	for ((more = 0; ; more += 1 + 2 * more / CRASH_DENSE)); do
+	for ((more = 0; ; more += 1 + 2 * more / ROOM_PARTS)); do
 		prepare
 		run bash -c 'ulimit -f "$1"; shift; "$@"' - $((size / 1024 + more)) "${command[@]}"
 		[ "$status" -ne 0 ] || break
