@@ -94,6 +94,12 @@ def printed_seconds(place, script):
     return float(done.stdout)
 
 
+def are_steady(samples):
+    """Whether half of the samples lie within a fifth of their median."""
+    low, middle, high = statistics.quantiles([sample.seconds for sample in samples], n=4)
+    return high - low <= 0.2 * middle
+
+
 def median(samples, field):
     return statistics.median(getattr(sample, field) for sample in samples)
 
