@@ -79,32 +79,29 @@ uint64_t check_stored(struct check *c, uint64_t cluster)
 	return stored != COUNTS_BIG ? stored : stored_large(c, cluster);
 }
 
-static void cluster_compare(struct check *c, uint64_t cluster)
+/* *f: what all findings of this kind say, filled in for this one. */
+static void cluster_compare(struct check *c, uint64_t cluster, struct finding *f)
 {
 	uint64_t stored = check_stored(c, cluster),
 		 expected = counts_get(&c->expected, cluster);
-	struct finding f = {
-		.has_host = true,
-		.host = cluster << c->geom->cluster_bits,
-		.has_counts = true,
-		.cluster = cluster,
-		.refcount = stored,
-		.references = expected,
-	};
 
+	f->host = cluster << c->geom->cluster_bits;
+	f->cluster = cluster;
+	f->refcount = stored;
+	f->references = expected;
 	if (stored == expected || check_count_unknown(c, cluster))
 		return;
 	if (stored > expected)
-		f.kind = PROBLEM_LEAKED_CLUSTER;
+		f->kind = PROBLEM_LEAKED_CLUSTER;
 	else if (check_is_crossed(c, cluster))
 		return; /* said already, and with the reason */
 	else if (expected > geom_refcount_max(c->geom))
-		f.kind = PROBLEM_REFCOUNT_OVERFLOW;
+		f->kind = PROBLEM_REFCOUNT_OVERFLOW;
 	else
-		f.kind = stored ? PROBLEM_REFCOUNT_TOO_LOW : PROBLEM_REFCOUNT_ZERO;
+		f->kind = stored ? PROBLEM_REFCOUNT_TOO_LOW : PROBLEM_REFCOUNT_ZERO;
 	if (!expected)
 		c->result->reclaimable += geom_cluster_size(c->geom);
-	check_found(c, &f);
+	check_found(c, f);
 }
 
 static void page_compare(struct check *c, uint64_t first, uint64_t nr)
@@ -113,9 +110,11 @@ static void page_compare(struct check *c, uint64_t first, uint64_t nr)
 
 	if (memcmp(expected, stored, nr) == 0 && !memchr(stored, COUNTS_BIG, nr))
 		return;
+	struct finding f = { .has_host = true, .has_counts = true };
+
 	for (uint64_t i = 0; i < nr; i++)
 		if (expected[i] != stored[i] || stored[i] == COUNTS_BIG)
-			cluster_compare(c, first + i);
+			cluster_compare(c, first + i, &f);
 }
 
 /* End of the last cluster of the page with a count or a reference, 0 if there is none. */

@@ -95,13 +95,19 @@ static void copied_judge(struct table *t, const struct l2_run *r, uint32_t n)
 	}
 	if (counts_agree(c->stored.low + first, n, r->copied))
 		return;
+	/* Where counts are lost there is one for every cluster: what they share is put down once. */
+	struct finding f = entry_finding(t, r->idx, PROBLEM_COPIED_DATA, r->host);
+	const uint64_t place = f.place, guest = f.guest;
+
 	for (uint32_t i = 0; i < n; i++) {
 		if ((c->stored.low[first + i] == 1) == r->copied ||
 		    check_count_unknown(c, first + i))
 			continue;
-		struct finding f =
-		    entry_finding(t, r->idx + i, PROBLEM_COPIED_DATA, r->host + i * size);
-
+		f.host = r->host + i * size;
+		f.place = place + ((uint64_t)i << c->geom->l2_entry_bits);
+		f.value = be64_get(t->at->bytes + (f.place - t->at->host));
+		f.idx = r->idx + i;
+		f.guest = guest + i * size;
 		f.refcount = check_stored(c, first + i);
 		check_found(c, &f);
 	}
