@@ -6,6 +6,11 @@ FAULT_EXIT=97
 # Room grows by 2 parts of so many at a time: every byte of it would be too much.
 ROOM_PARTS=$((CRASH_DENSE < 16 ? CRASH_DENSE : 16))
 
+# Leaks are looked for where faults are, which is where nobody looked before: it takes longer than the
+# rest of a command, and what judges the outcome runs many times.
+FAULT_ASAN_OPTIONS=${ASAN_OPTIONS:-}
+export ASAN_OPTIONS=$FAULT_ASAN_OPTIONS:detect_leaks=0
+
 requires_fault() {
 	grep -q '^#define WITH_FAULT 1' "$QCOW2_BUILD/config.h" || requires a-build-with-fault-injection
 }
@@ -18,7 +23,7 @@ teardown() {
 # with_fault FAULT: runs "${command[@]}".
 with_fault() {
 	fault=$1
-	QCOW2_FAULT=$fault run timeout 60 "${command[@]}"
+	ASAN_OPTIONS=$FAULT_ASAN_OPTIONS QCOW2_FAULT=$fault run timeout 60 "${command[@]}"
 }
 
 # each_failure JUDGE KIND...: runs the command with the 1st, 2nd, ... operation of the kind
