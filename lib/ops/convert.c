@@ -166,6 +166,7 @@ static int into_begin(struct copy *c, struct disk *target, struct err *e)
 	if (target_files_check(o, target, e) < 0 ||
 	    (o->create.backing_name && into_backing_check(o, target, e) < 0))
 		return -1;
+	c->into = target;
 	c->writer = image_writer_new(target, o->listener, o->watch, e);
 	if (!c->writer)
 		return -1;

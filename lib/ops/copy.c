@@ -57,6 +57,9 @@ static void grid_plan(struct copy *c)
 		c->unit = o->compress ? c->grid : image_writer_unit(c->writer);
 	}
 	c->step = (size_t)MIN(c->unit, STEP_MAX);
+	/* What stays in the target is looked for step by step. */
+	if (c->into && c->pick == COPY_ABOVE && disk_image(o->sources[0], 0))
+		c->step = (size_t)MIN(c->step, image_unit(disk_image(o->sources[0], 0)));
 	if (o->sparse && o->sparse < c->step)
 		c->step = SECTOR_SIZE;
 	c->job_max = (size_t)MAX(c->grid, JOB_BYTES);
@@ -106,6 +109,7 @@ static void worker_free(const struct copy *c, struct copy_worker *w)
 		disk_reader_free(w->readers[i]);
 	free(w->readers);
 	disk_reader_free(w->other);
+	disk_reader_free(w->into);
 	free(w->other_bytes);
 	packer_free(w->packer);
 	free(w);
@@ -133,7 +137,8 @@ static struct copy_worker *worker_new(const struct copy *c, struct err *e)
 		err_nomem(e);
 		goto out;
 	}
-	if (c->other && !(w->other = disk_reader_new(c->other, e)))
+	if ((c->other && !(w->other = disk_reader_new(c->other, e))) ||
+	    (c->into && !(w->into = disk_reader_new(c->into, e))))
 		goto out;
 	if (!o->compress ||
 	    (w->packer = packer_new((size_t)c->grid, copy_compression(c), o->level, e)))

@@ -76,6 +76,7 @@ struct copy_dirty {
 struct copy_worker {
 	struct disk_reader **readers; /* per source */
 	struct disk_reader *other;    /* what is compared with */
+	struct disk_reader *into;     /* of c->into, if there is one */
 	uint8_t *other_bytes;	      /* room for copy_chunk() bytes */
 	struct packer *packer;
 };
@@ -88,6 +89,8 @@ struct copy {
 	struct target *target;
 	struct builder *builder; /* a new qcow2 image */
 	struct image_writer *writer; /* a qcow2 image that exists */
+	struct disk *into;	/* convert -n: the disk of that image. What the source does not have
+				 * stays there, also where it shares a unit with what is copied */
 	atomic_uint unwritten;	/* writer: jobs whose data has its place and is not there yet */
 	struct disk *other;	/* bytes that it holds as well are not copied; NULL: none */
 	bool dry;		/* COPY_BELOW_TOP: nothing is written, it is only counted */
@@ -129,6 +132,9 @@ void copy_count(struct copy *c, const struct copy_slot *s);
 /* Reads bytes at .. at+len-1 of the job as the guest sees them. */
 int copy_range_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
 		    size_t len, struct err *e);
+/* The same of what the target has there; only with c->into. */
+int copy_into_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
+		   size_t len, struct err *e);
 
 /* The state of the unit that begins at `at`: data if any step of it is. */
 enum copy_state copy_unit_state(const struct copy *c, const struct copy_slot *s, size_t at);

@@ -32,6 +32,26 @@ static void states_set(const struct copy *c, struct copy_slot *s, size_t at, siz
 	memset(s->step_state + at / c->step, (int)state, div_up(end - at, c->step));
 }
 
+/* Whole units, some of which are wanted only in part: the rest is as the guest sees it, or, where
+ * the target is no copy of the same disk, as the target has it. */
+static int mixed_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
+		      size_t end, struct err *e)
+{
+	if (!c->into || c->pick != COPY_ABOVE)
+		return copy_range_read(c, w, s, at, end - at, e);
+	for (size_t to; at < end; at = to) {
+		bool skip = s->step_state[at / c->step] == COPY_SKIP;
+
+		for (to = at; to < end && (s->step_state[to / c->step] == COPY_SKIP) == skip;)
+			to += c->step;
+		to = MIN(to, end);
+		if (skip ? copy_into_read(c, w, s, at, to - at, e) < 0
+			 : copy_range_read(c, w, s, at, to - at, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* Reads the units of [at, end) that hold data, neighbours together. */
 static int units_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
 		      size_t end, struct err *e)
@@ -46,7 +66,7 @@ static int units_read(struct copy *c, struct copy_worker *w, struct copy_slot *s
 		to = MIN(to, end);
 		if (!read)
 			continue;
-		if (copy_range_read(c, w, s, at, to - at, e) < 0)
+		if (mixed_read(c, w, s, at, to, e) < 0)
 			return -1;
 		states_set(c, s, at, to, COPY_DATA);
 	}

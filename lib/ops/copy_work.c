@@ -45,6 +45,15 @@ int copy_range_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, 
 	return read_failed(c, 0, s->guest + at, e);
 }
 
+int copy_into_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, size_t at,
+		   size_t len, struct err *e)
+{
+	if (disk_read(w->into, s->guest + at, s->in + at, len, e) == 0)
+		return 0;
+	err_ctx(e, "error while reading at byte %llu", (unsigned long long)(s->guest + at));
+	return copy_failed_at(disk_name(c->into), e);
+}
+
 static int pieces_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 		       struct err *e)
 {
@@ -119,12 +128,24 @@ static int pack_prepare(struct copy *c, struct copy_worker *w, struct copy_slot 
 	return *packs ? copy_range_read(c, w, s, at, end - at, e) : 0;
 }
 
+/* The rest of the last cluster, behind the end of what is copied: zeros, unless the target is longer. */
+static int tail_fill(struct copy *c, struct copy_worker *w, struct copy_slot *s, struct err *e)
+{
+	uint64_t end = s->guest + s->len, size = c->into ? disk_size(c->into) : end;
+	size_t tail = align_up(s->len, c->grid) - s->len;
+	size_t there = (size_t)MIN((uint64_t)tail, size - end);
+
+	memset(s->in + s->len + there, 0, tail - there);
+	return there ? copy_into_read(c, w, s, s->len, there, e) : 0;
+}
+
 static int clusters_pack(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 			 struct err *e)
 {
 	size_t size = (size_t)c->grid;
 
-	memset(s->in + s->len, 0, align_up(s->len, size) - s->len);
+	if (tail_fill(c, w, s, e) < 0)
+		return -1;
 	for (size_t at = 0; at < s->len; at += size) {
 		bool packs;
 

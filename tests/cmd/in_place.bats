@@ -89,6 +89,26 @@ reads_as() {
 	done
 }
 
+@test "convert -n -B keeps what shares a cluster of the target with what is copied" {
+	prose base.raw 300000
+	truncate -s %512 base.raw
+	for cluster in 512 4k; do
+		qemu-img create -q -f qcow2 -b base.raw -F raw -o cluster_size=$cluster source.qcow2
+		io source.qcow2 "write -P 1 4608 512" "write -P 1 70k 3k" "write -z 84k 4k" "write -P 3 250k 43k"
+		for options in cluster_size=64k cluster_size=4k extended_l2=on; do
+			for pack in "" -c; do
+				qemu-img create -q -f qcow2 -b base.raw -F raw -o $options t.qcow2 1M
+				io t.qcow2 "write -P 2 0 40k" "write -P 4 100k 25k" "write -P 5 255k 500k"
+				cp t.qcow2 theirs.qcow2
+				qcow2-convert -n $pack -O qcow2 -B base.raw source.qcow2 t.qcow2
+				whole t.qcow2
+				qemu-img convert -n -O qcow2 -B base.raw source.qcow2 theirs.qcow2
+				qemu-img compare -q theirs.qcow2 t.qcow2
+			done
+		done
+	done
+}
+
 @test "convert -n -B asks for the backing file that the target has" {
 	layout_overlay t.qcow2
 	cp "$(qcow2-info --output=json t.qcow2 | jq -r '."backing-filename"')" other.raw
@@ -118,6 +138,20 @@ reads_as() {
 		[[ $output == *", 100.00% compressed"* ]]
 		into -c # over itself
 		qemu-img compare -q -f raw -F qcow2 source.raw t.qcow2
+	done
+}
+
+@test "convert -n -c keeps what the last cluster of the source has behind its end in the target" {
+	prose source.raw 500000
+	truncate -s %512 source.raw
+	for options in cluster_size=64k cluster_size=2M extended_l2=on; do
+		qemu-img create -q -f qcow2 -o $options t.qcow2 700k
+		io t.qcow2 "write -P 7 0 700k"
+		raw_of t.qcow2 want.raw
+		dd if=source.raw of=want.raw conv=notrunc status=none
+		into -c
+		reads_as want.raw
+		[ "$(qcow2-map --output=json t.qcow2 | jq 'map(select(.compressed) | .length) | add')" -gt 500000 ]
 	done
 }
 
