@@ -33,7 +33,8 @@ static int raw_prepare(struct copy *c, struct err *e)
 {
 	const struct convert_options *o = c->o;
 
-	if (o->no_create && target_size(c->target) < c->total)
+	/* A file that ends inside a sector is a disk of whole sectors, as a source is. */
+	if (o->no_create && align_up(target_size(c->target), SECTOR_SIZE) < c->total)
 		return err_set(
 			e, ERR_INVALID,
 			"the target has %llu bytes and the source %llu: it does not fit",

@@ -126,6 +126,19 @@ reads_as() {
 	refused "'$named' is not" qcow2-convert -n -O qcow2 -B "$named" source.raw alone.qcow2
 }
 
+@test "convert -n into a raw file that ends inside a sector" {
+	head -c 1000 source.raw >odd.raw
+	for size in 1000 513 1024; do
+		head -c $size /dev/zero >t.raw
+		run --separate-stderr -0 qcow2-convert -n -f raw -O raw odd.raw t.raw
+		[ -z "$output$stderr" ]
+		cmp -n 1000 t.raw odd.raw
+		[ "$(stat -c %s t.raw)" -eq 1024 ]
+	done
+	head -c 512 /dev/zero >t.raw
+	refused "does not fit" qcow2-convert -n -f raw -O raw odd.raw t.raw
+}
+
 @test "convert -n -c packs, and others can unpack" {
 	for type in zlib zstd; do
 		rm -f t.qcow2
