@@ -245,7 +245,10 @@ static int backing_check(struct job *j, struct err *e)
 	if (!j->o.create.backing_name || j->o.no_create)
 		return 0;
 	n.options.size = disk_size(j->o.sources[0]);
-	return new_image_prepare(&n, e);
+	if (new_image_prepare(&n, e) < 0)
+		return -1;
+	j->o.backing_size = n.backing_size;
+	return 0;
 }
 
 static int job_run(struct job *j, struct err *e)

@@ -18,6 +18,8 @@ struct convert_options {
 	enum image_format format; /* FORMAT_RAW or FORMAT_QCOW2 */
 	struct create_options create; /* qcow2: all but size. raw: preallocation. With a backing
 				       * file: one source, and all of it */
+	uint64_t backing_size;	/* bytes of that file's disk, behind which a new image reads as zeros by
+				 * itself; 0: not known */
 	bool no_create;		/* -n: write into what is there. Of `create` the backing file
 				 * alone matters then: it must be that of the target */
 	const struct spec *target_spec; /* -n, qcow2: how it is opened; NULL: by its path */

@@ -101,6 +101,8 @@ struct copy {
 	uint64_t unit;		/* smallest thing that the target can map; divides grid */
 	size_t step;		/* zeros are looked for in steps of this; divides unit */
 	enum copy_pick pick;
+	uint64_t shown_end;	/* COPY_ABOVE: zeros before this, where no layer that is left out reaches,
+				 * have to be said: the target may show something else */
 	unsigned depth_end;	/* COPY_ABOVE, COPY_BELOW_TOP: layers from here on are left out */
 	struct copy_dirty dirty;
 	bool enter_zeros;	/* zeros must be said aloud, they are not there by themselves */

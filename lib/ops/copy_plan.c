@@ -60,11 +60,31 @@ static int below_top_judge(struct copy *c, uint64_t local, struct err *e)
 	return 0;
 }
 
+/* COPY_ABOVE: where the source reads as zeros because no layer that is left out reaches so far, another
+ * one may show in the target. */
+static int above_look(struct copy *c, struct disk *d, uint64_t local, uint64_t rest, struct err *e)
+{
+	uint64_t below = disk_layer_size(d, c->depth_end); /* 0: there is none */
+	struct extent *x = &c->pending;
+
+	if (disk_next_above(d, c->depth_end, local, rest, x, e) < 0)
+		return -1;
+	if (x->kind != EXTENT_ABSENT || local >= c->shown_end)
+		return 0;
+	if (local < below) {
+		x->len = MIN(x->len, below - local);
+		return 0;
+	}
+	x->len = MIN(x->len, c->shown_end - local);
+	x->kind = EXTENT_ZERO;
+	return 0;
+}
+
 static int extent_look(struct copy *c, struct disk *d, uint64_t local, uint64_t rest,
 		       struct err *e)
 {
 	if (c->pick == COPY_ABOVE)
-		return disk_next_above(d, c->depth_end, local, rest, &c->pending, e);
+		return above_look(c, d, local, rest, e);
 	if (c->pick == COPY_DIRTY)
 		return copy_dirty_look(c, d, local, rest, e);
 	if (disk_next(d, local, rest, &c->pending, e) < 0)

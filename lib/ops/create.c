@@ -82,8 +82,9 @@ static int backing_open(struct new_image *n, const char *path, enum image_format
 	d = disk_open_metadata(&s, &o, e);
 	if (!d || chain_check(n, d, e) < 0)
 		goto out;
+	n->backing_size = disk_size(d);
 	if (!n->has_size)
-		n->options.size = disk_size(d);
+		n->options.size = n->backing_size;
 	n->has_size = true;
 	ret = 0;
 out:

@@ -15,6 +15,7 @@ struct new_image {
 	bool has_size;		       /* false: the size of the backing file is taken */
 	bool backing_unchecked;	       /* do not open the backing file */
 	bool exclusive;		       /* the file must not exist yet */
+	uint64_t backing_size;	       /* found: the bytes of the backing file's disk; 0: not looked at */
 	const struct listener *listener;
 	const struct watch *watch;
 };

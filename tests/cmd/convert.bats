@@ -92,6 +92,52 @@ refused() {
 	qemu-img compare -q top.qcow2 t.qcow2
 }
 
+@test "-B: a source without a backing file is copied whole, as the reference does" {
+	requires qemu-img qemu-io
+	# The target's backing file ends in front of the disk.
+	head -c 4M src.raw | tr '\0' x >base.raw
+	qemu-img create -q -f qcow2 alone.qcow2 9M
+	qemu-io -f qcow2 -c "write -P 7 100k 5k" -c "write -P 8 5M 64k" alone.qcow2 >/dev/null
+	qemu-img snapshot -c monday alone.qcow2
+	for options in "" "-c" "-o cluster_size=512" "-o compat=0.10" "-o extended_l2=on" "-l monday"; do
+		# shellcheck disable=SC2086
+		qcow2-convert -O qcow2 $options -B base.raw -F raw alone.qcow2 t.qcow2
+		qemu-img check -q t.qcow2
+		qemu-img compare -q alone.qcow2 t.qcow2
+	done
+	# Behind the backing file nothing has to be said.
+	qemu-img create -q -f qcow2 alone.qcow2 100G
+	qcow2-convert -O qcow2 -B base.raw -F raw alone.qcow2 t.qcow2
+	qemu-img compare -q alone.qcow2 t.qcow2
+	[ "$(stat -c %s t.qcow2)" -lt 1000000 ]
+	qemu-img create -q -f qcow2 -b base.raw -F raw t.qcow2 9M
+	qemu-io -f qcow2 -c "write -P 9 3M 4M" t.qcow2 >/dev/null
+	qemu-img create -q -f qcow2 alone.qcow2 8M
+	qemu-io -f qcow2 -c "write -P 7 100k 5k" alone.qcow2 >/dev/null
+	qcow2-convert -n -O qcow2 -B base.raw alone.qcow2 t.qcow2
+	qemu-img check -q t.qcow2
+	qemu-img compare -q alone.qcow2 t.qcow2
+}
+
+@test "-B: where the backing file of the source ends the other one does not show" {
+	requires qemu-img qemu-io
+	head -c 1M src.raw >short.raw
+	head -c 4M src.raw | tr '\0' x >base.raw
+	dd if=short.raw of=base.raw conv=notrunc status=none
+	qemu-img create -q -f qcow2 -b short.raw -F raw top.qcow2 6M
+	qemu-io -f qcow2 -c "write -P 7 100k 5k" -c "write -P 8 2M 64k" top.qcow2 >/dev/null
+	qcow2-convert -O qcow2 -B base.raw -F raw top.qcow2 t.qcow2
+	qemu-img check -q t.qcow2
+	qemu-img compare -q top.qcow2 t.qcow2
+	# With -n, too; what the target itself holds further on stays.
+	qemu-img create -q -f qcow2 -b base.raw -F raw t.qcow2 6M
+	qemu-io -f qcow2 -c "write -P 9 5M 64k" t.qcow2 >/dev/null
+	qcow2-convert -n -O qcow2 -B base.raw top.qcow2 t.qcow2
+	qemu-img check -q t.qcow2
+	qemu-io -f qcow2 -c "write -P 9 5M 64k" top.qcow2 >/dev/null
+	qemu-img compare -q top.qcow2 t.qcow2
+}
+
 @test "-l reads a snapshot at its own size" {
 	requires qemu-img qemu-io
 	qemu-img convert -O qcow2 src.raw s.qcow2
