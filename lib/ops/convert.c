@@ -155,18 +155,6 @@ static int into_backing_check(const struct convert_options *o, struct disk *targ
 	return 0;
 }
 
-/* What the target holds where neither backing file reaches stays, unless the source has none. */
-static int into_backing_take(struct copy *c, struct disk *target, struct err *e)
-{
-	if (!c->o->create.backing_name)
-		return 0;
-	if (into_backing_check(c->o, target, e) < 0)
-		return -1;
-	if (disk_layers(c->o->sources[0]) > 1)
-		c->shown_end = disk_layer_size(target, 1);
-	return 0;
-}
-
 static int into_begin(struct copy *c, struct disk *target, struct err *e)
 {
 	const struct convert_options *o = c->o;
@@ -176,7 +164,8 @@ static int into_begin(struct copy *c, struct disk *target, struct err *e)
 			e, ERR_INVALID,
 			"the target has %llu bytes and the source %llu: it does not fit",
 			(unsigned long long)disk_size(target), (unsigned long long)c->total);
-	if (target_files_check(o, target, e) < 0 || into_backing_take(c, target, e) < 0)
+	if (target_files_check(o, target, e) < 0 ||
+	    (o->create.backing_name && into_backing_check(o, target, e) < 0))
 		return -1;
 	c->into = target;
 	c->writer = image_writer_new(target, o->listener, o->watch, e);

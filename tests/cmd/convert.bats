@@ -119,7 +119,7 @@ refused() {
 	qemu-img compare -q alone.qcow2 t.qcow2
 }
 
-@test "-B: where the backing file of the source ends the other one does not show" {
+@test "-B: where the backing file of the source ends the other one does not show (D-backing-end)" {
 	requires qemu-img qemu-io
 	head -c 1M src.raw >short.raw
 	head -c 4M src.raw | tr '\0' x >base.raw
@@ -129,12 +129,13 @@ refused() {
 	qcow2-convert -O qcow2 -B base.raw -F raw top.qcow2 t.qcow2
 	qemu-img check -q t.qcow2
 	qemu-img compare -q top.qcow2 t.qcow2
-	# With -n, too; what the target itself holds further on stays.
-	qemu-img create -q -f qcow2 -b base.raw -F raw t.qcow2 6M
-	qemu-io -f qcow2 -c "write -P 9 5M 64k" t.qcow2 >/dev/null
+	# With -n, too: what the target holds there is replaced, and kept behind the end of the source.
+	qemu-img create -q -f qcow2 -b base.raw -F raw t.qcow2 7M
+	qemu-io -f qcow2 -c "write -P 9 5M 2M" t.qcow2 >/dev/null
 	qcow2-convert -n -O qcow2 -B base.raw top.qcow2 t.qcow2
 	qemu-img check -q t.qcow2
-	qemu-io -f qcow2 -c "write -P 9 5M 64k" top.qcow2 >/dev/null
+	qemu-img resize -q top.qcow2 7M
+	qemu-io -f qcow2 -c "write -P 9 6M 1M" top.qcow2 >/dev/null
 	qemu-img compare -q top.qcow2 t.qcow2
 }
 
