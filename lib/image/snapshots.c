@@ -15,13 +15,16 @@ int snapshots_counts_new(const struct image_writer *w, struct counts *c, struct 
 	return counts_init(c, geom_clusters(writer_geom(w), file_size(w->img->file)), e);
 }
 
+uint64_t snapshots_l1_clusters(const struct image_writer *w, const struct tree *t)
+{
+	return geom_clusters(writer_geom(w), t->l1_nr * UINT64_C(8));
+}
+
 int snapshots_l1_count(const struct image_writer *w, const struct tree *t, struct counts *c,
 		       struct err *e)
 {
-	unsigned bits = writer_geom(w)->cluster_bits;
-
-	return counts_add(c, t->l1_off >> bits,
-			  geom_clusters(writer_geom(w), t->l1_nr * UINT64_C(8)), 1, e);
+	return counts_add(c, t->l1_off >> writer_geom(w)->cluster_bits,
+			  snapshots_l1_clusters(w, t), 1, e);
 }
 
 static uint64_t table_len(const struct snapshot_entry *all, uint32_t nr)
@@ -140,7 +143,7 @@ static int create_grow(struct image_writer *w, const struct snapshot_new *n, str
 		.id = { (const uint8_t *)id, strlen(id) },
 		.name = { (const uint8_t *)n->name, strlen(n->name) },
 	};
-	uint64_t clusters = geom_clusters(writer_geom(w), active.l1_nr * UINT64_C(8));
+	uint64_t clusters = snapshots_l1_clusters(w, &active);
 
 	if ((!clusters ||
 	     (txn_take_all(w->txn, clusters, &all[nr].l1_off, e) == 0 &&
@@ -282,6 +285,21 @@ static int delete_run(struct image_writer *w, const uint32_t *idx, uint32_t nr,
 	return snapshots_release_and_claim(w, less, &to_the_end, e);
 }
 
+/* L1 tables become free in any case. */
+static int delete_check(struct image_writer *w, const uint32_t *idx, uint32_t nr,
+			const struct counts *less, bool *sure, const struct watch *watch,
+			struct err *e)
+{
+	uint64_t own = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct tree t = snapshots_tree(&w->img->snapshots[idx[i]]);
+
+		own += snapshots_l1_clusters(w, &t);
+	}
+	return txn_freed_check(w->txn, less, own, sure, watch, e);
+}
+
 int image_snapshot_delete(struct image_writer *w, const uint32_t *idx, uint32_t nr,
 			  const struct watch *watch, struct err *e)
 {
@@ -291,11 +309,14 @@ int image_snapshot_delete(struct image_writer *w, const uint32_t *idx, uint32_t 
 			snapshots_counts_new(w, &all, e) == 0 &&
 			delete_count(w, idx, nr, &counted, watch, e) == 0 &&
 			txn_counts_check(w->txn, &all, false, e) == 0;
+	bool sure = false;
 	int ret = -1;
 
 	counts_fini(&all);
-	if (possible)
+	if (possible && delete_check(w, idx, nr, &less, &sure, watch, e) == 0)
 		ret = delete_run(w, idx, nr, &less, watch, e);
+	if (ret == 0 && sure)
+		txn_freed_punch(w->txn, &less);
 	counts_fini(&less);
 	w->l1_idx = UINT64_MAX;
 	return ret;

@@ -8,6 +8,7 @@
 struct apply {
 	struct counts more, less; /* references that the new and the old tree make */
 	struct tree_seen seen;
+	bool sure; /* what becomes free is nobody's */
 };
 
 /* The place of the disk's new L1 table: the snapshot's entries, none of them claimed. */
@@ -113,7 +114,9 @@ static int apply_count(struct image_writer *w, const struct tree *t, struct appl
 	if (ret < 0)
 		return -1;
 	counts_cancel(&a->more, &a->less);
-	return txn_counts_check(w->txn, &a->more, true, e);
+	if (txn_counts_check(w->txn, &a->more, true, e) < 0)
+		return -1;
+	return txn_freed_check(w->txn, &a->less, snapshots_l1_clusters(w, &old), &a->sure, watch, e);
 }
 
 int image_snapshot_apply(struct image_writer *w, uint32_t idx, const struct watch *watch,
@@ -127,6 +130,8 @@ int image_snapshot_apply(struct image_writer *w, uint32_t idx, const struct watc
 
 	if (apply_check(w, s, &size, e) == 0 && apply_count(w, &t, &a, watch, e) == 0)
 		ret = apply_run(w, s, size, &a, watch, e);
+	if (ret == 0 && a.sure)
+		txn_freed_punch(w->txn, &a.less);
 	counts_fini(&a.more);
 	counts_fini(&a.less);
 	w->l1_idx = UINT64_MAX;

@@ -20,7 +20,9 @@ static inline struct tree snapshots_tree(const struct snapshot_entry *s)
 /* Counts for the clusters of the file; counts_fini(), also after an error. */
 int snapshots_counts_new(const struct image_writer *w, struct counts *c,
 			 struct err *e) MUST_CHECK;
-/* Adds a reference to each cluster of an L1 table. */
+/* Clusters of an L1 table. */
+uint64_t snapshots_l1_clusters(const struct image_writer *w, const struct tree *t);
+/* Adds a reference to each of them. */
 int snapshots_l1_count(const struct image_writer *w, const struct tree *t, struct counts *c,
 		       struct err *e) MUST_CHECK;
 /* ERR_CORRUPT: there is no L1 table to go by. Other snapshots are not asked: what they refer to is

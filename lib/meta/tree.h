@@ -51,6 +51,19 @@ int txn_counts_apart(const struct txn *x, const struct counts *c, struct err *e)
  * They may reach the file at once. Checked before. */
 int txn_counts_apply(struct txn *x, const struct counts *c, bool raise, struct err *e) MUST_CHECK;
 
+/* What the whole image refers to, as it is in the file: all structures, the disk, all snapshots.
+ * counts_fini(), also after an error; ERR_CORRUPT when something can't be followed. */
+int txn_references(struct txn *x, struct counts *c, const struct watch *watch,
+		   struct err *e) MUST_CHECK;
+/* Before refcounts fall by `less`, in which `own` clusters are those of tables that nobody shares: if
+ * others become free, all of the image is looked at. ERR_CORRUPT if something has a refcount that
+ * is too low, for it might be let go of. *sure: what becomes free is nobody's. It is not sure where
+ * something can't be followed, and needs not be where nothing becomes free. */
+int txn_freed_check(struct txn *x, const struct counts *less, uint64_t own, bool *sure,
+		    const struct watch *watch, struct err *e) MUST_CHECK;
+/* When they have fallen, durably, and that was sure: gives the space back to the file system. */
+void txn_freed_punch(struct txn *x, const struct counts *less);
+
 /* Sets the dirty bit, durably (version 3): refcounts and claims may be behind until
  * txn_claimed(). Part of step 1. */
 int txn_withdraw(struct txn *x, struct err *e) MUST_CHECK;

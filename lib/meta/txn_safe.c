@@ -223,11 +223,23 @@ static int counts_raise(struct safe *s, struct err *e)
 	return 0;
 }
 
+static const struct walk_ops counting = { .area = on_area, .fault = on_fault,
+					  .l1_part = on_l1_part, .l2_table = on_l2_table };
+
+int txn_references(struct txn *x, struct counts *c, const struct watch *watch, struct err *e)
+{
+	struct safe s = { .txn = x, .scan = l2_scan_init(x->img.geom), .watch = watch };
+	uint64_t nr = geom_clusters(x->img.geom, file_size(x->img.file));
+	int ret = counts_init(&s.expected, nr, e);
+
+	if (ret == 0)
+		ret = walk_with(&s, &counting, e);
+	*c = s.expected;
+	return ret;
+}
+
 int txn_make_safe(struct txn *x, const struct watch *watch, bool *changed, struct err *e)
 {
-	static const struct walk_ops counting = { .area = on_area, .fault = on_fault,
-						  .l1_part = on_l1_part,
-						  .l2_table = on_l2_table };
 	static const struct walk_ops claiming = { .l1_part = claims_l1_part,
 						  .l2_table = claims_l2_table };
 	struct tree active = { x->img.header->l1_table_off, x->img.header->l1_size };

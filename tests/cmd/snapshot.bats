@@ -193,3 +193,33 @@ refused() {
 	[ -n "$entry" ]
 	whole t.qcow2
 }
+
+# taken FILE: bytes that it takes in the file system
+taken() { echo $(($(stat -c '%b * %B' "$1"))); }
+
+@test "space that nobody needs any more goes back to the file system" {
+	qemu-img create -q -f qcow2 t.qcow2 16M
+	io t.qcow2 "write -P 1 0 8M"
+	qcow2-snapshot -c a t.qcow2
+	io t.qcow2 "write -P 2 1M 4M"
+	raw_of t.qcow2 now.raw
+	cp t.qcow2 theirs.qcow2
+	before=$(taken t.qcow2)
+	qcow2-snapshot -d a t.qcow2
+	qemu-img snapshot -d a theirs.qcow2
+	[ $((before - $(taken t.qcow2))) -ge $((4 << 20)) ]
+	[ $(($(taken t.qcow2) - $(taken theirs.qcow2))) -le $((256 << 10)) ]
+	whole t.qcow2
+	raw_of t.qcow2 again.raw
+	cmp now.raw again.raw
+	qcow2-snapshot -c b t.qcow2
+	qcow2-snapshot -c c t.qcow2
+	io t.qcow2 "write -P 3 0 6M"
+	before=$(taken t.qcow2)
+	qcow2-snapshot -d c t.qcow2
+	qcow2-snapshot -a b t.qcow2
+	[ $((before - $(taken t.qcow2))) -ge $((6 << 20)) ]
+	whole t.qcow2
+	raw_of t.qcow2 again.raw
+	cmp now.raw again.raw
+}

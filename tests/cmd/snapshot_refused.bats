@@ -56,6 +56,56 @@ two_snapshots() {
 	untouched qcow2-snapshot -d one t.qcow2
 }
 
+@test "counts that do not cover another snapshot: what it has is not let go of" {
+	two_snapshots
+	local shared
+	# "one" and "two" have it; the disk does not any more.
+	shared=$(entry_offset t.qcow2 "$(l2_at t.qcow2)")
+	qemu-io -f qcow2 -c 'write -q -P 5 0 64k' t.qcow2
+	set_refcount t.qcow2 "$shared" 1
+	qcow2-convert -l two -O raw t.qcow2 two.raw
+	untouched qcow2-snapshot -d one t.qcow2
+	[[ $stderr == *"has refcount 1 and is in use more often; run check -r all" ]]
+	qcow2-check -q -r all t.qcow2
+	qcow2-snapshot -d one t.qcow2
+	qcow2-check -q t.qcow2
+	qcow2-convert -l two -O raw t.qcow2 now.raw
+	cmp two.raw now.raw
+}
+
+@test "-a does not let go of what another snapshot has" {
+	two_snapshots
+	local shared
+	# "two" and the disk have it.
+	shared=$(entry_offset t.qcow2 $(($(l2_at t.qcow2) + 8)))
+	set_refcount t.qcow2 "$shared" 1
+	qcow2-convert -l two -O raw t.qcow2 two.raw
+	untouched qcow2-snapshot -a one t.qcow2
+	[[ $stderr == *"has refcount 1 and is in use more often; run check -r all" ]]
+	qcow2-check -q -r all t.qcow2
+	qcow2-snapshot -a one t.qcow2
+	qcow2-convert -l two -O raw t.qcow2 now.raw
+	cmp two.raw now.raw
+}
+
+# Its tables are damaged, so nobody knows what it has.
+@test "beside a snapshot that can't be followed, what becomes free is not given back" {
+	two_snapshots
+	qemu-io -f qcow2 -c 'write -q -P 6 0 1M' t.qcow2
+	qcow2-convert -l one -O raw t.qcow2 one.raw
+	local l1 entry at
+	l1=$(peek_be t.qcow2 "$(snapshots_at t.qcow2)" 8)
+	entry=$(peek t.qcow2 "$l1" 8)
+	# The clusters that both have are counted once.
+	at=$(entry_offset t.qcow2 "$(entry_offset t.qcow2 "$l1")")
+	set_refcount t.qcow2 "$at" 1
+	poke_be t.qcow2 "$l1" 8 $((FAR))
+	qcow2-snapshot -d two t.qcow2
+	poke t.qcow2 "$l1" "$entry"
+	qcow2-convert -l one -O raw t.qcow2 now.raw
+	cmp one.raw now.raw
+}
+
 @test "-d looks at the disk's own tables before it begins" {
 	two_snapshots
 	poke_be t.qcow2 "$(l1_at t.qcow2)" 8 $((FAR))

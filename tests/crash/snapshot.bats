@@ -114,6 +114,21 @@ each_layout() {
 	each_layout each_failure failed error:write error:flush
 }
 
+@test "what becomes free is given back when nobody leads there any more, wherever it ends" {
+	local name action
+	for name in v3 extended compressed; do
+		make $name
+		qcow2-snapshot -c three t.qcow2
+		"$tool" change t.qcow2 write:0:60000:9
+		for action in "-d one -d two" "-a three"; do
+			command=(qcow2-snapshot $action t.qcow2)
+			begin
+			each_crash judge
+			prepare
+		done
+	done
+}
+
 # The refcount table has one cluster and covers 2 MiB, which are nearly full.
 @test "snapshot -c that makes the refcount table longer is no different" {
 	rm -f t.qcow2* ./*.snap
