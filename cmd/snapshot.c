@@ -24,16 +24,25 @@ static const struct cmd_about about = {
 
 struct choices {
 	int list;
-	const char *create, *apply, *diff, *against;
-	const char **delete;
+	const char *diff, *against;
+	const char **create, **apply, **delete;
 };
+
+static int count(const char *const *values)
+{
+	int nr = 0;
+
+	while (values && values[nr])
+		nr++;
+	return nr;
+}
 
 static void choices_check(struct cmd *c, const struct choices *ch)
 {
-	int changes = (ch->create != NULL) + (ch->apply != NULL) + (ch->delete != NULL);
+	int changes = count(ch->create) + count(ch->apply) + (ch->delete != NULL);
 
 	if (ch->list + changes + (ch->diff != NULL) > 1)
-		cmd_usage(c, "Cannot mix -l, -a, -c, -d and --diff");
+		cmd_usage(c, "Cannot mix -l, -a, -c, -d and --diff, and only -d may be repeated");
 	if (ch->against && !ch->diff)
 		cmd_usage(c, "--against needs --diff");
 	if (cmd_flags.json && changes)
@@ -146,8 +155,8 @@ static int run(const char *file, const struct choices *ch, struct err *e)
 		ret = ch->diff ? diff(&s, ch, e) : list(&s, e);
 	else if (ret == 0) {
 		c.watch = cmd_watch(1);
-		ret = ch->create  ? snapshot_create(&c, ch->create, e)
-		      : ch->apply ? snapshot_apply(&c, ch->apply, e)
+		ret = ch->create  ? snapshot_create(&c, *ch->create, e)
+		      : ch->apply ? snapshot_apply(&c, *ch->apply, e)
 				  : snapshot_delete(&c, ch->delete, e);
 	}
 	spec_fini(&s);
@@ -162,9 +171,9 @@ int main(int argc, const char **argv)
 		OPTION_IMAGE_OPTS,
 		{ "list", 'l', POPT_ARG_NONE, &ch.list, 0, "list the snapshots (the default)",
 		  NULL },
-		{ "create", 'c', POPT_ARG_STRING, &ch.create, 0, "take a snapshot of the disk",
+		{ "create", 'c', POPT_ARG_ARGV, &ch.create, 0, "take a snapshot of the disk",
 		  "NAME" },
-		{ "apply", 'a', POPT_ARG_STRING, &ch.apply, 0,
+		{ "apply", 'a', POPT_ARG_ARGV, &ch.apply, 0,
 		  "make the disk what it was: an id, or else a name, or id:ID", "SNAPSHOT" },
 		{ "delete", 'd', POPT_ARG_ARGV, &ch.delete, 0,
 		  "delete a snapshot: its name, or id:ID; may be repeated", "SNAPSHOT" },

@@ -156,6 +156,8 @@ refused() {
 	refused "raw image has no snapshots" -f raw -c a t.raw
 	refused "Cannot mix" -c a -d b t.qcow2
 	refused "Cannot mix" -l -a b t.qcow2
+	refused "only -d may be repeated" -c a -c b t.qcow2
+	refused "only -d may be repeated" -a a -a b t.qcow2
 	refused "force-share=on" -U -c a t.qcow2
 	refused "--output=json" --output=json -c a t.qcow2
 	refused "" -c
