@@ -45,8 +45,10 @@ int bitmap_ranges_load(const char *path, struct bitmap_range **ranges, size_t *n
 
 	*ranges = NULL;
 	*nr = 0;
-	if (!list)
+	if (!list && why.line > 0)
 		err_set(e, ERR_INVALID, "line %d: %s", why.line, why.text);
+	else if (!list)
+		err_set(e, ERR_INVALID, "%s", why.text);
 	ret = list ? ranges_take(list, ranges, nr, e) : -1;
 	json_decref(list);
 	return ret < 0 ? err_ctx(e, "ranges in '%s'", path) : 0;

@@ -220,7 +220,7 @@ refused() {
 	done
 	refused "not a JSON array" --import object t.qcow2 a
 	refused "ranges in 'cut': line" --import cut t.qcow2 a
-	refused "ranges in 'nowhere'" --import nowhere t.qcow2 a
+	refused "ranges in 'nowhere': unable to open nowhere: No such file" --import nowhere t.qcow2 a
 }
 
 # in_use FILE: the first bitmap of the directory was in use when its writer went away.
