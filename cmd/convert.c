@@ -270,6 +270,8 @@ static int job_run(struct job *j, struct err *e)
 	j->o.target_secret = secrets_passphrase();
 	if (sources_open(j, e) < 0 || backing_check(j, e) < 0)
 		return -1;
+	if (j->ch.bitmaps && j->ch.snapshot)
+		cmd_warn("the bitmaps tell of the disk as it is now, not of the snapshot");
 	if (j->o.format == FORMAT_RAW && !j->ch.format)
 		creation_warn_extension(j->o.target, "--target-format");
 	creation_warn_weak(&j->keys);

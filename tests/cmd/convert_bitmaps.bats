@@ -107,3 +107,12 @@ in_use() {
 	[ "$(bitmap_names t)" = "off 4096 " ]
 	whole t
 }
+
+@test "beside a snapshot's bytes they are what they are: the disk's, and that is said" {
+	qcow2-snapshot -c old s.qcow2
+	run --separate-stderr qcow2-convert --bitmaps -l old -O qcow2 s.qcow2 t
+	[ "$status" -eq 0 ]
+	[[ $stderr == *"warning: the bitmaps tell of the disk as it is now, not of the snapshot" ]]
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	diff <(bitmaps_of t) want
+}
