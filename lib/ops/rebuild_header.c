@@ -67,7 +67,7 @@ static int search_run(struct rebuild_search *s, struct err *e)
 {
 	struct rebuild *best = s->best;
 
-	if (intact_try(s, e) < 0)
+	if (intact_try(s, e) < 0 || search_ways(s, e) < 0)
 		return -1;
 	/* Lost space alone says nothing against a header that can be read. */
 	if (best->bytes && !rebuild_errors(best) && !rebuild_luks_is_cut(&s->scan, &best->header))

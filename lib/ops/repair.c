@@ -147,7 +147,7 @@ static int rehearse(struct repair *r, struct err *e)
 
 static int rounds(struct repair *r, struct err *e)
 {
-	bool more = true;
+	bool more = true, doubt = false;
 	unsigned round = 0;
 
 	while (more && round < ROUNDS_MAX) {
@@ -156,7 +156,9 @@ static int rounds(struct repair *r, struct err *e)
 		if (round == 0)
 			r->counts_sound = !repair_refcounts_lost(r) &&
 					  !repair_has(r, PROBLEM_REFCOUNT_ZERO);
-		if (disk_is_lost(r) || is_unread(r))
+		if (round == 0 && !r->found.unread && repair_header_doubt(r, &doubt, e) < 0)
+			return -1;
+		if (doubt || disk_is_lost(r) || is_unread(r))
 			more = false;
 		else if (round == 0 && rehearse(r, e) < 0)
 			return -1;

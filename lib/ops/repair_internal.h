@@ -144,6 +144,10 @@ bool repair_refcounts_lost(const struct repair *r);
 /* Takes back what the refcount structure itself was counted for. */
 int repair_forget_refcounts(struct repair *r, struct err *e) MUST_CHECK;
 
+/* --- repair_doubt.c --- */
+/* Whether the header is not to be believed, so that nothing may be repaired by it; that is said. */
+int repair_header_doubt(struct repair *r, bool *doubt, struct err *e) MUST_CHECK;
+
 /* --- repair_orphans.c --- */
 /* The stage that comes first: lost L2 tables go back before what tells their places is repaired. */
 int repair_orphans(struct repair *r, struct err *e) MUST_CHECK;
