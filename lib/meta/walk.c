@@ -53,6 +53,11 @@ const struct walk_snapshot *walk_snapshots(const struct walk *w, uint32_t *nr)
 	return w->snapshots;
 }
 
+uint64_t walk_snapshots_end(const struct walk *w)
+{
+	return w->snapshots_end;
+}
+
 bool walk_in_file(const struct walk *w, uint64_t host, uint64_t len)
 {
 	return host <= w->end && len <= w->end - host;

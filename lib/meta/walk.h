@@ -171,6 +171,9 @@ int walk_add_tree(struct walk *w, struct walk_owner owner, uint64_t l1_off, uint
 
 /* Snapshots of the table, as far as it could be read. */
 const struct walk_snapshot *walk_snapshots(const struct walk *w, uint32_t *nr);
+/* Where the next entry of their table would begin, if all that the header speaks of were met and there
+ * are any; else 0. */
+uint64_t walk_snapshots_end(const struct walk *w);
 
 /* Whether host .. host+len-1 lies in the clusters that the file reaches into. */
 bool walk_in_file(const struct walk *w, uint64_t host, uint64_t len);

@@ -32,6 +32,7 @@ struct walk {
 	struct walk_snapshot *snapshots;
 	uint32_t snapshot_nr;
 	size_t snapshot_room;
+	uint64_t snapshots_end; /* host byte behind the last entry; 0: not all were met */
 
 	struct walk_tree *trees;
 	size_t tree_nr, tree_room;

@@ -190,6 +190,8 @@ int walk_snapshot_table(struct walk *w, struct err *e)
 	if (ret <= 0)
 		return ret;
 	ret = entries_walk(w, &v, &a.len, e);
+	if (w->snapshot_nr == w->src.header->nb_snapshots)
+		w->snapshots_end = a.host + align_up(a.len, 8);
 	if (ret == 0)
 		ret = walk_claim(w, &a, &f, &in_file, e);
 	window_fini(&v);

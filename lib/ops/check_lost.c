@@ -1,9 +1,14 @@
 /* Whether a pointer may have been lost: then what looks leaked may be what it led to. The
  * only place that decides it, for a check that says so and for a repair that would free it.
  */
-#include "ops/check_internal.h"
+#include "ops/orphans_internal.h"
 
 #include <string.h>
+
+#include "base/text.h"
+#include "format/snapshot_entry.h"
+
+#define NEXT_BYTES 4096 /* that an entry with usual names fits in */
 
 /* Each says that a pointer does not lead where it should; or that of two owners of a
  * cluster one has no right to it, so that its own is missing. What the walk could not
@@ -73,6 +78,41 @@ static bool snapshots_forgotten(const struct check *c)
 	return false;
 }
 
+/* Whether this is one more snapshot: where its L1 table would be is a leaked cluster. */
+static bool is_uncounted(struct check *c, const struct snapshot_entry *x)
+{
+	return x->l1_off && x->l1_nr && x->id.n && !geom_in_cluster(c->geom, x->l1_off) &&
+	       check_cluster(c, x->l1_off) < c->clusters &&
+	       orphan_is_leaked(c, check_cluster(c, x->l1_off)) &&
+	       !counts_get(&c->expected, check_cluster(c, x->l1_off));
+}
+
+/* A snapshot behind the last one that the header counts. */
+static bool snapshot_uncounted(struct check *c)
+{
+	uint8_t bytes[NEXT_BYTES];
+	char name[128];
+	struct finding f = { .kind = PROBLEM_SNAPSHOT_UNCOUNTED,
+			     .has_place = true,
+			     .place = walk_snapshots_end(c->walk),
+			     .text = name };
+	struct rd r = rd_over(bytes, sizeof bytes);
+	struct err ignored = ERR_INIT;
+	struct snapshot_entry x;
+
+	if (!f.place || f.place >= file_size(c->file) || !c->result->kinds[PROBLEM_LEAKED_CLUSTER])
+		return false;
+	if (file_read_padded(c->file, f.place, bytes, sizeof bytes, NULL, &ignored) < 0) {
+		c->result->unread = true;
+		return false;
+	}
+	if (snapshot_entry_decode(&r, &x, &ignored) < 0 || !is_uncounted(c, &x))
+		return false;
+	text_escape(x.name.n ? x.name.p : x.id.p, x.name.n ? x.name.n : x.id.n, name, sizeof name);
+	check_found(c, &f);
+	return true;
+}
+
 /* A refcount structure that lies on another one, or on the L1 table of the disk, is what is
  * in the wrong place; any other two of which one has no right to be there had a place of
  * their own. */
@@ -89,7 +129,7 @@ void check_lost(struct check *c)
 {
 	unsigned lost = c->result->pointers_lost;
 
-	if (snapshots_forgotten(c))
+	if (snapshots_forgotten(c) | snapshot_uncounted(c))
 		lost |= LOST_SNAPSHOTS;
 	if (!c->options->repairing && counts_doubtful(c))
 		lost |= LOST_OTHERS;

@@ -226,6 +226,8 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "an external data file is named, but the image has none"),
 	ROW(FILE_TOO_SHORT, "file-too-short", NOTE, NONE, NULL,
 	    "the file ends before clusters that its tables refer to"),
+	ROW(SNAPSHOT_UNCOUNTED, "snapshot-uncounted", NOTE, NONE, NULL,
+	    "there is one more snapshot in the table than the header counts"),
 };
 
 /* A text that grows piece by piece and stops at the end of its buffer. */

@@ -129,6 +129,7 @@ finds_all() {
 	finds_all autoclear_
 	finds_all data_file_unused
 	finds_all file_too_short
+	finds_all snapshot_uncounted
 	damaged_autoclear_unknown t.qcow2
 	run --separate-stderr qcow2-check t.qcow2
 	[ "$status" -eq 0 ]

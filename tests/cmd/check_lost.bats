@@ -49,6 +49,18 @@ kept() {
 	qemu-img check t.qcow2
 }
 
+# kept_once OFFSET: each level of repair leaves this cluster of t.qcow2 counted.
+kept_once() {
+	local level
+	for level in leaks all; do
+		run --separate-stderr qcow2-check -r $level t.qcow2
+		echo "$level: $status: $output $stderr"
+		[ "$status" -eq 3 ]
+		run --separate-stderr qcow2-check --output=json --details t.qcow2
+		jq -e "[.defects[] | select(.kind == \"leaked-cluster\").offset] | index($1)" <<<"$output"
+	done
+}
+
 @test "the data of an L2 entry that is wrong: out of the file, another's, a flipped bit" {
 	local at i
 	ten sound.qcow2
@@ -130,6 +142,34 @@ kept() {
 		qcow2-check t.qcow2
 		qemu-img compare -q sound.qcow2 t.qcow2
 	done
+}
+
+# next_snapshot FILE OFFSET: where the entry behind this one stands.
+next_snapshot() {
+	echo $((($2 + 40 + $(peek_be "$1" $(($2 + 12)) 2) + $(peek_be "$1" $(($2 + 14)) 2) + \
+		$(peek_be "$1" $(($2 + 36)) 4) + 7) & ~7))
+}
+
+# Its tables are the disk's as well, so that nothing else tells of it.
+@test "a snapshot that the header does not count is named, and can be had back" {
+	local l1 at
+	ten sound.qcow2
+	qemu-img snapshot -c monday sound.qcow2
+	qemu-img snapshot -c tuesday sound.qcow2
+	at=$(next_snapshot sound.qcow2 "$(snapshots_at sound.qcow2)")
+	l1=$(peek_be sound.qcow2 "$at" 8)
+	cp sound.qcow2 t.qcow2
+	poke_be t.qcow2 60 4 1
+	run --separate-stderr qcow2-check t.qcow2
+	echo "$status: $output $stderr"
+	[ "$status" -eq 3 ]
+	[[ $stderr == *"Note: there is one more snapshot in the table than the header counts (stands at 0x$(printf %x "$at")): tuesday"* ]]
+	kept_once "$l1"
+	poke_be t.qcow2 60 4 2
+	qcow2-check -r all t.qcow2
+	qemu-img check t.qcow2
+	qcow2-convert -l tuesday -O raw t.qcow2 tuesday.raw
+	qemu-img compare -q -F raw sound.qcow2 tuesday.raw
 }
 
 # counts_gone FILE: the refcount table is zeroed.

@@ -484,6 +484,11 @@ damaged_data_file_unused() {
 	image_small "$1"
 	poke "$1" 504 44415441 00000005 622e726177
 }
+damaged_snapshot_uncounted() {
+	image_snapshot "$1"
+	qemu-img snapshot -c tuesday "$1"
+	poke_be "$1" 60 4 1
+}
 damaged_file_too_short() {
 	image_small "$1"
 	truncate -s $((7 * 65536)) "$1"

@@ -653,7 +653,7 @@ def snapshot_count(f, img):
     f.set_num(60, 4, 65537)
 
 
-@damage("leaked-cluster", exit=(3,), left="suspects", gone=["sunday"])
+@damage("snapshot-uncounted", exit=(3,), left="suspects", gone=["sunday"])
 def snapshot_count_less(f, img):
     need_snapshots(img)
     f.set_num(60, 4, 1)
