@@ -29,8 +29,8 @@ static struct file *empty_open(const char *path, unsigned flags, const struct fi
 	return NULL;
 }
 
-static struct file *undo_file_make(const char *path, unsigned write_flags,
-				   const struct file *image, struct err *e)
+struct file *repair_undo_make(const char *path, unsigned write_flags, const struct file *image,
+			      struct err *e)
 {
 	unsigned flags = FILE_WRITE | (write_flags & FILE_NO_FLUSH);
 	struct file *f = empty_open(path, flags, image);
@@ -74,7 +74,7 @@ static struct file *wrap(struct file *f, const struct spec *s, const struct repa
 	if (repair_file_lock(f, s, l, e) < 0)
 		open_failed(s, e);
 	else
-		undo = undo_file_make(how->undo, how->write_flags, f, e);
+		undo = repair_undo_make(how->undo, how->write_flags, f, e);
 	if (!undo) {
 		file_drop(f);
 		return NULL;

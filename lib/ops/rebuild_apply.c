@@ -49,9 +49,9 @@ int rebuild_apply(struct file **f, const struct rebuild_options *o, struct rebui
 	struct file *undo;
 
 	if (o->undo) {
-		undo = file_open(o->undo, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, e);
+		undo = repair_undo_make(o->undo, o->write_flags, *f, e);
 		if (!undo)
-			return err_ctx(e, "undo file '%s'", o->undo);
+			return -1;
 		*f = file_undo_new(*f, undo, e);
 		if (!*f)
 			return -1;

@@ -14,6 +14,10 @@ struct repair_undone {
 int repair_undo(const struct spec *s, const char *undo, unsigned write_flags,
 		const struct listener *l, struct repair_undone *done, struct err *e) MUST_CHECK;
 
+/* The undo file for a repair of `image`, new or empty. */
+struct file *repair_undo_make(const char *path, unsigned write_flags, const struct file *image,
+			      struct err *e);
+
 /* Locks a file that is to be written to as any writer does. */
 int repair_file_lock(struct file *f, const struct spec *s, const struct listener *l,
 		     struct err *e) MUST_CHECK;

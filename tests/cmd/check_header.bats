@@ -242,6 +242,11 @@ rebuilt() {
 	[ "$status" -eq 1 ]
 	[[ $output == *'undo file '*'File exists'* ]]
 	cmp t.qcow2 lost.qcow2
+	# one that is empty will do, as it does for other repairs
+	: >empty
+	qcow2-check -q --rebuild-header --apply --size 16M --undo empty t.qcow2
+	qcow2-check -q --undo-apply empty t.qcow2
+	cmp t.qcow2 lost.qcow2
 }
 
 @test "who looks for errors in an image without a header is told what helps" {
