@@ -27,6 +27,7 @@ struct repair {
 	bool unflushed;
 	uint64_t writes;
 	bool attached; /* what is to be put back by hand is */
+	bool left_l1;  /* the L1 table of the disk is a copy of what may be none */
 	uint64_t clusters; /* of the file as it was found: what is new is nobody's to hear about */
 	uint64_t *replaced; /* host offsets of foreign L2 tables that nothing leads to any more */
 	size_t replaced_nr, replaced_room;

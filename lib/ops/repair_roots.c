@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "base/align.h"
+#include "base/cleanup.h"
+#include "format/l1_entry.h"
 
 static uint64_t l1_need(const struct repair *r)
 {
@@ -62,20 +64,17 @@ static bool is_shared(const struct repair *r)
 	return false;
 }
 
-/* Each keeps what it reads. What they share is counted for both in the next round. */
+/* The disk keeps what it reads, and so does whoever has this place. */
 static int l1_copy(struct repair *r, struct err *e)
 {
 	uint64_t len = r->header.l1_size * UINT64_C(8), host;
 	uint64_t room = align_up(len, geom_cluster_size(&r->geom));
 	uint8_t *bytes = calloc(1, room);
-	struct finding f = { .kind = PROBLEM_SNAPSHOT_L1_OVERLAP,
-			     .has_host = true,
-			     .host = r->header.l1_table_off };
 	int ret = -1;
 
 	if (!bytes)
 		return err_nomem(e);
-	if (file_read_padded(r->file, f.host, bytes, len, NULL, e) == 0 &&
+	if (file_read_padded(r->file, r->header.l1_table_off, bytes, len, NULL, e) == 0 &&
 	    repair_take(r, room >> r->geom.cluster_bits, &host, e) == 0 &&
 	    repair_write(r, host, bytes, room, e) == 0 &&
 	    /* It may never have been the disk's. */
@@ -84,20 +83,81 @@ static int l1_copy(struct repair *r, struct err *e)
 		ret = repair_header(r, HEADER_L1, e);
 	}
 	free(bytes);
-	if (ret == 0)
-		repair_fixed(r, &f, "the disk gets a copy of it");
 	return ret;
+}
+
+/* What they share is counted for both in the next round. */
+static int l1_share(struct repair *r, struct err *e)
+{
+	struct finding f = { .kind = PROBLEM_SNAPSHOT_L1_OVERLAP,
+			     .has_host = true,
+			     .host = r->header.l1_table_off };
+
+	if (l1_copy(r, e) < 0)
+		return -1;
+	repair_fixed(r, &f, "the disk gets a copy of it");
+	return 0;
+}
+
+/* An entry that no flipped bit explains. */
+static bool is_senseless(const struct repair *r, uint64_t raw)
+{
+	uint64_t off = raw & ENTRY_OFFSET_MASK;
+
+	return (raw & L1_RESERVED_MASK) &&
+	       (geom_in_cluster(&r->geom, off) || check_cluster(&r->check, off) >= r->check.clusters);
+}
+
+/* Whether what the header takes for the L1 table of the disk may be something else, such as guest data:
+ * there is no entry in it that leads to a table, but some that make no sense. */
+static int is_foreign(struct repair *r, bool *foreign, struct err *e)
+{
+	uint64_t len = r->header.l1_size * UINT64_C(8), host;
+	AUTO_FREE uint8_t *bytes = malloc(len + 1);
+	bool sound = false, senseless = false;
+
+	*foreign = false;
+	if (!repair_has(r, PROBLEM_L1_ENTRY_RESERVED) ||
+	    !walk_in_file(r->check.walk, r->header.l1_table_off, len))
+		return 0;
+	if (!bytes)
+		return err_nomem(e);
+	if (file_read_padded(r->file, r->header.l1_table_off, bytes, len, NULL, e) < 0)
+		return -1;
+	for (uint64_t i = 0; i < len; i += 8) {
+		uint64_t raw = be64_get(bytes + i);
+
+		sound |= walk_l2_followed(r->check.walk, raw, &host);
+		senseless |= is_senseless(r, raw);
+	}
+	*foreign = senseless && !sound;
+	return 0;
+}
+
+/* Its entries are mended where that harms nobody. */
+static int l1_leave(struct repair *r, struct err *e)
+{
+	repair_say(r, "Repairing L1 table: what is at 0x%" PRIx64 " may be something else, and stays; the "
+		      "disk gets a copy of it", r->header.l1_table_off);
+	return l1_copy(r, e);
 }
 
 int repair_roots(struct repair *r, struct err *e)
 {
 	uint64_t len = r->header.l1_size * UINT64_C(8);
+	bool foreign;
 
 	if (is_too_long(r))
 		return l1_shorten(r, e);
+	if (is_foreign(r, &foreign, e) < 0)
+		return -1;
+	if (foreign && !r->left_l1 && repair_can_take(r, geom_clusters(&r->geom, len))) {
+		r->left_l1 = true;
+		return l1_leave(r, e);
+	}
 	if (!repair_has(r, PROBLEM_SNAPSHOT_L1_OVERLAP) || r->options->drop_snapshots ||
 	    !is_shared(r) || is_crossed(r, 0, len) ||
 	    !repair_can_take(r, geom_clusters(&r->geom, len)))
 		return 0;
-	return l1_copy(r, e);
+	return l1_share(r, e);
 }

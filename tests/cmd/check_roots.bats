@@ -167,3 +167,23 @@ counted() {
 		qemu-img check t.qcow2
 	done
 }
+
+@test "an L1 table that is guest data: these stay as they are, and the disk can be had back" {
+	local l1 at
+	image_small sound.qcow2
+	l1=$(l1_at sound.qcow2)
+	at=$(entry_offset sound.qcow2 "$(l2_entry_at sound.qcow2 1)")
+	cp sound.qcow2 t.qcow2
+	poke_be t.qcow2 40 8 "$at"
+	run --separate-stderr qcow2-check -r all t.qcow2
+	echo "$status: $output $stderr"
+	[ "$status" -eq 3 ]
+	[[ $stderr == *"Repairing L1 table: what is at 0x$(printf %x "$at") may be something else, and stays"* ]]
+	run -3 qcow2-check -r all t.qcow2
+	[ "$(peek t.qcow2 "$at" 4096)" = "$(peek sound.qcow2 "$at" 4096)" ]
+	# whoever knows better
+	poke_be t.qcow2 40 8 "$l1"
+	qcow2-check -r all t.qcow2
+	qemu-img compare -q sound.qcow2 t.qcow2
+	qemu-img check t.qcow2
+}
