@@ -147,7 +147,7 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "the extra data is completed, with the present size of the disk",
 	    "snapshot entry has too little extra data"),
 	ROW(SNAPSHOT_NAME, "snapshot-name", CORRUPTION, ALL,
-	    "the name is cut there",
+	    "the name is cut there, unless it is the id that is too long",
 	    "snapshot name has a zero byte: it is too long, or damaged"),
 	ROW(SNAPSHOT_L1_UNALIGNED, "snapshot-l1-unaligned", CORRUPTION, ALL,
 	    "with --drop-snapshots, the snapshot is dropped",

@@ -8,6 +8,7 @@
 #include "base/align.h"
 #include "base/text.h"
 
+#define ID_LEN_AT 12
 #define NAME_LEN_AT 14
 #define EXTRA_LEN_AT 36
 
@@ -108,6 +109,7 @@ static int entry_add(struct snapshot_repair *t, size_t at, size_t extra, size_t 
 	memcpy(t->entry, p, SNAPSHOT_FIXED_BYTES + kept);
 	memcpy(t->entry + SNAPSHOT_FIXED_BYTES + kept, p + SNAPSHOT_FIXED_BYTES + extra,
 	       id + name);
+	be16_put(t->entry + ID_LEN_AT, (uint16_t)id);
 	be16_put(t->entry + NAME_LEN_AT, (uint16_t)name);
 	be32_put(t->entry + EXTRA_LEN_AT, (uint32_t)kept);
 	if (snapshot_entry_decode(&r, &s, e) < 0)
@@ -142,8 +144,27 @@ static bool is_entry(const struct snapshot_repair *t, size_t at)
 	       extra_fits(t, at, extra);
 }
 
-/* What is wrong with an entry whose name of `name` bytes is to have `kept`. */
-static void entry_told(struct snapshot_repair *t, size_t at, size_t name, size_t kept)
+static bool is_number(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] < '0' || p[i] > '9')
+			return false;
+	return n;
+}
+
+/* How long the id is: id and name together have a length that their text shows, and one of the two
+ * lengths may be wrong. An id is a number with whoever makes snapshots. `left`: bytes of the table. */
+static size_t id_len(const uint8_t *text, size_t left, size_t id, size_t name)
+{
+	size_t both = strnlen((const char *)text, MIN(id + name, left));
+
+	if (both == id + name || name >= both || (id <= both && is_number(text, id)))
+		return id;
+	return id > both || is_number(text, both - name) ? both - name : id;
+}
+
+/* What is wrong with an entry whose name of `name` bytes is to have `kept`, and its id `id`. */
+static void entry_told(struct snapshot_repair *t, size_t at, size_t id, size_t name, size_t kept)
 {
 	struct repair *r = t->repair;
 	uint32_t extra = be32_get(t->bytes + at + EXTRA_LEN_AT);
@@ -155,8 +176,11 @@ static void entry_told(struct snapshot_repair *t, size_t at, size_t name, size_t
 		snapshots_told(r, PROBLEM_SNAPSHOT_EXTRA_LARGE, place, extra, NULL);
 	else if (r->geom.version >= 3 && extra < SNAPSHOT_EXTRA_V3_MIN)
 		snapshots_told(r, PROBLEM_SNAPSHOT_EXTRA_SHORT, place, extra, NULL);
-	if (kept < name)
-		snapshots_told(r, PROBLEM_SNAPSHOT_NAME, place, name, NULL);
+	if (id != be16_get(t->bytes + at + ID_LEN_AT))
+		snapshots_told(r, PROBLEM_SNAPSHOT_NAME, place, name,
+			       "it is the length of the id that is wrong, and is set to what is there");
+	else if (kept < name)
+		snapshots_told(r, PROBLEM_SNAPSHOT_NAME, place, name, "the name is cut there");
 }
 
 /* 1: taken, and *at moved behind it; 0: the table ends here. */
@@ -169,13 +193,16 @@ static int entry_take(struct snapshot_repair *t, size_t *at, struct err *e)
 	    !extra_find(t, *at, &extra))
 		return 0;
 	left = t->n - *at - SNAPSHOT_FIXED_BYTES - extra;
-	size_t id = MIN(be16_get(p + 12), left),
-	       name = MIN(be16_get(p + NAME_LEN_AT), left - id);
-	const uint8_t *text = p + SNAPSHOT_FIXED_BYTES + extra + id;
+	const uint8_t *text = p + SNAPSHOT_FIXED_BYTES + extra;
+	size_t name = be16_get(p + NAME_LEN_AT),
+	       id = MIN(id_len(text, left, be16_get(p + ID_LEN_AT), name), left);
+
+	name = MIN(name, left - id);
+	text += id;
 	const uint8_t *zero = name ? memchr(text, 0, name) : NULL;
 	size_t kept = zero ? (size_t)(zero - text) : name;
 
-	entry_told(t, here, be16_get(p + NAME_LEN_AT), kept);
+	entry_told(t, here, id, be16_get(p + NAME_LEN_AT), kept);
 	*at += SNAPSHOT_FIXED_BYTES + extra + id;
 	/* It is the length that is wrong, unless that leads to the next one and the zero
 	 * does not. */

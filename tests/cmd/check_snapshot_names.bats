@@ -77,3 +77,24 @@ told() {
 	[[ $stderr == *"snapshots that can't be read are left as they are"* ]]
 	[[ $stderr != *"Repairing snapshot name"* ]]
 }
+
+@test "an id of the wrong length takes neither its name nor the snapshots behind it" {
+	local len idx ids
+	image_two sound.qcow2 cluster_size=4k
+	qcow2-convert -O raw sound.qcow2 disk.raw
+	for len in 3 5 9 17 33 65 129 4097; do
+		for idx in 0 1; do
+			cp sound.qcow2 t.qcow2
+			poke_be t.qcow2 $(($(snapshots_at t.qcow2) + idx * 72 + 12)) 2 $len
+			run --separate-stderr qcow2-check -r all t.qcow2
+			echo "$len $idx: $status: $output $stderr"
+			[ "$status" -eq 0 ]
+			[[ $stderr == *"it is the length of the id that is wrong"* ]]
+			[ "$(names_of t.qcow2)" = "first second" ]
+			ids=$(qcow2-snapshot -l t.qcow2 | awk 'NR > 2 { print $1 }')
+			[ "$ids" = $'1\n2' ]
+			qcow2-compare -f qcow2 -F raw t.qcow2 disk.raw
+			qemu-img check -q t.qcow2
+		done
+	done
+}

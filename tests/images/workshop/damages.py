@@ -709,6 +709,14 @@ def snapshot_name_long_v2(f, img):
     f.set_num(img.snapshots[0].at + 14, 2, 60000)
 
 
+@damage("snapshot-name snapshot-extra-short snapshot-l1-unaligned snapshot-extra-large "
+        "snapshot-table-out-of-file", exit=(1, 2))
+def snapshot_id_long(f, img):
+    need_snapshots(img)
+    need(img.version == 3)
+    f.set_num(img.snapshots[0].at + 12, 2, 65)
+
+
 @damage("snapshot-l1-unaligned", left="snapshots", gone=["monday"])
 def snapshot_l1_unaligned(f, img):
     need_snapshots(img)
