@@ -220,6 +220,10 @@ static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
 	struct tables *s = arg;
 	uint8_t bytes[8];
 
+	if (p->owner.kind == WALK_SNAPSHOT && repair_l1_is_foreign(s->repair, p->bytes, p->nr)) {
+		repair_snapshot_is_broken(s->repair, p->owner.idx);
+		return 0;
+	}
 	for (uint32_t i = 0; i < p->nr; i++) {
 		uint64_t raw = be64_get(p->bytes + i * UINT64_C(8));
 		uint64_t place = p->place + i * UINT64_C(8), want = raw;

@@ -98,8 +98,15 @@ int repair_take(struct repair *r, uint64_t nr, uint64_t *host, struct err *e) MU
 bool repair_can_take(struct repair *r, uint64_t nr);
 void repair_outside_note(struct repair *r, const struct finding *f);
 
+/* --- repair_roots.c --- */
+/* Whether what L1 entries are taken from may be something else, such as guest data: none of them leads to
+ * a table, and some make no sense. */
+bool repair_l1_is_foreign(const struct repair *r, const uint8_t *bytes, uint64_t nr);
+
 /* --- repair_snapshots.c --- */
 void repair_snapshot_note(struct repair *r, const struct finding *f);
+/* In this round: the L1 table of this snapshot is not to be mended, but may be given up. */
+void repair_snapshot_is_broken(struct repair *r, uint32_t idx);
 
 /* --- repair_suspects.c --- */
 /* Marks leaks that may be lost data, durably, before what tells so is gone. */

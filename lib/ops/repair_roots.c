@@ -108,13 +108,25 @@ static bool is_senseless(const struct repair *r, uint64_t raw)
 	       (geom_in_cluster(&r->geom, off) || check_cluster(&r->check, off) >= r->check.clusters);
 }
 
-/* Whether what the header takes for the L1 table of the disk may be something else, such as guest data:
- * there is no entry in it that leads to a table, but some that make no sense. */
+bool repair_l1_is_foreign(const struct repair *r, const uint8_t *bytes, uint64_t nr)
+{
+	bool senseless = false;
+	uint64_t host;
+
+	for (uint64_t i = 0; i < nr; i++) {
+		uint64_t raw = be64_get(bytes + i * 8);
+
+		if (walk_l2_followed(r->check.walk, raw, &host))
+			return false;
+		senseless |= is_senseless(r, raw);
+	}
+	return senseless;
+}
+
 static int is_foreign(struct repair *r, bool *foreign, struct err *e)
 {
-	uint64_t len = r->header.l1_size * UINT64_C(8), host;
+	uint64_t len = r->header.l1_size * UINT64_C(8);
 	AUTO_FREE uint8_t *bytes = malloc(len + 1);
-	bool sound = false, senseless = false;
 
 	*foreign = false;
 	if (!repair_has(r, PROBLEM_L1_ENTRY_RESERVED) ||
@@ -124,13 +136,7 @@ static int is_foreign(struct repair *r, bool *foreign, struct err *e)
 		return err_nomem(e);
 	if (file_read_padded(r->file, r->header.l1_table_off, bytes, len, NULL, e) < 0)
 		return -1;
-	for (uint64_t i = 0; i < len; i += 8) {
-		uint64_t raw = be64_get(bytes + i);
-
-		sound |= walk_l2_followed(r->check.walk, raw, &host);
-		senseless |= is_senseless(r, raw);
-	}
-	*foreign = senseless && !sound;
+	*foreign = repair_l1_is_foreign(r, bytes, r->header.l1_size);
 	return 0;
 }
 

@@ -13,9 +13,15 @@ void repair_snapshot_note(struct repair *r, const struct finding *f)
 	bool l1 = f->kind == PROBLEM_SNAPSHOT_L1_SIZE || f->kind == PROBLEM_SNAPSHOT_L1_UNALIGNED ||
 		  f->kind == PROBLEM_SNAPSHOT_L1_OUT_OF_FILE || f->kind == PROBLEM_SNAPSHOT_L1_OVERLAP;
 
-	if (!l1 || f->owner != FINDING_SNAPSHOT || f->owner_idx >= SNAPSHOTS_MAX)
+	if (l1 && f->owner == FINDING_SNAPSHOT)
+		repair_snapshot_is_broken(r, f->owner_idx);
+}
+
+void repair_snapshot_is_broken(struct repair *r, uint32_t idx)
+{
+	if (idx >= SNAPSHOTS_MAX)
 		return;
-	bit_set(r->l1_broken, f->owner_idx);
+	bit_set(r->l1_broken, idx);
 	r->l1_broken_any = true;
 }
 

@@ -187,3 +187,30 @@ counted() {
 	qemu-img compare -q sound.qcow2 t.qcow2
 	qemu-img check t.qcow2
 }
+
+@test "an L1 table of a snapshot that is guest data: these stay as they are, until it is given up" {
+	local l1 at entry
+	image_two sound.qcow2 cluster_size=4k
+	entry=$(snapshots_at sound.qcow2)
+	l1=$(peek_be sound.qcow2 "$entry" 8)
+	at=$(entry_offset sound.qcow2 "$(l2_entry_at sound.qcow2 1)")
+	cp sound.qcow2 t.qcow2
+	poke_be t.qcow2 "$entry" 8 "$at"
+	cp t.qcow2 u.qcow2
+	run --separate-stderr qcow2-check -r all t.qcow2
+	echo "$status: $output $stderr"
+	[ "$status" -eq 2 ]
+	[ "$(peek t.qcow2 "$at" 4096)" = "$(peek sound.qcow2 "$at" 4096)" ]
+	# whoever knows better
+	poke_be t.qcow2 "$entry" 8 "$l1"
+	qcow2-check -r all t.qcow2
+	qemu-img check t.qcow2
+	qemu-img convert -l first -O raw t.qcow2 now.raw
+	qemu-img convert -l first -O raw sound.qcow2 first.raw
+	cmp first.raw now.raw
+	qemu-img compare -q sound.qcow2 t.qcow2
+	# or gives it up
+	qcow2-check -r all --drop-snapshots --free-suspects u.qcow2
+	qemu-img check u.qcow2
+	qemu-img compare -q sound.qcow2 u.qcow2
+}
