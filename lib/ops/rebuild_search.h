@@ -33,7 +33,7 @@ int search_encode(struct rebuild_search *s, struct rebuild *r, struct err *e) MU
 /* Every layout and L1 table that the scan so far suggests, until one is enough. */
 int search_all(struct rebuild_search *s, struct err *e) MUST_CHECK;
 
-/* --- rebuild_ways.c --- */
+/* --- rebuild_try_ways.c --- */
 
 /* The header that is there, with one bit otherwise. */
 int search_ways(struct rebuild_search *s, struct err *e) MUST_CHECK;

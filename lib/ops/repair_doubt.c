@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "ops/header_ways.h"
+#include "ops/rebuild_way.h"
 #include "ops/repair_internal.h"
 
 /* From so many findings on, and if so many times fewer are found the other way. */

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "ops/header_ways.h"
+#include "ops/rebuild_way.h"
 #include "ops/rebuild_search.h"
 
 #define CHUNK_ENTRIES ((uint32_t)8192)

@@ -1,4 +1,4 @@
-#include "ops/header_ways.h"
+#include "ops/rebuild_way.h"
 
 #include <string.h>
 
