@@ -159,7 +159,8 @@ class Case:
 
     def _forgetful(self):
         """Nothing can mark a cluster where a count has one bit: the next repair frees it."""
-        return self.layout.image.count_bits == 1 and "marked" in self.left()
+        return self.layout.image.count_bits == 1 and (len(self.damages) > 1 or
+                                                      "marked" in self.left())
 
     def _suspects_kept(self):
         """Leaks that may be lost data have the bytes that they had, until they are given up."""
