@@ -128,8 +128,9 @@ void check_lost_overlap(struct check *c, enum walk_what what, enum walk_what oth
 void check_lost(struct check *c)
 {
 	unsigned lost = c->result->pointers_lost;
+	bool uncounted = snapshot_uncounted(c);
 
-	if (snapshots_forgotten(c) | snapshot_uncounted(c))
+	if (uncounted || snapshots_forgotten(c))
 		lost |= LOST_SNAPSHOTS;
 	if (!c->options->repairing && counts_doubtful(c))
 		lost |= LOST_OTHERS;
