@@ -1,17 +1,12 @@
-#include "io/file_internal.h"
+/* What is done to a file that is open. */
+#include "io/file_fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <linux/magic.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/align.h"
-#include "base/cleanup.h"
-#include "io/file_fault.h"
 
 /* Memory, offset and length alignment that any device we meet accepts for O_DIRECT. */
 #define DIRECT_ALIGN 4096
@@ -25,19 +20,6 @@
 /* A file that will be flushed begins to go to the medium each time that it got this much. */
 #define WRITE_OUT_EACH (UINT64_C(8) << 20)
 #define TAKE_PLACES_FROM ((size_t)128 << 10)
-
-struct file_fd {
-	struct file file;
-	int direct_fd; /* a second descriptor with O_DIRECT, or -1 */
-	_Atomic uint64_t written; /* bytes, since it was opened */
-	atomic_bool takes_places;
-	uint64_t places_end; /* what was before this when it was opened has its places */
-};
-
-static struct file_fd *file_fd_of(struct file *f)
-{
-	return (struct file_fd *)f;
-}
 
 /* Requests that are not aligned go through the page cache: the kernel keeps both coherent.
  */
@@ -244,7 +226,7 @@ static int fd_close(struct file *f, struct err *e)
 	return ret;
 }
 
-static const struct file_ops file_fd_ops = {
+const struct file_ops file_fd_ops = {
 	.read = fd_read,
 	.write = fd_write,
 	.zero = fd_zero,
@@ -256,138 +238,3 @@ static const struct file_ops file_fd_ops = {
 	.next_data = fd_next_data,
 	.close = fd_close,
 };
-
-static int open_retry(const char *path, int flags)
-{
-	int fd;
-
-	do
-		fd = open(path, flags | O_CLOEXEC, 0644);
-	while (fd < 0 && errno == EINTR);
-	return fd;
-}
-
-static bool is_ext4(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 && fs.f_type == EXT4_SUPER_MAGIC;
-}
-
-/* O_NONBLOCK: opening a FIFO must not wait for its other end. */
-static int fd_setup(struct file_fd *ff, const char *path, unsigned flags, struct err *e)
-{
-	int mode = flags & FILE_WRITE ? O_RDWR : O_RDONLY;
-	struct stat st;
-
-	if (flags & FILE_CREATE)
-		mode |= O_CREAT | (flags & FILE_EXCLUSIVE ? O_EXCL : 0);
-	ff->file.fd = open_retry(path, mode | O_NONBLOCK);
-	if (ff->file.fd < 0 || fstat(ff->file.fd, &st) < 0)
-		return err_os(e, errno, "%s", "");
-	if (S_ISDIR(st.st_mode))
-		return err_os(e, EISDIR, "%s", "");
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
-		return err_set(e, ERR_UNSUPPORTED, "neither a regular file nor a device");
-	ff->file.regular = S_ISREG(st.st_mode);
-	ff->takes_places = ff->file.regular && (flags & FILE_WRITE) && is_ext4(ff->file.fd);
-	if ((uint64_t)st.st_blocks * 512 >= (uint64_t)st.st_size)
-		ff->places_end = (uint64_t)st.st_size;
-	ff->file.device = st.st_dev;
-	ff->file.inode = st.st_ino;
-	if (S_ISBLK(st.st_mode)) { /* two nodes of one device are the same file */
-		ff->file.device = UINT64_MAX;
-		ff->file.inode = st.st_rdev;
-	}
-	if (flags & FILE_DIRECT)
-		ff->direct_fd = open_retry(path, (flags & FILE_WRITE ? O_RDWR : O_RDONLY) |
-							 O_NONBLOCK | O_DIRECT);
-	if ((flags & FILE_DIRECT) && (flags & FILE_DIRECT_ONLY) && ff->direct_fd < 0) {
-		int os = errno;
-
-		if (flags & FILE_EXCLUSIVE)
-			unlink(path); /* made a moment ago */
-		return err_os(e, os, "the page cache can't be bypassed here");
-	}
-	return fd_resample(&ff->file, e);
-}
-
-struct file *file_open(const char *path, unsigned flags, struct err *e)
-{
-	struct file_fd *ff = calloc(1, sizeof *ff);
-
-	if (!ff || !(ff->file.path = strdup(path))) {
-		free(ff);
-		err_nomem(e);
-		return NULL;
-	}
-	ff->file.ops = &file_fd_ops;
-	ff->file.flags = flags;
-	ff->file.fd = ff->direct_fd = -1;
-	if (fd_setup(ff, path, flags, e) < 0) {
-		file_drop(&ff->file);
-		return NULL;
-	}
-	return file_fault_wrap(&ff->file, e);
-}
-
-bool file_is_direct(const struct file *f)
-{
-	return f->ops == &file_fd_ops && ((const struct file_fd *)f)->direct_fd >= 0;
-}
-
-int64_t file_occupied(const struct file *f)
-{
-	struct stat st;
-
-	return f->fd >= 0 && fstat(f->fd, &st) == 0 ? (int64_t)st.st_blocks * 512 : -1;
-}
-
-bool file_path_identity(const char *path, uint64_t *device, uint64_t *inode)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		return false;
-	*device = S_ISBLK(st.st_mode) ? UINT64_MAX : st.st_dev;
-	*inode = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_ino;
-	return true;
-}
-
-int file_flush_directory(struct file *f, struct err *e)
-{
-	if (f->fd < 0 || !f->regular || (f->flags & FILE_NO_FLUSH))
-		return 0;
-	AUTO_FREE char *directory = realpath(f->path, NULL); /* where it is, not a link to it */
-	if (!directory)
-		directory = strdup(f->path);
-	if (!directory)
-		return err_nomem(e);
-	char *slash = strrchr(directory, '/');
-
-	if (slash)
-		slash[slash == directory] = 0; /* "/x" lives in "/" */
-	int fd = open_retry(slash ? directory : ".", O_RDONLY | O_DIRECTORY);
-
-	/* File systems that cannot sync a directory say EINVAL: there is nothing to wait
-	 * for. */
-	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL)) {
-		int os = errno;
-
-		if (fd >= 0)
-			close(fd);
-		return err_os(e, os, "flush the directory");
-	}
-	close(fd);
-	return 0;
-}
-
-void file_remove(struct file *f)
-{
-	/* It may have been made by way of a link that led nowhere; the link stays. */
-	AUTO_FREE char *path = f->fd >= 0 && f->regular ? realpath(f->path, NULL) : NULL;
-	struct stat st;
-
-	if (path && lstat(path, &st) == 0 && st.st_dev == f->device && st.st_ino == f->inode)
-		unlink(path);
-}

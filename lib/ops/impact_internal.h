@@ -47,3 +47,7 @@ void impact_range_add(struct check *c, struct impact_ranges *to, uint32_t owner,
 /* --- impact_walk.c: what leads there --- */
 /* Fills o->impact; nothing is read without a mark. */
 int impact_find(struct check *c, struct err *e);
+
+/* --- impact_owners.c: whose that is --- */
+/* Sorts `all`, and fills the owners and ranges of o->impact. */
+int impact_settle(struct check *c, struct impact_ranges *all, struct err *e);

@@ -3,9 +3,7 @@
 #include "ops/impact_internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/align.h"
 #include "base/bytes.h"
 #include "base/vec.h"
 
@@ -23,7 +21,6 @@ struct pass {
 	size_t nr, room;
 	struct impact_ranges found;
 	uint32_t snapshot_nr;
-	const struct walk_snapshot *snapshots;
 };
 #define TOUCHED_MAX ((size_t)1 << 20) /* 24 MiB */
 
@@ -190,130 +187,6 @@ static int on_l1_part(void *arg, const struct walk_l1_part *part, struct err *e)
 	return 0;
 }
 
-/* --- the answer --- */
-
-/* Worse first, so that what is damaged is not said to be at risk as well. */
-static int range_order(const void *a, const void *b)
-{
-	const struct impact_range *x = a, *y = b;
-
-	if (x->owner != y->owner)
-		return x->owner < y->owner ? -1 : 1;
-	if (x->guest != y->guest)
-		return x->guest < y->guest ? -1 : 1;
-	if (x->how != y->how)
-		return x->how > y->how ? -1 : 1;
-	return x->len > y->len ? -1 : x->len < y->len;
-}
-
-static struct impact_owner *owner_new(struct pass *p, uint32_t owner, struct err *e)
-{
-	struct impact *out = p->check->options->impact;
-	struct impact_owner *o =
-	    realloc(out->owners, (out->owner_nr + 1) * sizeof *out->owners);
-
-	if (!o) {
-		err_nomem(e);
-		return NULL;
-	}
-	out->owners = o;
-	o += out->owner_nr++;
-	*o = (struct impact_owner) { .is_snapshot = owner,
-				     .disk_size = p->check->geom->disk_size,
-				     .first = out->range_nr };
-	if (owner && owner <= p->snapshot_nr) {
-		const struct walk_snapshot *s = &p->snapshots[owner - 1];
-
-		o->idx = owner - 1;
-		memcpy(o->id, s->id, sizeof o->id);
-		memcpy(o->name, s->name, sizeof o->name);
-		if (s->disk_size)
-			o->disk_size = MIN(s->disk_size, FILE_OFFSET_MAX);
-	}
-	return o;
-}
-
-/* Ranges come in rising order of their beginnings; what is worse displaces what is less so. */
-static int range_push(struct pass *p, struct impact_owner *o, struct impact_range r,
-		      struct err *e)
-{
-	struct impact *out = p->check->options->impact;
-	struct impact_range *last = o->nr ? &out->ranges[out->range_nr - 1] : NULL;
-
-	if (last && last->how == r.how && last->guest + last->len >= r.guest) {
-		last->len = MAX(last->guest + last->len, r.guest + r.len) - last->guest;
-		return 0;
-	}
-	if (!vec_grow(&out->ranges, out->range_nr, &p->room))
-		return err_nomem(e);
-	out->ranges[out->range_nr++] = r;
-	o->nr++;
-	return 0;
-}
-
-static int range_settle(struct pass *p, struct impact_owner *o, struct impact_range r,
-			struct err *e)
-{
-	struct impact *out = p->check->options->impact;
-	struct impact_range *last = o->nr ? &out->ranges[out->range_nr - 1] : NULL;
-	uint64_t span = UINT64_C(1) << geom_l2_span_bits(p->check->geom);
-	uint64_t end = r.len > UINT64_MAX - r.guest ? UINT64_MAX : r.guest + r.len;
-	uint64_t last_end = last ? last->guest + last->len : 0;
-	struct impact_range rest = { .guest = 0 };
-
-	/* The state of a virtual machine lies behind the disk, from the next L2 table on (8.6). */
-	if (end != UINT64_MAX && end > align_up(o->disk_size, span))
-		o->vm_state = true;
-	end = MIN(end, o->disk_size);
-	if (last && last->how >= r.how)
-		r.guest = MAX(r.guest, last_end);
-	if (r.guest >= end)
-		return 0;
-	r.len = end - r.guest;
-	if (last && last->how < r.how && last_end > r.guest) {
-		/* The last one may be what such a one has left, and begin behind this one. */
-		rest = *last;
-		rest.guest = MAX(end, last->guest);
-		rest.len = last_end > rest.guest ? last_end - rest.guest : 0;
-		if (r.guest > last->guest) {
-			last->len = r.guest - last->guest;
-		} else {
-			out->range_nr--;
-			o->nr--;
-		}
-	}
-	if (range_push(p, o, r, e) < 0)
-		return -1;
-	return rest.len ? range_push(p, o, rest, e) : 0;
-}
-
-/* Everything found, by owner. */
-static int ranges_settle(struct pass *p, struct err *e)
-{
-	struct impact *out = p->check->options->impact;
-	struct impact_ranges *all = &p->found;
-	struct impact_owner *o = NULL;
-
-	free(p->touched);
-	p->touched = NULL;
-	p->room = 0;
-	if (all->nr > 1)
-		qsort(all->ranges, all->nr, sizeof *all->ranges, range_order);
-	for (size_t i = 0; i < all->nr; i++) {
-		if (!i || all->ranges[i].owner != all->ranges[i - 1].owner)
-			o = owner_new(p, all->ranges[i].owner, e);
-		if (!o || range_settle(p, o, all->ranges[i], e) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < out->owner_nr; i++)
-		for (size_t k = 0; k < out->owners[i].nr; k++) {
-			const struct impact_range *r = &out->ranges[out->owners[i].first + k];
-
-			out->owners[i].bytes[r->how] += r->len;
-		}
-	return 0;
-}
-
 /* What can't be read now may lead anywhere. */
 static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
 {
@@ -354,33 +227,27 @@ int impact_find(struct check *c, struct err *e)
 	struct impact_marks *m = c->marks;
 	struct impact *out = c->options->impact;
 	struct pass p = { .check = c };
-	int ret = -1;
+	int ret;
 
 	if (!m || !m->any)
 		return 0;
-	p.snapshots = walk_snapshots(c->walk, &p.snapshot_nr);
+	(void)walk_snapshots(c->walk, &p.snapshot_nr);
 	list_sort(&m->entries);
 	list_sort(&m->packed);
 	direct_take(&p);
 	out->whole = m->whole;
 	out->whole_damaged = m->whole_damaged;
 	out->snapshots_lost = m->snapshots_lost;
-	if (trees_pass(&p, &l2_ops, walk_trees, e) == 0 &&
-	    trees_pass(&p, &l1_ops, walk_l1_tables, e) == 0 && ranges_settle(&p, e) == 0)
-		ret = 0;
+	ret = trees_pass(&p, &l2_ops, walk_trees, e) < 0 ||
+			      trees_pass(&p, &l1_ops, walk_l1_tables, e) < 0
+		      ? -1
+		      : 0;
+	free(p.touched);
+	if (ret == 0)
+		ret = impact_settle(c, &p.found, e);
 	out->more = p.found.more;
 	if (ret == 0 && m->no_memory)
 		ret = err_nomem(e);
-	free(p.touched);
 	free(p.found.ranges);
 	return ret;
-}
-
-void impact_fini(struct impact *x)
-{
-	for (size_t i = 0; i < x->owner_nr; i++)
-		partitions_free(&x->owners[i].partitions);
-	free(x->owners);
-	free(x->ranges);
-	*x = (struct impact) { 0 };
 }
