@@ -3,8 +3,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/size.h"
+#include "base/text.h"
 #include "cmd/common.h"
 
 #define OWNERS_DEFAULT 8 /* unless -v is given */
@@ -19,10 +21,14 @@ static const char *const how_words[IMPACT_HOWS] = {
 
 static void print_owner_name(const struct impact_owner *o)
 {
+	char id[48], name[64];
+
 	if (!o->is_snapshot)
 		printf("  disk:");
 	else if (o->id[0] || o->name[0])
-		printf("  snapshot \"%s\" (id %s):", o->name, o->id);
+		printf("  snapshot \"%s\" (id %s):",
+		       text_escape(o->name, strlen(o->name), name, sizeof name),
+		       text_escape(o->id, strlen(o->id), id, sizeof id));
 	else
 		printf("  snapshot number %" PRIu32 ":", o->idx + 1);
 }

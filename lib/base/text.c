@@ -72,3 +72,17 @@ char *text_escape(const void *text, size_t n, char *out, size_t out_size)
 	out[used] = 0;
 	return out;
 }
+
+char *text_keep(const void *text, size_t n, char *out, size_t out_size)
+{
+	const uint8_t *p = text;
+	size_t len = n ? strnlen(text, n) : 0;
+
+	if (len >= out_size)
+		for (len = out_size - 1; len > out_size - 4 && len && (p[len] & 0xc0) == 0x80;)
+			len--;
+	if (len)
+		memcpy(out, p, len);
+	out[len] = 0;
+	return out;
+}

@@ -10,6 +10,10 @@
  * character, with "..." at the end, when out_size is too small. out_size >= 8. Returns out. */
 char *text_escape(const void *text, size_t n, char *out, size_t out_size);
 
+/* Copies text as it is, up to a zero byte, and cut at a whole character where out_size is too small.
+ * Always terminated. Returns out. */
+char *text_keep(const void *text, size_t n, char *out, size_t out_size);
+
 /* Decodes one UTF-8 character at p (n > 0 bytes there). Returns its length and stores the
  * code point; returns 0 when the bytes are not valid UTF-8 (overlong forms, surrogates and
  * values above U+10FFFF included). */

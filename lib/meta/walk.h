@@ -140,8 +140,8 @@ struct walk_snapshot {
 	uint32_t l1_nr;
 	uint64_t disk_size; /* bytes; 0: it does not say */
 	bool followed; /* its L1 table could be walked */
-	char id[48];   /* escaped and cut to fit */
-	char name[64]; /* the same */
+	char id[128];   /* as stored, up to a zero byte, and cut to fit */
+	char name[256]; /* the same */
 };
 
 struct walk;

@@ -26,10 +26,8 @@ static int snapshot_keep(struct walk *w, const struct snapshot_entry *s, struct 
 	*kept = (struct walk_snapshot) { .l1_off = s->l1_off,
 					 .l1_nr = s->l1_nr,
 					 .disk_size = s->has_disk_size ? s->disk_size : 0 };
-	text_escape(s->id.p ? s->id.p : (const uint8_t *)"", s->id.n, kept->id,
-		    sizeof kept->id);
-	text_escape(s->name.p ? s->name.p : (const uint8_t *)"", name_len(s), kept->name,
-		    sizeof kept->name);
+	text_keep(s->id.p, s->id.n, kept->id, sizeof kept->id);
+	text_keep(s->name.p, s->name.n, kept->name, sizeof kept->name);
 	return 0;
 }
 

@@ -25,7 +25,7 @@ struct impact_range {
 struct impact_owner {
 	bool is_snapshot;
 	uint32_t idx;	     /* of the snapshot in its table */
-	char id[48], name[64]; /* of the snapshot, escaped */
+	char id[128], name[256]; /* of the snapshot: see struct walk_snapshot */
 	uint64_t disk_size;  /* bytes; what ranges are cut to */
 	bool vm_state;	     /* something behind the end of the disk is concerned, too */
 	uint64_t bytes[IMPACT_HOWS];

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/text.h"
 
 #define ROW(name, word, cls, level, step, words) \
 	[PROBLEM_##name] = { word, PROBLEM_##cls, words, REPAIRED_##level, step }
@@ -251,15 +252,18 @@ static void line_add(struct line *l, const char *fmt, ...)
 
 static void line_add_owner(struct line *l, const struct finding *f)
 {
+	char id[48];
+
 	switch (f->owner) {
 	case FINDING_ACTIVE:
 		line_add(l, ", active disk");
 		break;
 	case FINDING_SNAPSHOT:
-		line_add(l, ", snapshot %s%s%s", f->owner_id ? "\"" : "number ",
-			 f->owner_id ? f->owner_id : "", f->owner_id ? "\"" : "");
-		if (!f->owner_id)
-			line_add(l, "%" PRIu32, f->owner_idx + 1);
+		if (f->owner_id)
+			line_add(l, ", snapshot \"%s\"",
+				 text_escape(f->owner_id, strlen(f->owner_id), id, sizeof id));
+		else
+			line_add(l, ", snapshot number %" PRIu32, f->owner_idx + 1);
 		break;
 	case FINDING_BITMAP:
 		line_add(l, ", bitmap number %" PRIu32, f->owner_idx + 1);

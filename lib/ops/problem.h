@@ -134,7 +134,7 @@ struct finding {
 	    guest_len; /* guest bytes that depend on it; guest_len 0: none known */
 	enum finding_owner owner;
 	uint32_t owner_idx;   /* of the snapshot or bitmap in its table */
-	const char *owner_id; /* of the snapshot, NULL if it is not known */
+	const char *owner_id; /* of the snapshot, not escaped; NULL if it is not known */
 	uint64_t refcount;    /* as stored; has_counts */
 	uint64_t references;  /* as counted; has_counts */
 	uint64_t cluster;     /* host cluster number, has_counts */

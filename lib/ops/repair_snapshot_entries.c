@@ -68,7 +68,7 @@ static enum problem_kind l1_kind(const struct repair *r, const struct snapshot_e
 static void entry_drop(struct snapshot_repair *t, const struct snapshot_entry *s,
 		       uint64_t place)
 {
-	char id[256], name[256], how[sizeof name + 32];
+	char id[128], name[256], how[sizeof name + 32];
 	struct finding f = { .kind = l1_kind(t->repair, s),
 			     .owner = FINDING_SNAPSHOT,
 			     .owner_idx = t->seen,
@@ -80,7 +80,7 @@ static void entry_drop(struct snapshot_repair *t, const struct snapshot_entry *s
 
 	if (!t->tells)
 		return;
-	text_escape(s->id.p ? s->id.p : (const uint8_t *)"", s->id.n, id, sizeof id);
+	text_keep(s->id.p, s->id.n, id, sizeof id);
 	text_escape(s->name.p ? s->name.p : (const uint8_t *)"", s->name.n, name,
 		    sizeof name);
 	snprintf(how, sizeof how, "\"%s\" is dropped", name);

@@ -76,6 +76,31 @@ Guest data that is touched:
 	[[ $output == *"everything: what the image needs as a whole is at risk"* ]]
 }
 
+@test "ids and names of snapshots are in JSON what they are, and escaped for people" {
+	local name=$'pay\e[2J\n\xff "day"' long
+	long=$(printf 'backup-of-the-machine-%.0s' {1..6})end
+	image_small t.qcow2
+	qemu-img snapshot -c "$name" t.qcow2
+	qemu-img snapshot -c "$long" t.qcow2
+	# an id that no terminal should see
+	poke t.qcow2 $(($(snapshots_at t.qcow2) + 64)) 07
+	poke_be t.qcow2 $(($(l2_entry_at t.qcow2 1) + 1)) 7 $FAR
+	run --separate-stderr -2 qcow2-check --output=json --details t.qcow2
+	qcow2-info --output=json t.qcow2 >info.json
+	jq -e --slurpfile info info.json '
+		([.impact[] | select(.owner == "snapshot") | [.["snapshot-id"], .["snapshot-name"]]] |
+			unique) == ([$info[0].snapshots[] | [.id, .name]] | unique)' <<<"$output"
+	run --separate-stderr -2 qcow2-check t.qcow2
+	[[ $output == *'snapshot "pay\x1b[2J\x0a\xff "day"" (id \x07):'* ]]
+	[[ $output != *$'\e'* && $output != *$'\a'* ]]
+	# of a finding, too
+	poke_be t.qcow2 $(($(snapshots_at t.qcow2) + 6)) 2 $((0x0200))
+	run --separate-stderr -2 qcow2-check --output=json --details t.qcow2
+	jq -e '[.defects[] | select(.kind == "snapshot-l1-unaligned") | .["snapshot-id"]] == ["\u0007"]' \
+		<<<"$output"
+	[[ $stderr == *'snapshot "\x07"'* && $stderr != *$'\a'* ]]
+}
+
 @test "bad L1 entries, foreign tables, cross-links" {
 	damaged_l1_entry_unaligned t.qcow2
 	touched t.qcow2

@@ -104,6 +104,22 @@ static void hostile_text_is_harmless(void)
 	CHECK(!strcmp(text_escape("abcdefg", 7, out, 8), "abcdefg"));
 }
 
+static void text_is_kept_as_it_is(void)
+{
+	char out[8];
+
+	CHECK(!strcmp(text_keep("a\033\xff", 3, out, sizeof out), "a\033\xff"));
+	CHECK(!strcmp(text_keep("ab\0cd", 5, out, sizeof out), "ab"));
+	CHECK(!strcmp(text_keep(NULL, 0, out, sizeof out), ""));
+	CHECK(!strcmp(text_keep("abcdefg", 7, out, sizeof out), "abcdefg"));
+	CHECK(!strcmp(text_keep("abcdefgh", 8, out, sizeof out), "abcdefg"));
+	/* never half a character */
+	CHECK(!strcmp(text_keep("abcdef\xc3\xa4", 8, out, sizeof out), "abcdef"));
+	CHECK(!strcmp(text_keep("abcde\xe2\x82\xac", 8, out, sizeof out), "abcde"));
+	CHECK(!strcmp(text_keep("\x80\x80\x80\x80\x80\x80\x80\x80", 8, out, sizeof out),
+		      "\x80\x80\x80\x80"));
+}
+
 static void the_first_cause_wins(void)
 {
 	struct err e = ERR_INIT;
@@ -122,6 +138,7 @@ int main(void)
 	RUN(cursors_never_overrun);
 	RUN(zero_runs_are_found_at_any_length);
 	RUN(hostile_text_is_harmless);
+	RUN(text_is_kept_as_it_is);
 	RUN(the_first_cause_wins);
 	return DONE();
 }
