@@ -171,6 +171,8 @@ static int check_file(const char *name, const struct cache_mode *cache, const st
 
 static void repair_word_check(const struct cmd *c, const char *word)
 {
+	if (!word)
+		return;
 	if (strcmp(word, "leaks") != 0 && strcmp(word, "all") != 0)
 		cmd_usage(c, "--repair must be leaks or all, not '%s'", word);
 	if (cmd_flags.force_share)
@@ -212,12 +214,12 @@ int main(int argc, const char **argv)
 	struct err e = ERR_INIT;
 
 	cmd_no_more_args(&c);
-	if (repair)
-		repair_word_check(&c, repair);
-	check_undo_take(&c, &undo, repair, header.wanted);
+	repair_word_check(&c, repair);
+	bool looks = check_wishes_any(&wishes) || details || max_errors;
+
+	check_undo_take(&c, &undo, repair, header.wanted, looks);
 	header.undo = undo.undo;
-	check_header_take(&c, &header,
-			  repair || undo.apply || undo.plan || wishes.deep || details);
+	check_header_take(&c, &header, repair || undo.apply || undo.plan || looks);
 	if (undo.apply)
 		return cmd_finish_status(&c, check_undo_apply(name, undo.apply, cache_word));
 	if (details && !cmd_flags.json)

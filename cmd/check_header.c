@@ -15,8 +15,11 @@ void check_header_take(const struct cmd *c, const struct check_header *h, bool o
 	if (!h->wanted && (h->size || h->apply))
 		cmd_usage(c, "--size and --apply need --rebuild-header");
 	if (h->wanted && other)
-		cmd_usage(c, "--rebuild-header can't go with --repair, --dry-run, --undo-apply, "
-			     "--deep or --details");
+		cmd_usage(c, "--rebuild-header can't go with --repair and what belongs to it, "
+			     "--undo-apply, --deep, --details or --max-errors");
+	if (h->wanted && cmd_flags.format && strcmp(cmd_flags.format, "qcow2") != 0)
+		cmd_usage(c, "--rebuild-header makes a header of qcow2, not of '%s'",
+			  cmd_flags.format);
 	if (h->wanted && h->undo && !h->apply)
 		cmd_usage(c, "--undo needs --apply");
 	if (h->apply && cmd_flags.force_share)

@@ -10,10 +10,13 @@
 #define LINES_MAX 1000
 
 void check_undo_take(const struct cmd *c, const struct check_undo *u, const char *repair,
-		     bool rebuild)
+		     bool rebuild, bool looks)
 {
 	if (u->apply && (repair || u->undo || u->plan))
 		cmd_usage(c, "--undo-apply goes with no other repair");
+	if (u->apply && looks)
+		cmd_usage(c, "--undo-apply can't go with --deep, --details, --max-errors, "
+			     "--free-suspects, --drop-snapshots, --reattach or --attach");
 	if (u->apply && cmd_flags.force_share)
 		cmd_usage(c, "--undo-apply writes to the image: it can't go with -U");
 	if (((u->undo && !rebuild) || u->plan) && !repair)

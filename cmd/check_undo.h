@@ -22,9 +22,9 @@ struct check_undo {
 	  "make FILE what it was before the repair that made UNDO", "UNDO" }
 
 /* Ends the program when they don't go together. `repair`: the word of -r, or NULL; rebuild: a header
- * is to be made anew, with --undo as well. */
+ * is to be made anew, with --undo as well; looks: something is said of how to look, or to repair. */
 void check_undo_take(const struct cmd *c, const struct check_undo *u, const char *repair,
-		     bool rebuild);
+		     bool rebuild, bool looks);
 /* --undo-apply: the exit status. `cache_word`: that of --cache, or NULL. */
 int check_undo_apply(const char *name, const char *undo, const char *cache_word);
 /* How a file is opened that is written to in this cache mode. */

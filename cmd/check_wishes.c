@@ -67,6 +67,12 @@ int check_wishes_take(const struct cmd *c, struct check_wishes *w, const char *r
 	return attach_take(w, e);
 }
 
+bool check_wishes_any(const struct check_wishes *w)
+{
+	return w->deep || w->free_suspects || w->drop_snapshots || w->reattach_sure ||
+	       w->reattach_guess || w->reattach_word || w->attach_words;
+}
+
 void check_wishes_fini(struct check_wishes *w)
 {
 	free(w->attach);

@@ -37,4 +37,6 @@ void check_wishes_spell(struct check_wishes *w, int argc, const char **argv);
 /* Ends the program when they don't go together. `repair`: the word of -r, or NULL. */
 int check_wishes_take(const struct cmd *c, struct check_wishes *w, const char *repair,
 		      struct err *e) MUST_CHECK;
+/* Whether any of them was given. */
+bool check_wishes_any(const struct check_wishes *w);
 void check_wishes_fini(struct check_wishes *w);

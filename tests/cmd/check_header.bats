@@ -249,6 +249,18 @@ rebuilt() {
 	cmp t.qcow2 lost.qcow2
 }
 
+@test "what a new header has no use for is refused" {
+	qemu-img create -q -f qcow2 t.qcow2 1M
+	run --separate-stderr -1 qcow2-check --rebuild-header -f raw t.qcow2
+	[[ -z $output && $stderr == *"--rebuild-header makes a header of qcow2, not of 'raw'"* ]]
+	run --separate-stderr -1 qcow2-check --rebuild-header -f bogus t.qcow2
+	[[ -z $output && $stderr == *"'bogus'"* ]]
+	run --separate-stderr -1 qcow2-check --rebuild-header --max-errors=1 t.qcow2
+	[[ -z $output && $stderr == *"--rebuild-header can't go with "*"--max-errors"* ]]
+	run --separate-stderr -0 qcow2-check --rebuild-header -f qcow2 t.qcow2
+	[[ $output == *"header intact: true"* ]]
+}
+
 @test "who looks for errors in an image without a header is told what helps" {
 	qemu-img create -q -f qcow2 t.qcow2 1M
 	poke t.qcow2 0 00000000

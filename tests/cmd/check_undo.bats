@@ -89,6 +89,14 @@ KINDS="refcount_too_low leaked_cluster refcount_entry_reserved copied_data l2_en
 	[[ $stderr == *"--dry-run needs -r"* ]]
 	run --separate-stderr -1 qcow2-check -r all --dry-run --undo undo t.qcow2
 	run --separate-stderr -1 qcow2-check -r all --undo-apply undo t.qcow2
+	# nothing is looked for on the way back, and nothing is asked for that would be left out
+	local words
+	for words in --deep --max-errors=1 --free-suspects --drop-snapshots --reattach \
+		--reattach=guess --attach=0=64k "--details --output=json"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr -1 qcow2-check $words --undo-apply was t.qcow2
+		[[ -z $output && $stderr == *"--undo-apply can't go with "*$'\n'"Try "* ]]
+	done
 	run --separate-stderr -1 qcow2-check -r all --undo t.qcow2 t.qcow2
 	[[ $stderr == *"undo file 't.qcow2'"*exists* ]]
 	run --separate-stderr -1 qcow2-check -r all --undo nowhere/undo t.qcow2
