@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "cmd/diagnostics.h"
 #include "cmd/json_options.h"
 #include "cmd/option_list.h"
@@ -284,6 +285,27 @@ out:
 	return ret;
 }
 
+/* Names need not be UTF-8, and JSON is: what it has no letters for is replaced, as in other output. */
+static json_t *text_json(const char *text)
+{
+	static const char instead[] = "\xef\xbf\xbd"; /* U+FFFD */
+	size_t n = strlen(text), used = 0;
+	AUTO_FREE char *out = malloc(3 * n + 1);
+
+	if (!out)
+		return NULL;
+	for (size_t pos = 0, len; pos < n; pos += len) {
+		uint32_t c;
+		size_t good = text_decode_utf8((const uint8_t *)text + pos, n - pos, &c);
+		size_t more = good ? good : sizeof instead - 1;
+
+		len = good ? good : 1;
+		memcpy(out + used, good ? text + pos : instead, more);
+		used += more;
+	}
+	return json_stringn(out, used);
+}
+
 static json_t *node_json(const struct spec *s)
 {
 	json_t *node = json_object(), *file = json_object();
@@ -294,7 +316,7 @@ static json_t *node_json(const struct spec *s)
 		json_object_set_new(node, "driver", json_string(format_name(s->format)));
 	json_object_set_new(file, "driver", json_string("file"));
 	if (s->path) {
-		json_object_set_new(file, "filename", json_string(s->path));
+		json_object_set_new(file, "filename", text_json(s->path));
 		json_object_set(node, "file", file);
 	}
 	json_decref(file);

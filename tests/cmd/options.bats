@@ -191,6 +191,10 @@ opens() {
 	[[ $name == 'json:{'* ]]
 	run -0 qcow2-info --output=json "$name"
 	[ "$(jq '."virtual-size"' <<<"$output")" -eq 1024 ]
+	# a name that JSON has no letters for
+	ln r $'\xff\xc3\xa4'
+	run -0 qcow2-info --output=json --image-opts driver=raw,offset=512,file.filename=$'\xff\xc3\xa4'
+	[ "$(jq -r .filename <<<"$output" | sed 's/^json://' | jq -r .file.filename)" = $'\xef\xbf\xbd\xc3\xa4' ]
 	refused "window" qcow2-info --image-opts driver=raw,offset=2M,file.filename=r
 	refused "multiple of 512" qcow2-convert --image-opts \
 		driver=raw,offset=1,size=100,file.filename=r t
