@@ -69,13 +69,14 @@ static void copied_judge(struct check *c, const struct walk_l1_part *p, uint32_t
 }
 
 /* A claim to be the only owner of nothing, or of a table out of the file, is wrong in itself:
- * nothing is counted there. (The walk reports what leads out of the file.) */
+ * nothing is counted there. (The walk reports what leads out of the file.) Claims of snapshots mean
+ * nothing, but one without a table is taken for an entry by others, which leads to the header. */
 static void outside_judge(struct check *c, const struct walk_l1_part *p, uint32_t i,
 			  uint64_t host)
 {
 	bool copied = be64_get(p->bytes + i * 8) & ENTRY_COPIED;
 
-	if (p->owner.kind != WALK_ACTIVE || !copied || geom_in_cluster(c->geom, host))
+	if (!copied || geom_in_cluster(c->geom, host) || (host && p->owner.kind != WALK_ACTIVE))
 		return;
 	struct finding f = l1_finding(
 		c, p, i, host ? PROBLEM_COPIED_L2_TABLE : PROBLEM_COPIED_NO_L2_TABLE, host);

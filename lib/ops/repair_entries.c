@@ -162,7 +162,7 @@ static uint64_t l1_repaired(struct tables *s, const struct walk_l1_part *p, uint
 		l1_told(s, p, i, PROBLEM_L2_TABLE_FOREIGN, l1_emptied(s->repair));
 		return empty;
 	}
-	if (!host && (raw & ENTRY_COPIED) && p->owner.kind == WALK_ACTIVE) {
+	if (!host && (raw & ENTRY_COPIED)) {
 		l1_told(s, p, i, PROBLEM_COPIED_NO_L2_TABLE, NULL);
 		return 0;
 	}

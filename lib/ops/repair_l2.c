@@ -122,7 +122,7 @@ static void packed_repair(struct entry *n)
 			return;
 		}
 	}
-	if (n->x.copied && n->at->active_times) {
+	if (n->x.copied) {
 		told(n, PROBLEM_COPIED_COMPRESSED, NULL);
 		n->raw &= ~ENTRY_COPIED;
 	}

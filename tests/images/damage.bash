@@ -62,6 +62,8 @@ packed_at() { echo $(($(peek_be "$1" "$(l2_entry_at "$1" "$2")" 8) & ((1 << 54) 
 refcount_table_at() { peek_be "$1" 48 8; }
 refcount_block_at() { peek_be "$1" "$(refcount_table_at "$1")" 8; }
 snapshots_at() { peek_be "$1" 64 8; }
+# snapshot_l1_at FILE: the L1 table of the first one.
+snapshot_l1_at() { peek_be "$1" "$(snapshots_at "$1")" 8; }
 # extension_at FILE TYPE: where the data of a header extension begins.
 extension_at() {
 	local at type len
@@ -139,6 +141,11 @@ damaged_copied_compressed() {
 	image_small "$1"
 	set_bits "$1" "$(l2_entry_at "$1" 8)" 0x80
 }
+# In tables that only the snapshot has.
+damaged_copied_compressed__snapshot() {
+	image_snapshot "$1"
+	set_bits "$1" $(($(entry_offset "$1" "$(snapshot_l1_at "$1")") + 8 * 8)) 0x80
+}
 damaged_copied_unallocated() {
 	image_small "$1"
 	set_bits "$1" "$(l2_entry_at "$1" 5)" 0x80
@@ -147,6 +154,10 @@ damaged_copied_unallocated() {
 damaged_copied_no_l2_table() {
 	image_small "$1" cluster_size=512
 	set_bits "$1" $(($(l1_at "$1") + 8 * 7)) 0x80
+}
+damaged_copied_no_l2_table__snapshot() {
+	image_snapshot "$1" cluster_size=512
+	set_bits "$1" $(($(snapshot_l1_at "$1") + 8 * 7)) 0x80
 }
 
 # --- two uses of one cluster ---
