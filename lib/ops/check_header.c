@@ -13,7 +13,7 @@
 #define PADDING_OFF 105 /* behind compression_type (2.1) */
 #define PADDING_END 112
 
-static void note(struct check *c, enum problem_kind kind, uint64_t place, uint64_t value,
+static void found(struct check *c, enum problem_kind kind, uint64_t place, uint64_t value,
 		 const char *text)
 {
 	struct finding f = { .kind = kind,
@@ -33,23 +33,44 @@ static int fields_judge(struct check *c, struct err *e)
 	struct err failure = ERR_INIT;
 
 	if (h->size % SECTOR_SIZE)
-		note(c, PROBLEM_DISK_SIZE_ODD, 24, h->size, NULL);
+		found(c, PROBLEM_DISK_SIZE_ODD, 24, h->size, NULL);
 	if (h->version < 3)
 		return 0;
 	if (h->header_length % 8)
-		note(c, PROBLEM_HEADER_LENGTH_ODD, 100, h->header_length, NULL);
+		found(c, PROBLEM_HEADER_LENGTH_ODD, 100, h->header_length, NULL);
 	if (h->autoclear_features & ~AUTOCLEAR_KNOWN)
-		note(c, PROBLEM_AUTOCLEAR_UNKNOWN, 88,
+		found(c, PROBLEM_AUTOCLEAR_UNKNOWN, 88,
 		     h->autoclear_features & ~AUTOCLEAR_KNOWN, NULL);
 	if (watch_stopped(c->options->watch, e) < 0)
 		return -1;
 	if (h->header_length < PADDING_END)
 		return 0;
 	if (file_read_padded(c->file, 0, bytes, sizeof bytes, NULL, &failure) < 0)
-		note(c, PROBLEM_READ_FAILED, 0, 0, failure.text);
+		found(c, PROBLEM_READ_FAILED, 0, 0, failure.text);
 	else if (!bytes_are_zero(bytes + PADDING_OFF, PADDING_END - PADDING_OFF))
-		note(c, PROBLEM_HEADER_PADDING, PADDING_OFF, 0, NULL);
+		found(c, PROBLEM_HEADER_PADDING, PADDING_OFF, 0, NULL);
 	return 0;
+}
+
+/* The end of the list has no data. Others look whether there is room for them all the same, and refuse
+ * the image if there is not. */
+static void extensions_end_judge(struct check *c)
+{
+	const struct header *h = c->header;
+	uint64_t end = h->backing_off ? h->backing_off : geom_cluster_size(c->geom);
+	uint64_t at = h->header_length + h->extensions.n, len;
+	uint8_t bytes[8];
+	struct err why = ERR_INIT;
+
+	if (at + sizeof bytes > end)
+		return;
+	if (file_read_padded(c->file, at, bytes, sizeof bytes, NULL, &why) < 0) {
+		found(c, PROBLEM_READ_FAILED, at, 0, why.text);
+		return;
+	}
+	len = be32_get(bytes + 4);
+	if (be32_get(bytes) == EXT_END && len > end - at - sizeof bytes)
+		found(c, PROBLEM_EXTENSION_END, at, len, NULL);
 }
 
 /* Names twice are legal for nobody, but the last one has always counted (3.2). */
@@ -69,14 +90,14 @@ static void extensions_judge(struct check *c)
 
 		bitmaps |= x.type == EXT_BITMAPS;
 		if (seen && *seen)
-			note(c, PROBLEM_EXTENSION_TWICE, h->header_length + at, x.type, NULL);
+			found(c, PROBLEM_EXTENSION_TWICE, h->header_length + at, x.type, NULL);
 		if (seen)
 			*seen = true;
 	}
 	if (data_file && !c->geom->data_file)
-		note(c, PROBLEM_DATA_FILE_UNUSED, h->header_length, 0, NULL);
+		found(c, PROBLEM_DATA_FILE_UNUSED, h->header_length, 0, NULL);
 	if (bitmaps && !(h->autoclear_features & AUTOCLEAR_BITMAPS))
-		note(c, PROBLEM_BITMAPS_VOID, 88, 0,
+		found(c, PROBLEM_BITMAPS_VOID, 88, 0,
 		     "the autoclear bit that vouches for them is clear");
 }
 
@@ -110,5 +131,6 @@ int check_header(struct check *c, struct err *e)
 		return -1;
 	crypto_judge(c);
 	extensions_judge(c);
+	extensions_end_judge(c);
 	return 0;
 }

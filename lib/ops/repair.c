@@ -68,7 +68,7 @@ static const struct {
 } stages[] = {
 	{ repair_orphans, true, false, false },	 { repair_roots, true, false, true },
 	{ repair_entries, true, false, true },	 { repair_snapshots, true, false, true },
-	 { repair_bitmaps, true, true, true },
+	{ repair_bitmaps, true, true, true },	 { repair_extensions, true, true, false },
 	{ repair_doubles, true, false, true },	 { repair_counts, true, false, true },
 	{ repair_leaks, false, false, false },	 { repair_copied, false, false, false },
 };

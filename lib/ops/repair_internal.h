@@ -170,6 +170,7 @@ int repair_counts(struct repair *r, struct err *e) MUST_CHECK;
 int repair_leaks(struct repair *r, struct err *e) MUST_CHECK;
 int repair_copied(struct repair *r, struct err *e) MUST_CHECK;
 int repair_bits(struct repair *r, struct err *e) MUST_CHECK;
+int repair_extensions(struct repair *r, struct err *e) MUST_CHECK;
 
 /* A table in memory, its changes written together. */
 struct repair_table {

@@ -8,7 +8,7 @@ setup() {
 }
 
 # Kinds for which our counters differ from the reference's on purpose: it refuses to open the
-# image (bitmap_* and the LUKS header, which it wants a key for), does not notice (bitmaps_missing,
+# image (bitmap_*, extension_end and the LUKS header, which it wants a key for), does not notice (bitmaps_missing,
 # compressed_data, copied_no_l2_table, copied_unallocated, data_file_offset,
 # l2_entry_reserved__extended, l2_entry_zero_v2), judges each entry by itself (l2_table_*), leaves clusters uncounted that the bad entry still names (compressed_bitmap,
 # compressed_data_file, refcount_entry_reserved), reads L2 tables at odd places (l1_entry_unaligned), gives up
@@ -125,7 +125,7 @@ finds_all() {
 @test "oddities are told, and the verdict is that of the reference" {
 	finds_all header_
 	finds_all disk_size
-	finds_all extension_
+	finds_all extension_twice
 	finds_all autoclear_
 	finds_all data_file_unused
 	finds_all file_too_short
@@ -162,6 +162,21 @@ finds_all() {
 	clear_bits t.qcow2 "$(l1_at t.qcow2)" 0x80
 	clear_bits t.qcow2 $(($(l1_at t.qcow2) + 8 * 7)) 0x80
 	qcow2-check t.qcow2
+}
+
+@test "a list of header extensions that others refuse is found, and mended" {
+	finds_all extension_end
+	local recipe
+	for recipe in extension_end extension_end__backing_v2; do
+		rm -f t.qcow2
+		damaged_$recipe t.qcow2
+		run -1 qemu-img info t.qcow2
+		qcow2-info --output=json t.qcow2 | jq 'del(.["actual-size"], .children)' >before.json
+		run -0 qcow2-check -r all t.qcow2
+		qcow2-info --output=json t.qcow2 | jq 'del(.["actual-size"], .children)' >now.json
+		cmp before.json now.json
+		qemu-img check t.qcow2
+	done
 }
 
 @test "a lost crypto header is found" {

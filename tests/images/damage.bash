@@ -76,6 +76,17 @@ extension_at() {
 	done
 	return 1
 }
+# extensions_end FILE: where the list of them ends.
+extensions_end() {
+	local at type len
+	at=$(peek_be "$1" 100 4)
+	[ "$(peek_be "$1" 4 4)" -eq 3 ] || at=72
+	while type=$(peek "$1" "$at" 4) && [ -n "${type#00000000}" ]; do
+		len=$(peek_be "$1" $((at + 4)) 4)
+		at=$((at + 8 + (len + 7) / 8 * 8))
+	done
+	echo "$at"
+}
 directory_at() { peek_be "$1" $(($(extension_at "$1" 23852875) + 16)) 8; }
 bitmap_table_at() { peek_be "$1" "$(directory_at "$1")" 8; }
 
@@ -457,6 +468,15 @@ damaged_bitmap_data_out_of_file() {
 damaged_snapshot_l1_overlap() {
 	image_snapshot "$1"
 	poke_be "$1" "$(snapshots_at "$1")" 8 "$(l1_at "$1")"
+}
+damaged_extension_end() {
+	image_bitmap "$1"
+	poke_be "$1" $(($(extensions_end "$1") + 4)) 4 65536
+}
+damaged_extension_end__backing_v2() {
+	image_small "$1.base"
+	qemu-img create -q -f qcow2 -o compat=0.10 -b "$1.base" -F qcow2 "$1"
+	poke_be "$1" $(($(extensions_end "$1") + 4)) 4 1
 }
 damaged_crypto_header_damaged() {
 	luks_create "$1" 1M
