@@ -67,6 +67,9 @@ int luks_slot_open(const struct luks_header *h, unsigned nr, struct bytes pass,
 		   const struct watch *watch, uint8_t *material, struct luks_key *key,
 		   struct err *e) MUST_CHECK;
 
+/* Whether we know what the header names: cipher, mode, IV generator and hash. */
+int luks_known(const struct luks_header *h, struct err *e) MUST_CHECK;
+
 /* How the key material is had: n bytes at `off`, as the LUKS header counts. */
 struct luks_source {
 	int (*read)(void *arg, uint64_t off, void *buf, size_t n, struct err *e);

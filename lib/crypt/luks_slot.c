@@ -134,14 +134,21 @@ static int slots_try(const struct luks_header *h, const struct luks_source *from
 	return none_opens(&p, e);
 }
 
+int luks_known(const struct luks_header *h, struct err *e)
+{
+	struct cipher_spec spec;
+
+	return luks_hash(h, e) && cipher_spec_parse(&spec, h->cipher, h->mode, h->key_len, e) == 0 ? 0
+												   : -1;
+}
+
 struct luks_key *luks_unlock(const struct luks_header *h, const struct luks_source *from,
 			     struct bytes pass, unsigned *slot, struct err *e)
 {
 	struct luks_key *key = NULL;
-	struct cipher_spec spec;
 	uint8_t *material = NULL;
 
-	if (!luks_hash(h, e) || cipher_spec_parse(&spec, h->cipher, h->mode, h->key_len, e) < 0)
+	if (luks_known(h, e) < 0)
 		return NULL;
 	key = secret_new(sizeof *key);
 	material = secret_new(luks_material_len(h));

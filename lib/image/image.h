@@ -33,6 +33,8 @@ void image_close(struct image *img);
 int image_unlock(struct image *img, struct bytes pass, struct luks_key **master,
 		 const struct watch *watch, struct err *e) MUST_CHECK;
 struct luks_header;
+/* Whether what it names is known here: without, there is no way to the key. */
+int image_luks_known(const struct luks_header *h, struct err *e) MUST_CHECK;
 /* The header of a LUKS image, decoded. */
 int image_luks_load(struct image *img, struct luks_header *h, struct err *e) MUST_CHECK;
 /* Its master key, for secret_free(). `kept`: one that was found before, in a place that may be NULL or

@@ -34,6 +34,11 @@ int image_luks_load(struct image *img, struct luks_header *h, struct err *e)
 	return 0;
 }
 
+int image_luks_known(const struct luks_header *h, struct err *e)
+{
+	return luks_known(h, e);
+}
+
 static struct luks_key *key_copy(const struct luks_key *key, struct err *e)
 {
 	struct luks_key *copy = secret_new(sizeof *copy);

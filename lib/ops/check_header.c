@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "base/bytes.h"
 #include "format/luks_header.h"
+#include "image/image.h"
 
 #define PADDING_OFF 105 /* behind compression_type (2.1) */
 #define PADDING_END 112
@@ -120,7 +121,8 @@ static void crypto_judge(struct check *c)
 	if (file_read_padded(c->file, f.host, bytes, sizeof bytes, NULL, &why) < 0) {
 		f.kind = PROBLEM_READ_FAILED;
 		c->result->unread = true;
-	} else if (luks_header_decode(&r, h->crypto.header_len, &luks, &why) == 0)
+	} else if (luks_header_decode(&r, h->crypto.header_len, &luks, &why) == 0 &&
+		   image_luks_known(&luks, &why) == 0)
 		return;
 	check_found(c, &f);
 }

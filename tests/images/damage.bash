@@ -482,6 +482,15 @@ damaged_crypto_header_damaged() {
 	luks_create "$1" 1M
 	poke "$1" "$(peek_be "$1" "$(extension_at "$1" 0537be77)" 8)" 00000000
 }
+# One bit of the names of the IV generator, and of the hash.
+damaged_crypto_header_damaged__ivgen() {
+	luks_create "$1" 1M
+	poke "$1" $(($(peek_be "$1" "$(extension_at "$1" 0537be77)" 8) + 46)) 60
+}
+damaged_crypto_header_damaged__hash() {
+	luks_create "$1" 1M
+	poke "$1" $(($(peek_be "$1" "$(extension_at "$1" 0537be77)" 8) + 72)) 53
+}
 damaged_crypto_header_out_of_file() {
 	luks_create "$1" 1M
 	poke_be "$1" "$(extension_at "$1" 0537be77)" 8 $FAR
