@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/align.h"
+#include "base/secret.h"
 #include "image/disk.h"
 
 /* Snapshots beyond these are shown without partitions: each means opening the image again. */
@@ -35,12 +36,17 @@ static struct partitions owner_partitions(const struct impact_owner *o, const st
 void impact_find_partitions(struct impact *x, const struct spec *s)
 {
 	struct spec unlocked = *s;
+	struct luks_key *key = NULL;
 
 	/* The image is open and locked already, perhaps for writing. */
 	unlocked.locking = LOCKING_OFF;
+	/* It is one key for all of them, and getting it takes seconds. */
+	if (!unlocked.master)
+		unlocked.master = &key;
 	for (size_t i = 0; i < x->owner_nr && i < DISKS_MAX; i++)
 		if (x->owners[i].nr)
 			x->owners[i].partitions = owner_partitions(&x->owners[i], &unlocked);
+	secret_free(key);
 }
 
 struct impact_piece impact_piece(const struct impact_owner *o, const struct impact_range *r,

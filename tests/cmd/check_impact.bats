@@ -194,3 +194,24 @@ mbr() {
 	[ "$status" -eq 2 ]
 	[[ $output == *"damaged 0xa0000+0x10000"$'\n'* && $stderr != *"gone"* ]]
 }
+
+# bytes_read COMMAND...: by the command, as the system counts.
+bytes_read() {
+	bash -c '"$@" >out 2>err; awk "/^rchar/ { print \$2 }" /proc/$$/io' _ "$@"
+}
+
+@test "with a passphrase the key is derived once, not for each snapshot" {
+	printf x >pw
+	qcow2-create -q -f qcow2 --passphrase-file pw \
+		-o encrypt.format=luks,encrypt.iter-time=1,preallocation=metadata,cluster_size=4k t.qcow2 1M
+	local i without with
+	for i in 1 2 3 4 5 6; do qcow2-snapshot -c "$i" t.qcow2; done
+	poke_be t.qcow2 $(($(l2_entry_at t.qcow2 1) + 1)) 7 $FAR
+	without=$(bytes_read qcow2-check t.qcow2)
+	[ "$(grep -c "^  snapshot" out)" -eq 6 ]
+	with=$(bytes_read qcow2-check --passphrase-file pw t.qcow2)
+	echo "$with $without"
+	# 4000 stripes of 64 bytes: what the key is derived from
+	[ $((with - without)) -ge 256000 ]
+	[ $((with - without)) -lt 512000 ]
+}
