@@ -230,11 +230,31 @@ static void backing_spec_add(struct spec *s, const struct spec *given)
 		return;
 	if (given->format != FORMAT_PROBE)
 		s->format = given->format;
+	if (given->locking != LOCKING_AUTO)
+		s->locking = given->locking;
 	s->force_share |= given->force_share;
+	s->read_only |= given->read_only;
+	s->direct |= given->direct;
+	s->no_flush |= given->no_flush;
+	s->window_off = given->window_off;
+	s->window_len = given->window_len;
+	s->has_window_len = given->has_window_len;
+	s->data_file = given->data_file; /* borrowed: behind_fini() */
 	s->secret = given->secret;
 	s->has_encryption = given->has_encryption;
 	s->is_luks = given->is_luks;
 	s->no_backing = given->no_backing;
+}
+
+static void behind_fini(struct spec *s)
+{
+	s->data_file = NULL;
+	spec_fini(s);
+}
+
+static bool names_backing(const struct disk *d)
+{
+	return d->image && d->image->backing_name;
 }
 
 /* Opens what stands behind `d`, layer by layer. */
@@ -254,7 +274,7 @@ static int chain_follow(struct chain *c, const struct spec *first, struct err *e
 			next = &behind;
 			ret = backing_spec(d, s, c, &behind, &has, e);
 			backing_spec_add(&behind, given);
-			if (ret == 0 && !behind.path && given && !given->path)
+			if (ret == 0 && given && !given->path && !names_backing(d))
 				ret = err_set(e, ERR_INVALID,
 					      "options are given for it, and the image has none");
 		}
@@ -273,7 +293,7 @@ static int chain_follow(struct chain *c, const struct spec *first, struct err *e
 		}
 		d = d->backing;
 		if (next == &behind) {
-			spec_fini(&found);
+			behind_fini(&found);
 			found = behind;
 			behind = (struct spec){ 0 };
 			next = &found;
@@ -281,8 +301,8 @@ static int chain_follow(struct chain *c, const struct spec *first, struct err *e
 		s = next;
 		said = given;
 	}
-	spec_fini(&found);
-	spec_fini(&behind);
+	behind_fini(&found);
+	behind_fini(&behind);
 	return ret;
 }
 

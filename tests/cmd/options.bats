@@ -182,6 +182,44 @@ opens() {
 	[[ $stderr == *"warning: "* ]]
 }
 
+@test "what is said of a backing file is no error where a command does not open it" {
+	local top=driver=qcow2,file.filename=top.qcow2,backing.driver=qcow2,backing.file.locking=off
+	qcow2-create -q -f qcow2 base.qcow2 1M
+	qcow2-create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
+	mv base.qcow2 away.qcow2
+	qcow2-info --image-opts $top
+	qcow2-check -q --image-opts $top
+	qcow2-amend --image-opts -o compat=v2 $top
+	qcow2-snapshot -c s --image-opts $top
+	mv away.qcow2 base.qcow2
+	qcow2-map --image-opts $top
+	refused "options are given for it, and the image has none" qcow2-info \
+		--image-opts driver=qcow2,file.filename=base.qcow2,backing.driver=qcow2
+}
+
+@test "what is said of a backing file that is not named holds for the one in the header" {
+	requires qemu-io
+	local top=driver=qcow2,file.filename=top.qcow2
+	head -c 64k /dev/zero | tr '\0' a >was.raw
+	head -c 64k /dev/zero | tr '\0' b >>was.raw
+	qcow2-create -q -f qcow2 -o data_file=d.raw base.qcow2 128k
+	qcow2-convert -n -f raw -O qcow2 was.raw base.qcow2
+	mv d.raw moved.raw
+	qcow2-create -q -u -f qcow2 -b base.qcow2 -F qcow2 top.qcow2 128k
+	refused "d.raw" qcow2-map --image-opts $top
+	qcow2-compare -q --image-opts $top,backing.data-file.filename=moved.raw driver=raw,file.filename=was.raw
+	qcow2-create -q -f qcow2 -b was.raw -F raw top.qcow2 64k
+	qcow2-compare -q --image-opts $top,backing.offset=64k,backing.driver=raw \
+		driver=raw,file.filename=was.raw,offset=64k
+	qcow2-compare -q --image-opts $top,backing.size=512,backing.driver=raw \
+		driver=raw,file.filename=was.raw,size=512
+	truncate -s 1M was.raw # as long as hold wants it
+	hold -f raw was.raw
+	refused "lock" qcow2-map --image-opts $top
+	qcow2-map --image-opts $top,backing.file.locking=off
+	release
+}
+
 @test "a raw image can be a window into a file" {
 	truncate -s 1M r
 	run -0 qcow2-info --output=json --image-opts driver=raw,offset=512,size=1k,file.filename=r
