@@ -191,6 +191,25 @@ static int keys_take(struct job *j, struct err *e)
 	return 0;
 }
 
+/* What the target is where its options do not say it: to write over an image as if it were raw would be
+ * the end of it. */
+static int target_probe(struct job *j, struct err *e)
+{
+	const struct disk_options how = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE |
+						   DISK_LENGTH_ONLY };
+	struct spec s = j->target_spec; /* borrows what is in it */
+
+	s.force_share = true;
+	struct disk *d = disk_open_metadata(&s, &how, e);
+
+	if (!d)
+		return -1;
+	operand_warn_probed(&j->target_spec, disk_format(d));
+	j->target_spec.format = disk_format(d);
+	disk_close(d);
+	return 0;
+}
+
 static int target_take(struct job *j, struct err *e)
 {
 	const char *operand = j->operands[j->operand_nr - 1];
@@ -201,8 +220,9 @@ static int target_take(struct job *j, struct err *e)
 		return err_ctx(e, "Could not open '%s'", operand);
 	j->o.target = j->target_spec.path;
 	j->o.target_spec = &j->target_spec;
-	j->o.format =
-		j->target_spec.format == FORMAT_PROBE ? FORMAT_RAW : j->target_spec.format;
+	if (j->target_spec.format == FORMAT_PROBE && j->ch.no_create && target_probe(j, e) < 0)
+		return -1;
+	j->o.format = j->target_spec.format;
 	j->o.locking = j->target_spec.locking;
 	j->target_spec.chain_secret = secrets_passphrase();
 	if (j->target_spec.window_off || j->target_spec.has_window_len)
@@ -298,6 +318,8 @@ static int keys_begin(struct job *j, struct err *e)
 	creation_init(&j->keys, FORMAT_RAW);
 	if (j->ch.format && !format_by_name(j->ch.format, &format))
 		return err_set(e, ERR_INVALID, "Unknown file format '%s'", j->ch.format);
+	if (j->ch.target_image_opts)
+		format = FORMAT_QCOW2; /* or raw, which has no keys but less */
 	creation_init(&j->keys, format);
 	return creation_add_lists(&j->keys, j->ch.lists, e);
 }

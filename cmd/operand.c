@@ -85,5 +85,5 @@ void operand_warn_probed(const struct spec *s, enum image_format found)
 	cmd_complain("WARNING: Image format was not specified for '%s' and probing guessed raw.",
 		     text_escape(name, strlen(name), shown, sizeof shown));
 	cmd_complain("         The contents of a raw disk can be made to look like another format, so");
-	cmd_complain("         this guess can be led astray; -f raw says what it is, and is safe.");
+	cmd_complain("         this guess can be led astray; -f raw or driver=raw says what it is, and is safe.");
 }

@@ -175,6 +175,34 @@ refused() {
 	cmp src.raw t.raw
 }
 
+@test "-n --target-image-opts: the format is found by looking, where the options do not say it" {
+	head -c 100k src.raw >small.raw
+	qcow2-create -q -f qcow2 -o preallocation=full t.qcow2 1M
+	run --separate-stderr -0 qcow2-convert -n --target-image-opts small.raw file.filename=t.qcow2
+	[ -z "$output$stderr" ]
+	qcow2-compare -f raw -F qcow2 small.raw t.qcow2
+	refused "No such file" -n --target-image-opts small.raw file.filename=nowhere
+	truncate -s 1M t.raw
+	run --separate-stderr -0 qcow2-convert -n --target-image-opts small.raw file.filename=t.raw
+	[[ $stderr == *"Image format was not specified for 'file.filename=t.raw' and probing guessed raw"* ]]
+	cmp -n 102400 small.raw t.raw
+}
+
+@test "-n --target-image-opts goes with -B" {
+	qcow2-create -q -f qcow2 base.qcow2 5M
+	qcow2-create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
+	qcow2-create -q -f qcow2 -b base.qcow2 -F qcow2 t.qcow2
+	qcow2-convert -n -O qcow2 src.raw top.qcow2
+	qcow2-convert -n -B base.qcow2 -F qcow2 --target-image-opts top.qcow2 driver=qcow2,file.filename=t.qcow2
+	qcow2-compare -q src.raw t.qcow2
+	refused "Backing file not supported" -n -B base.qcow2 --target-image-opts top.qcow2 \
+		driver=raw,file.filename=t.qcow2
+	refused "is not the backing file of the target" -n -B top.qcow2 --target-image-opts top.qcow2 \
+		driver=qcow2,file.filename=t.qcow2
+	refused "-o has no effect" -n -o cluster_size=4k --target-image-opts top.qcow2 \
+		driver=qcow2,file.filename=t.qcow2
+}
+
 @test "-n --target-is-zero with a backing file is an error (D-17)" {
 	refused "Cannot use --target-is-zero when the destination image has a backing file" \
 		-n --target-is-zero -O qcow2 -B src.raw -F raw src.raw t
