@@ -140,12 +140,18 @@ static int take_type(struct option_list *l, struct err *e)
 	return 0;
 }
 
+/* A key alone means "on" elsewhere, which must not become a passphrase. */
 static int texts_check(const struct option_list *l, struct err *e)
 {
-	for (size_t i = 0; i < l->nr; i++)
+	for (size_t i = 0; i < l->nr; i++) {
 		if (!l->items[i].is_text)
 			return err_set(e, ERR_INVALID,
 				       "--object: all values of a secret are strings, in quotes");
+		if (l->items[i].bare && !l->items[i].used)
+			return err_set(e, ERR_INVALID,
+				       "--object: all keys of a secret have a value, as in "
+				       "secret,id=ID,file=PATH (a comma in a value is doubled)");
+	}
 	return 0;
 }
 
@@ -188,8 +194,9 @@ static int parse_definition(const char *text, struct option_list *l, struct err 
 
 	if (!*text)
 		return err_set(e, ERR_INVALID, "--object: nothing defined");
-	if (*text == '{' ? json_options_parse(l, text, &why) == 0
-			 : option_list_parse(l, text, &why) == 0)
+	if ((*text == '{' ? json_options_parse(l, text, &why) == 0
+			  : option_list_parse(l, text, &why) == 0) &&
+	    !l->help)
 		return 0;
 	if (why.code == ERR_NOMEM)
 		return err_nomem(e);

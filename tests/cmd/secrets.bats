@@ -28,6 +28,11 @@ secret_create() {
 	refused "'nonesuch'" secret_create --object secret,id=a,nonesuch=1,data=x
 	refused "throttle-group" secret_create --object throttle-group,id=a
 	refused "" secret_create --object ""
+	refused "have a value" secret_create --object secret,id=a,data
+	refused "have a value" secret_create --object secret,id=a,nodata
+	refused "have a value" secret_create --object secret,id=a,data=x,y
+	refused "is not a list like" secret_create --object 'secret,id=a,data=x,?'
+	refused "is not a list like" secret_create --object secret,id=a,data=x,help
 	refused "json" secret_create --object '{"qom-type":'
 }
 
