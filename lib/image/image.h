@@ -42,6 +42,8 @@ int image_luks_load(struct image *img, struct luks_header *h, struct err *e) MUS
 struct luks_key *image_luks_key(struct image *img, const struct luks_header *h, struct bytes pass,
 				struct luks_key *const *kept, const struct watch *watch,
 				struct err *e);
+/* Of a passphrase that opened nothing: adds to `e` what may be the matter with it. Returns -1. */
+int image_passphrase_hint(struct bytes pass, struct err *e);
 
 const struct header *image_header(const struct image *img);
 const struct geom *image_geom(const struct image *img);

@@ -50,15 +50,22 @@ static struct luks_key *key_copy(const struct luks_key *key, struct err *e)
 	return copy;
 }
 
+int image_passphrase_hint(struct bytes pass, struct err *e)
+{
+	if (!pass.n || pass.p[pass.n - 1] != '\n')
+		return -1;
+	return err_hint(e, "The passphrase ends in a newline, which is part of it: a file that holds "
+			   "one should not end its line.");
+}
+
 static struct luks_key *key_derive(struct image *img, const struct luks_header *h, struct bytes pass,
 				   const struct watch *watch, struct err *e)
 {
 	const struct luks_source source = { area_read, img, watch };
 	struct luks_key *key = luks_unlock(h, &source, pass, NULL, e);
 
-	if (!key && e->code == ERR_INVALID && pass.n && pass.p[pass.n - 1] == '\n')
-		err_hint(e, "The passphrase ends in a newline, which is part of it: a file that "
-			    "holds one should not end its line.");
+	if (!key && e->code == ERR_INVALID)
+		image_passphrase_hint(pass, e);
 	return key;
 }
 

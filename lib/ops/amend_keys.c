@@ -106,9 +106,11 @@ static int slot_judge(struct key_slots *k, const struct key_change *c, struct pl
 			       "Key slot %u is inactive already; --force wipes it once more", slot);
 	if (enabled && c->old_secret.p && key_slots_match(k, slot, c->old_secret, &matches, e) < 0)
 		return -1;
-	if (!matches)
-		return err_set(e, ERR_INVALID,
-			       "The old secret does not open key slot %u, which stays", slot);
+	if (!matches) {
+		err_set(e, ERR_INVALID, "The old secret does not open key slot %u, which stays",
+			slot);
+		return image_passphrase_hint(c->old_secret, e);
+	}
 	if (enabled && used_nr(k) == 1 && !c->force)
 		return err_set(e, ERR_INVALID,
 			       "Refusing to erase the only active key slot %u: nobody could read the "
@@ -131,8 +133,10 @@ static int matching_judge(struct key_slots *k, const struct key_change *c, struc
 			return -1;
 		nr += p->erase[i];
 	}
-	if (!nr)
-		return err_set(e, ERR_INVALID, "The old secret opens none of the key slots");
+	if (!nr) {
+		err_set(e, ERR_INVALID, "The old secret opens none of the key slots");
+		return image_passphrase_hint(c->old_secret, e);
+	}
 	if (nr == used_nr(k) && !c->force)
 		return err_set(e, ERR_INVALID,
 			       "Refusing to erase all active key slots, which the old secret opens: "

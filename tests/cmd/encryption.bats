@@ -84,6 +84,13 @@ opens() {
 	[[ ${stderr_lines[1]} == *"ends in a newline"* ]]
 	run --separate-stderr -0 qcow2-info -v --passphrase-file line t.qcow2
 	[[ $stderr == *newline* ]]
+	local words
+	for words in "" ,encrypt.keyslot=0; do
+		run --separate-stderr -1 qcow2-amend --passphrase-file pass --object secret,id=o,file=line \
+			-o encrypt.state=inactive,encrypt.old-secret=o$words t.qcow2
+		[[ ${stderr_lines[0]} == *"The old secret "* ]]
+		[[ ${stderr_lines[1]} == *"ends in a newline"* ]]
+	done
 }
 
 @test "what needs no key asks for none" {
