@@ -99,6 +99,7 @@ static int downgrade_judge(struct image_writer *w, const struct amend_before_v2 
 			   const struct watch *watch, struct zero_marks *z, struct err *e)
 {
 	const struct header *h = &w->img->header;
+	struct watch_part marks, counts;
 
 	if (b->refcount_order != 4)
 		return refuse(e, "refcounts have to be 16 bits wide (refcount_bits=16)");
@@ -108,11 +109,13 @@ static int downgrade_judge(struct image_writer *w, const struct amend_before_v2 
 		return refuse(e, "the image has an external data file");
 	if (h->has_bitmaps_ext && !b->bitmaps_go)
 		return refuse(e, "the image has bitmaps; --force drops them");
-	if (snapshots_check(w, b->size, e) < 0 || zero_marks_count(w, b->size, watch, z, e) < 0)
+	if (snapshots_check(w, b->size, e) < 0 ||
+	    zero_marks_count(w, b->size, watch_part_of(&marks, watch, 0, 1, 2), z, e) < 0)
 		return -1;
 	if (h->compression_type != COMPRESSION_ZLIB && z->packed)
 		return refuse(e, "clusters of the disk or of a snapshot are compressed with zstd");
-	return 0;
+	/* The counts say what may become zeros where it is, and what is free. */
+	return z->marks ? image_writer_counts_check(w, watch_part_of(&counts, watch, 1, 2, 2), e) : 0;
 }
 
 int image_amend_downgrade_check(struct image_writer *w, const struct amend_before_v2 *b,

@@ -185,6 +185,19 @@ bool amend_check_is_long(const struct amend_options *o)
 	return o->has_version && (o->version == 2 || o->has_refcount_order);
 }
 
+/* Before the disk becomes shorter its counts are looked at. */
+static int shrink_check(const struct amend_options *o, struct disk *d, struct image_writer *w,
+			const struct watch *watch, struct err *e)
+{
+	const struct watch quiet = { .stop = watch ? watch->stop : NULL };
+	bool first = !(o->keys || o->has_version || o->has_refcount_order || o->has_lazy ||
+		       o->data_file || o->has_data_file_raw);
+
+	if (first || !o->has_size || o->size >= disk_size(d))
+		return 0;
+	return image_writer_counts_check(w, &quiet, e);
+}
+
 /* What takes time is looked at only where something else comes before it: a first change that is
  * refused has changed nothing. */
 static int tables_check(const struct spec *s, const struct amend_options *o, struct disk *d,
@@ -197,7 +210,8 @@ static int tables_check(const struct spec *s, const struct amend_options *o, str
 	bool up = is_upgraded(o, h), down = version_then(o, h) < 3;
 	struct watch_part first, second;
 
-	if (o->has_size && image_resize_check(d, &to, w, up, e) < 0)
+	if (o->has_size && (image_resize_check(d, &to, w, up, e) < 0 ||
+			    shrink_check(o, d, w, watch, e) < 0))
 		return -1;
 	if (o->keys && up && amend_keys_check(w, &keys, watch, e) < 0)
 		return -1;

@@ -182,10 +182,14 @@ int amend_keys_image_check(struct image *img, const struct key_change *c, struct
 static int run(struct image_writer *w, const struct key_change *c, bool change,
 	       const struct watch *watch, struct err *e)
 {
+	const struct watch quiet = { .stop = watch ? watch->stop : NULL };
 	struct key_slots k = { 0 };
 	struct plan p;
 	int ret = -1;
 
+	/* Slots are written over where the header says that they are. */
+	if (image_writer_counts_check(w, &quiet, e) < 0)
+		return -1;
 	if (key_slots_init(&k, w, c->unlock, watch, e) == 0 && judge(&k, c, &p, e) == 0)
 		ret = change ? carry_out(&k, c, &p, e) : 0;
 	key_slots_fini(&k);
