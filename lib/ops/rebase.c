@@ -115,11 +115,12 @@ static int backing_take(struct job *j, struct err *e)
 	if (!spec_path(&s, j->path, j->known))
 		return err_nomem(e);
 	s.force_share = o->force_share;
-	/* Nobody can say what opens the new backing file if it is encrypted; often it is this. */
+	/* Nobody can say what opens a new backing file that is encrypted; often it is this. */
 	s.chain_secret = j->spec->chain_secret.p ? j->spec->chain_secret : j->spec->secret;
 	s.direct = o->backing_direct;
 	s.direct_only = j->spec->direct_only;
-	j->other = disk_open(&s, &how, e);
+	if (rebase_secrets(&s, j->spec, j->disk, e) == 0)
+		j->other = disk_open(&s, &how, e);
 	spec_fini(&s);
 	return j->other ? apart_check(j, e) : -1;
 }

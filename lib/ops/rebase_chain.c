@@ -92,6 +92,27 @@ int rebase_loop_check(struct disk *d, const char *path, enum image_format format
 	return ret;
 }
 
+/* Only the secrets: where the layers are their headers say. */
+int rebase_secrets(struct spec *s, const struct spec *image, struct disk *old, struct err *e)
+{
+	const struct spec *said = image->backing;
+	unsigned depth = 1, layers = disk_layers(old);
+
+	for (; said && depth < layers; said = said->backing, depth++)
+		if (is_at(disk_layer_handle(old, depth), s->path))
+			break;
+	for (; said && depth < layers; said = said->backing, depth++) {
+		s->secret = said->secret;
+		if (!said->backing || depth + 1 == layers)
+			return 0;
+		s->backing = calloc(1, sizeof *s->backing);
+		if (!s->backing)
+			return err_nomem(e);
+		s = s->backing;
+	}
+	return 0;
+}
+
 static bool same_layer(struct disk *a, struct disk *b)
 {
 	struct image *one = disk_image(a, 0), *other = disk_image(b, 0);

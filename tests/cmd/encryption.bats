@@ -145,6 +145,35 @@ backing.driver=qcow2,backing.file.filename=base.qcow2,backing.encrypt.key-secret
 		file.filename=base.qcow2,encrypt.key-secret=s,backing.encrypt.key-secret=s
 }
 
+@test "the layer in the middle of a chain goes, where each has a secret of its own" {
+	local keys=(--object secret,id=a,data=aa --object secret,id=b,data=bb --object secret,id=c,data=cc)
+	local chain=file.filename=top.qcow2,encrypt.key-secret=c,backing.encrypt.key-secret=b
+	chain+=,backing.backing.encrypt.key-secret=a
+	local luks=encrypt.format=luks,encrypt.iter-time=1,encrypt.key-secret
+	some_data d.raw
+	qcow2-convert -O qcow2 "${keys[@]}" -o $luks=a d.raw base.qcow2
+	qcow2-create -q -f qcow2 "${keys[@]}" -o $luks=b mid.qcow2 1M
+	"$tool" key=bb change mid.qcow2 write:65536:65536:0x62
+	qcow2-rebase -u -b base.qcow2 -F qcow2 mid.qcow2
+	qcow2-create -q -f qcow2 "${keys[@]}" -o $luks=c top.qcow2 1M
+	"$tool" key=cc change top.qcow2 write:131072:65536:0x63
+	qcow2-rebase -u -b mid.qcow2 -F qcow2 top.qcow2
+	qcow2-convert -O raw "${keys[@]}" --image-opts $chain want.raw
+	cp top.qcow2 saved.qcow2
+	qcow2-rebase "${keys[@]}" -b base.qcow2 -F qcow2 --image-opts $chain
+	qcow2-compare -q "${keys[@]}" --image-opts file.filename=top.qcow2,encrypt.key-secret=c,backing.encrypt.key-secret=a \
+		driver=raw,file.filename=want.raw
+	# the layer below the new backing file keeps its secret, too
+	cp saved.qcow2 top.qcow2
+	qcow2-create -q -f qcow2 -b top.qcow2 -F qcow2 last.qcow2
+	qcow2-rebase "${keys[@]}" -b mid.qcow2 -F qcow2 --image-opts "driver=qcow2,file.filename=last.qcow2,\
+$(sed 's/file.filename=top.qcow2,//; s/[a-z.]*encrypt/backing.&/g' <<<$chain)"
+	qcow2-compare -q "${keys[@]}" --image-opts file.filename=last.qcow2,backing.encrypt.key-secret=b,backing.backing.encrypt.key-secret=a \
+		driver=raw,file.filename=want.raw
+	qcow2-commit -q "${keys[@]}" -b base.qcow2 --image-opts $chain
+	qcow2-compare -q --passphrase-file <(printf aa) base.qcow2 want.raw
+}
+
 @test "commit, rebase, resize and convert -n change encrypted images" {
 	some_data d.raw
 	cp d.raw want.raw
