@@ -258,7 +258,7 @@ int image_opts_parse(struct spec *s, const char *text, struct err *e)
 
 	if (option_list_parse(&l, text, e) == 0 && bare_first_word(&l, e) == 0 &&
 	    node_parse(s, &l, NODE_IMAGE, 0, e) == 0 && copy_text(&s->name, text, e) == 0)
-		ret = 0;
+		ret = l.help ? err_set(e, ERR_INVALID, "The option 'help' is not supported") : 0;
 	option_list_fini(&l);
 	return ret;
 }

@@ -151,6 +151,8 @@ opens() {
 	refused "Could not open 'driver=qcow2," qcow2-info --image-opts driver=qcow2,file.filename=
 	refused "'offset'" qcow2-info --image-opts driver=qcow2,offset=512,file.filename=x.qcow2
 	refused "exclude each other" qcow2-info -f qcow2 --image-opts file.filename=x.qcow2
+	refused "'help'" qcow2-info --image-opts driver=qcow2,help,file.filename=x.qcow2
+	refused "'help'" qcow2-info --image-opts 'driver=qcow2,file.filename=x.qcow2,?'
 	refused "'locking'" qcow2-info --image-opts file.filename=x.qcow2,file.locking=perhaps
 	refused "'force-share'" qcow2-info --image-opts file.filename=x.qcow2,force-share=2
 }
