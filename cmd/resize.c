@@ -80,10 +80,7 @@ static int resize_run(const struct spec *s, struct request *q, struct err *e)
 			refuse_shrinking(disk_size(d), q->options.size);
 			ret = 1;
 		} else {
-			/* A raw file is not listened to: the signal may end it at any point. */
-			const struct watch *watch = disk_image(d, 0) ? cmd_watch(100) : NULL;
-
-			ret = resize_disk(d, &q->options, &cmd_listener, watch, e);
+			ret = resize_disk(d, &q->options, &cmd_listener, cmd_watch(100), e);
 		}
 	}
 	disk_close(d);

@@ -23,4 +23,5 @@ struct image_writer;
 int image_resize_check(struct disk *d, const struct resize_options *o, struct image_writer *w,
 		       bool upgraded, struct err *e) MUST_CHECK;
 /* The top layer is raw: the file itself, any size. */
-int raw_resize(struct disk *d, const struct resize_options *o, struct err *e) MUST_CHECK;
+int raw_resize(struct disk *d, const struct resize_options *o, const struct watch *watch,
+	       struct err *e) MUST_CHECK;

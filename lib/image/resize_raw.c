@@ -4,14 +4,17 @@
 #include "base/align.h"
 #include "image/internal.h"
 #include "image/resize.h"
+#include "image/target.h"
 
-static int grow(struct file *f, uint64_t old, uint64_t end, enum preallocation how, struct err *e)
+/* The length comes first: whoever ends it in the middle leaves a disk of one size or the other. */
+static int grow(struct file *f, uint64_t old, uint64_t end, enum preallocation how,
+		const struct watch *watch, struct err *e)
 {
-	if (how == PREALLOCATION_FULL)
-		return file_zero(f, old, end - old, FILE_ZERO_WRITE, e);
+	if (file_truncate(f, end, e) < 0)
+		return -1;
 	if (how == PREALLOCATION_FALLOC)
 		return file_allocate(f, old, end - old, e);
-	return file_truncate(f, end, e);
+	return how == PREALLOCATION_FULL ? target_reserve(f, old, end - old, how, watch, e) : 0;
 }
 
 static int request_check(const struct disk *d, const struct resize_options *o, struct err *e)
@@ -32,7 +35,8 @@ static int request_check(const struct disk *d, const struct resize_options *o, s
 	return 0;
 }
 
-int raw_resize(struct disk *d, const struct resize_options *o, struct err *e)
+int raw_resize(struct disk *d, const struct resize_options *o, const struct watch *watch,
+	       struct err *e)
 {
 	uint64_t old = file_size(d->file), end;
 	struct err ignored = ERR_INIT;
@@ -42,7 +46,7 @@ int raw_resize(struct disk *d, const struct resize_options *o, struct err *e)
 	end = d->window_off + o->size;
 	if (end < old && file_truncate(d->file, end, e) < 0)
 		return -1;
-	if (end > old && grow(d->file, old, end, o->preallocation, e) < 0) {
+	if (end > old && grow(d->file, old, end, o->preallocation, watch, e) < 0) {
 		if (file_truncate(d->file, old, &ignored) < 0)
 			return -1; /* part of the space stays taken */
 		return -1;

@@ -138,7 +138,7 @@ static int base_grow(struct job *j, uint64_t size, struct err *e)
 	if (size <= disk_size(j->base))
 		return 0;
 	return disk_image(j->base, 0) ? image_resize(j->base, &o, j->o->listener, j->o->watch, e)
-				      : raw_resize(j->base, &o, e);
+				      : raw_resize(j->base, &o, j->o->watch, e);
 }
 
 static int base_fill(struct job *j, struct err *e)

@@ -1,5 +1,7 @@
 #include "ops/resize.h"
 
+#include "ops/copy.h"
+
 struct disk *resize_open(const struct spec *s, const struct listener *l, struct err *e)
 {
 	const struct disk_options how = {
@@ -33,5 +35,8 @@ int resize_target(const struct disk *d, const struct size_change *by, uint64_t *
 int resize_disk(struct disk *d, const struct resize_options *o, const struct listener *l,
 		const struct watch *watch, struct err *e)
 {
-	return disk_image(d, 0) ? image_resize(d, o, l, watch, e) : raw_resize(d, o, e);
+	int ret = disk_image(d, 0) ? image_resize(d, o, l, watch, e)
+				   : raw_resize(d, o, watch, e);
+
+	return ret < 0 ? copy_failed_at(disk_name(d), e) : 0;
 }

@@ -61,6 +61,17 @@ interrupted() {
 	[ ! -e o.qcow2 ]
 }
 
+@test "resize says which file could not be written to" {
+	qcow2-create -q -f qcow2 d.qcow2 1M
+	head -c 100k /dev/zero >r.raw
+	run -1 bash -c 'ulimit -f 800; qcow2-resize --preallocation=full d.qcow2 10M'
+	[[ $output == "qcow2-resize: d.qcow2: "*": File too large" ]]
+	run -1 bash -c 'ulimit -f 800; qcow2-resize -f raw r.raw 10M'
+	[[ $output == "qcow2-resize: r.raw: "*": File too large" ]]
+	run -1 qcow2-resize --shrink d.qcow2 1000
+	[[ $output == "qcow2-resize: d.qcow2: The new size must be a multiple of 512: 1000" ]]
+}
+
 # stopped COMMAND...: sent SIGTERM early, it stops within seconds and leaves nothing behind.
 stopped() {
 	local pid i
@@ -93,4 +104,37 @@ stopped() {
 	truncate -s 200G large.raw
 	stopped qcow2-convert -O qcow2 -o preallocation=full large.raw out
 	stopped qcow2-convert -O raw -o preallocation=full large.raw out
+}
+
+# grown SIGNAL: sent while zeros are written to what is added to a raw file.
+grown() {
+	local pid i
+	rm -f out
+	truncate -s 1M out
+	qcow2-resize -q -f raw --preallocation=full out 200G >printed 2>&1 &
+	pid=$!
+	for ((i = 0; i < 1000; i++)); do
+		[ "$(stat -c %b out)" -lt 4096 ] || break
+		sleep 0.005
+	done
+	kill -"$1" $pid
+	for ((i = 0; i < 50; i++)); do
+		kill -0 $pid 2>/dev/null || break
+		sleep 0.1
+	done
+	[ $i -lt 50 ] || kill -KILL $pid
+	status=0
+	wait $pid || status=$?
+	size=$(stat -c %s out)
+	rm out
+	echo "$1: status $status, size $size: $(cat printed)"
+}
+
+@test "a raw file that was to grow has its old size or the new one" {
+	grown TERM
+	[ "$status" -eq 143 ]
+	[ "$size" -eq 1048576 ]
+	grown KILL
+	[ "$status" -eq 137 ]
+	[ "$size" -eq 1048576 ] || [ "$size" -eq 214748364800 ]
 }
