@@ -288,6 +288,8 @@ static int job_run(struct job *j, struct err *e)
 	j->o.count = UINT64_MAX;
 	j->o.listener = &cmd_listener;
 	j->o.target_secret = secrets_passphrase();
+	/* Opening may take its time: passphrases are made expensive to guess. */
+	j->o.watch = j->disk.watch = j->o.create.encryption.watch = cmd_watch_bytes(1);
 	if (sources_open(j, e) < 0 || backing_check(j, e) < 0)
 		return -1;
 	if (j->ch.bitmaps && j->ch.snapshot)
@@ -297,7 +299,6 @@ static int job_run(struct job *j, struct err *e)
 	creation_warn_weak(&j->keys);
 	if (!j->o.no_create && create_encryption_measure(&j->o.create.encryption, e) < 0)
 		return err_ctx(e, "%s", j->o.target);
-	j->o.watch = j->o.create.encryption.watch = cmd_watch_bytes(1);
 	return convert(&j->o, e);
 }
 

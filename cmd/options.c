@@ -120,6 +120,7 @@ struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
 
 	cmd_set_program(argc > 0 ? argv[0] : NULL);
 	signals_become_errors();
+	signals_ignore_requests();
 	make_context(&c, argc, argv, options);
 	while (option_is_ours(rc = poptGetNextOpt(c.popt)) || is_operand(&c, rc))
 		if (option_is_ours(rc))

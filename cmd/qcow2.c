@@ -191,6 +191,7 @@ int main(int argc, char **argv)
 
 	cmd_set_program(argc > 0 ? argv[0] : NULL);
 	signals_become_errors();
+	signals_ignore_requests();
 	if (subcommand_of_name())
 		return subcommand_run(subcommand_of_name(), argv);
 	opterr = 0;

@@ -45,6 +45,19 @@ void signals_become_errors(void)
 	catch_signal(SIGXFSZ, SIG_IGN, 0);
 }
 
+static void catch_requests(void (*handler)(int))
+{
+	catch_signal(SIGUSR1, handler, SA_RESTART);
+#ifdef SIGINFO
+	catch_signal(SIGINFO, handler, SA_RESTART);
+#endif
+}
+
+void signals_ignore_requests(void)
+{
+	catch_requests(SIG_IGN);
+}
+
 const struct watch *signals_watch(bool shown, bool requests, unsigned step_percent)
 {
 	static const struct watch watch = {
@@ -54,10 +67,7 @@ const struct watch *signals_watch(bool shown, bool requests, unsigned step_perce
 	};
 
 	progress_begin(&progress, shown ? stdout : NULL, step_percent);
-	catch_signal(SIGUSR1, requests ? on_request : SIG_IGN, SA_RESTART);
-#ifdef SIGINFO
-	catch_signal(SIGINFO, requests ? on_request : SIG_IGN, SA_RESTART);
-#endif
+	catch_requests(requests ? on_request : SIG_IGN);
 	catch_stop(SIGINT);
 	catch_stop(SIGTERM);
 	catch_stop(SIGHUP);

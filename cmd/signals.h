@@ -6,6 +6,8 @@
 /* Writing to a closed pipe, or past the limit on a file's length (ulimit -f), becomes an error that is
  * reported like any other. */
 void signals_become_errors(void);
+/* Whoever asks for progress (SIGUSR1, SIGINFO) before there is any gets no answer, and ends nothing. */
+void signals_ignore_requests(void);
 
 /* Catches SIGINT, SIGTERM and SIGHUP into the watch's stop flag (a second one kills), starts
  * progress: shown on stdout, or on request (SIGUSR1, SIGINFO) on stderr, or neither. */

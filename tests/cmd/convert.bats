@@ -280,6 +280,10 @@ refused() {
 	[[ $output == "    (0.00/100%)"* ]]
 	[[ $output == *"    (100.00/100%)"* ]]
 	[ -z "$(qcow2-convert -q -p src.raw t)" ]
+	# What can't be opened has a beginning, too, as elsewhere.
+	run --separate-stderr -1 qcow2-convert -p missing t
+	[ "$output" = $'    (0.00/100%)\r' ]
+	[ "$stderr" = "qcow2-convert: Could not open 'missing': No such file or directory" ]
 }
 
 @test "a read error names the source, a write error the target" {

@@ -157,3 +157,21 @@ stopped() {
 		stopped INT 130 qcow2-${command%% *} --passphrase-file one ${command#* }
 	done
 }
+
+@test "who asks for progress while an image is opened gets an answer" {
+	local i status=0
+	slot 0 40000000
+	qcow2-convert --passphrase-file one -O raw t.qcow2 x.raw >printed 2>&1 &
+	local pid=$!
+	sleep 1
+	kill -USR1 $pid
+	for ((i = 0; i < 100; i++)); do
+		[ ! -s printed ] || break
+		sleep 0.02
+	done
+	kill -TERM $pid
+	wait $pid || status=$?
+	[ "$status" -eq 143 ]
+	[ "$(cat printed)" = "    (0.00/100%)" ]
+	[ ! -e x.raw ]
+}

@@ -106,6 +106,35 @@ stopped() {
 	stopped qcow2-convert -O raw -o preallocation=full large.raw out
 }
 
+# asked_early COMMAND...: gets SIGUSR1 while it waits for the passphrase, before there is anything to do.
+asked_early() {
+	local pid
+	rm -f key
+	mkfifo key
+	"$@" >printed 2>&1 &
+	pid=$!
+	exec 8>key # open as soon as somebody reads
+	kill -USR1 $pid
+	printf 'x' >&8
+	exec 8>&-
+	status=0
+	wait $pid || status=$?
+	echo "$*: status $status: $(cat printed)"
+	[ "$status" -eq 0 ]
+	[ ! -s printed ]
+}
+
+@test "who asks for progress before there is any ends nothing" {
+	asked_early qcow2-convert --passphrase-file=key source.raw out
+	cmp source.raw out
+	asked_early qcow2 convert --passphrase-file=key source.raw out
+	asked_early qcow2-create -q --passphrase-file=key out 1M
+	asked_early qcow2-resize -q -f raw --passphrase-file=key out 2M
+	qcow2-create -q -f qcow2 base 1M
+	qcow2-create -q -f qcow2 -b base -F qcow2 over
+	asked_early qcow2-rebase --passphrase-file=key -b "" over
+}
+
 # grown SIGNAL: sent while zeros are written to what is added to a raw file.
 grown() {
 	local pid i
