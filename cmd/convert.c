@@ -191,43 +191,37 @@ static int keys_take(struct job *j, struct err *e)
 	return 0;
 }
 
-/* What the target is where its options do not say it: to write over an image as if it were raw would be
- * the end of it. */
-static int target_probe(struct job *j, struct err *e)
+/* The options of an existing target: a list, or JSON, which may not contradict -O. */
+static int target_parse(struct job *j, const char *operand, struct err *e)
 {
-	const struct disk_options how = { .flags = DISK_NO_BACKING | DISK_NO_DATA_FILE |
-						   DISK_LENGTH_ONLY };
-	struct spec s = j->target_spec; /* borrows what is in it */
+	struct spec *s = &j->target_spec;
 
-	s.force_share = true;
-	struct disk *d = disk_open_metadata(&s, &how, e);
-
-	if (!d)
+	if (j->ch.target_image_opts)
+		return image_opts_parse(s, operand, e);
+	if (image_opts_parse_json(s, operand, FORMAT_PROBE, e) < 0)
 		return -1;
-	operand_warn_probed(&j->target_spec, disk_format(d));
-	j->target_spec.format = disk_format(d);
-	disk_close(d);
+	if (s->format != FORMAT_PROBE && s->format != j->o.format)
+		return err_set(e, ERR_INVALID, "-O says %s, the options say %s",
+			       format_name(j->o.format), format_name(s->format));
+	s->format = j->o.format;
 	return 0;
 }
 
 static int target_take(struct job *j, struct err *e)
 {
 	const char *operand = j->operands[j->operand_nr - 1];
+	bool json = j->ch.no_create && strncmp(operand, "json:", 5) == 0;
 
-	if (!j->ch.target_image_opts)
+	if (!j->ch.target_image_opts && !json)
 		return operand_path(operand, &j->o.target, e);
-	if (image_opts_parse(&j->target_spec, operand, e) < 0)
+	if (target_parse(j, operand, e) < 0)
 		return err_ctx(e, "Could not open '%s'", operand);
 	j->o.target = j->target_spec.path;
 	j->o.target_spec = &j->target_spec;
-	if (j->target_spec.format == FORMAT_PROBE && j->ch.no_create && target_probe(j, e) < 0)
-		return -1;
-	j->o.format = j->target_spec.format;
 	j->o.locking = j->target_spec.locking;
 	j->target_spec.chain_secret = secrets_passphrase();
-	if (j->target_spec.window_off || j->target_spec.has_window_len)
-		return err_set(e, ERR_INVALID, "offset and size are for sources");
-	return 0;
+	/* Without -n it is not opened at all. */
+	return j->ch.no_create ? convert_target_format(&j->target_spec, &j->o.format, e) : 0;
 }
 
 static int sources_open(struct job *j, struct err *e)
@@ -294,7 +288,9 @@ static int job_run(struct job *j, struct err *e)
 		return -1;
 	if (j->ch.bitmaps && j->ch.snapshot)
 		cmd_warn("the bitmaps tell of the disk as it is now, not of the snapshot");
-	if (j->o.format == FORMAT_RAW && !j->ch.format)
+	if (j->o.target_spec)
+		operand_warn_probed(j->o.target_spec, j->o.format);
+	else if (j->o.format == FORMAT_RAW && !j->ch.format)
 		creation_warn_extension(j->o.target, "--target-format");
 	creation_warn_weak(&j->keys);
 	if (!j->o.no_create && create_encryption_measure(&j->o.create.encryption, e) < 0)

@@ -102,17 +102,8 @@ static int raw_layer_open(struct disk *d, struct file *f, const struct spec *s,
 	d->window_fixed = s->has_window_len;
 	if (d->depth == 0 && (o->snapshot || o->snapshot_id || o->snapshot_name))
 		return err_set(e, ERR_UNSUPPORTED, "a raw image has no snapshots");
-	if (s->window_off > end ||
-	    (s->has_window_len && s->window_len > end - s->window_off))
-		return err_set(e, ERR_INVALID,
-			       "the window reaches past the end of the file (%llu bytes)",
-			       (unsigned long long)end);
-	if (s->has_window_len &&
-	    s->window_len % SECTOR_SIZE) /* a sector would show what lies behind */
-		return err_set(
-			e, ERR_INVALID,
-			"the size of the window, %llu bytes, is not a multiple of %d",
-			(unsigned long long)s->window_len, SECTOR_SIZE);
+	if (spec_window_check(s, end, e) < 0)
+		return -1;
 	d->size = align_up(s->has_window_len ? s->window_len : end - s->window_off,
 			   SECTOR_SIZE);
 	/* Who asks for nothing but its length is not in the way of a writer. */
@@ -143,18 +134,6 @@ static unsigned layer_file_flags(const struct chain *c, const struct spec *s)
 	return spec_file_flags(s) | FILE_WRITE | c->options->write_flags;
 }
 
-static int write_check(const struct chain *c, const struct spec *s, struct err *e)
-{
-	if (!is_written(c, c->layers))
-		return 0;
-	if (s->read_only)
-		return err_set(e, ERR_INVALID, "it is to be written to, and read-only=on forbids that");
-	if (s->force_share)
-		return err_set(e, ERR_INVALID,
-			       "it is to be written to, which does not go with force-share=on");
-	return 0;
-}
-
 static struct disk *layer_open(struct chain *c, const struct spec *s, struct err *e)
 {
 	struct disk *d = calloc(1, sizeof *d);
@@ -170,7 +149,8 @@ static struct disk *layer_open(struct chain *c, const struct spec *s, struct err
 	d->secret = s->secret.p ? s->secret : c->secret;
 	d->master = s->master;
 	d->listener = c->options->listener;
-	f = write_check(c, s, e) < 0 ? NULL : file_open(s->path, layer_file_flags(c, s), e);
+	if (!is_written(c, c->layers) || spec_write_check(s, e) == 0)
+		f = file_open(s->path, layer_file_flags(c, s), e);
 	if (!f || loop_check(c, f, e) < 0 || spec_find_format(s, f, &d->format, e) < 0)
 		goto out;
 	struct file *given = steal(&f);

@@ -36,6 +36,32 @@ unsigned spec_file_flags(const struct spec *s)
 	return s->direct_only ? FILE_DIRECT | FILE_DIRECT_ONLY : FILE_DIRECT;
 }
 
+int spec_write_check(const struct spec *s, struct err *e)
+{
+	if (s->read_only)
+		return err_set(e, ERR_INVALID, "it is to be written to, and read-only=on forbids that");
+	if (s->force_share)
+		return err_set(e, ERR_INVALID,
+			       "it is to be written to, which does not go with force-share=on");
+	return 0;
+}
+
+int spec_window_check(const struct spec *s, uint64_t file_len, struct err *e)
+{
+	if (s->window_off > file_len ||
+	    (s->has_window_len && s->window_len > file_len - s->window_off))
+		return err_set(e, ERR_INVALID,
+			       "the window reaches past the end of the file (%llu bytes)",
+			       (unsigned long long)file_len);
+	if (s->has_window_len &&
+	    s->window_len % SECTOR_SIZE) /* a sector would show what lies behind */
+		return err_set(
+			e, ERR_INVALID,
+			"the size of the window, %llu bytes, is not a multiple of %d",
+			(unsigned long long)s->window_len, SECTOR_SIZE);
+	return 0;
+}
+
 const char *format_name(enum image_format format)
 {
 	static const char *const names[] = { "probe", "raw", "qcow2" };

@@ -43,6 +43,11 @@ void spec_fini(struct spec *s);
 /* A spec for a plain path. False when memory is out. */
 bool spec_path(struct spec *s, const char *path, enum image_format format);
 
+/* Whether what it says goes with being written to. */
+int spec_write_check(const struct spec *s, struct err *e) MUST_CHECK;
+/* Whether the window lies in a file of this length, and ends with a sector. */
+int spec_window_check(const struct spec *s, uint64_t file_len, struct err *e) MUST_CHECK;
+
 /* What file_open() is to be told. NULL: nothing special. */
 unsigned spec_file_flags(const struct spec *s);
 

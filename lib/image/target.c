@@ -69,18 +69,44 @@ int target_empty(struct target *t, const struct create_options *o, struct err *e
 	return 0;
 }
 
+int target_take_spec(struct target *t, const struct spec *s, struct err *e)
+{
+	t->guessed = s->format == FORMAT_PROBE;
+	t->window_off = s->window_off;
+	t->window_len = s->window_len;
+	t->window_fixed = s->has_window_len;
+	return spec_window_check(s, file_size(t->file), e);
+}
+
 uint64_t target_size(const struct target *t)
 {
-	return file_size(t->file);
+	return t->window_fixed ? t->window_len : file_size(t->file) - t->window_off;
+}
+
+/* The first bytes that are written to what is raw by a guess. */
+static int signature_check(const void *buf, size_t n, struct err *e)
+{
+	const char *foreign;
+	enum image_format format = format_probe(buf, n, &foreign);
+
+	if (format == FORMAT_RAW && !foreign)
+		return 0;
+	return err_set(e, ERR_INVALID,
+		       "nothing says that it is raw, and what is to be written looks like %s: "
+		       "driver=raw says so",
+		       foreign ? foreign : format_name(format));
 }
 
 int target_write(struct target *t, uint64_t off, const void *buf, size_t n, struct err *e)
 {
-	return file_write_at(t->file, off, buf, n, e);
+	if (t->guessed && !off && signature_check(buf, n, e) < 0)
+		return -1;
+	return file_write_at(t->file, t->window_off + off, buf, n, e);
 }
 
 int target_zero(struct target *t, uint64_t off, uint64_t len, struct err *e)
 {
+	off += t->window_off;
 	t->holes.file = t->file;
 	while (len) {
 		bool is_data;

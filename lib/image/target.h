@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "image/create.h"
+#include "image/spec.h"
 #include "io/file.h"
 
 /* A file that is about to become an image: opened, locked, emptied, and taken back when the
@@ -12,6 +13,9 @@ struct target {
 	bool made;    /* the file did not exist before */
 	bool emptied; /* what was in it is gone */
 	struct hole_map holes; /* of a file that is written into as it is */
+	uint64_t window_off, window_len; /* raw: the part of such a file that is the disk; len 0 with */
+	bool window_fixed;		 /* this unset: the rest */
+	bool guessed; /* raw because nothing says otherwise: it must not begin to look like something else */
 	uint64_t device, inode; /* which file it is, for target_take_back() */
 };
 
@@ -19,13 +23,16 @@ struct target {
  * none, and devices are refused. */
 int target_open(struct target *t, const char *path, unsigned cache_flags, bool existing,
 		struct err *e) MUST_CHECK;
+/* What `s` says of an existing raw target: which part of it is the disk. */
+int target_take_spec(struct target *t, const struct spec *s, struct err *e) MUST_CHECK;
 /* Takes the locks of a writer. */
 int target_lock(struct target *t, enum file_locking how, const struct listener *l,
 		struct err *e) MUST_CHECK;
 /* Throws away what the file holds, and tells the file system what `o` wishes of it. */
 int target_empty(struct target *t, const struct create_options *o, struct err *e) MUST_CHECK;
+/* Bytes of the disk of an existing raw target. */
 uint64_t target_size(const struct target *t);
-/* Raw targets: bytes at their place. Any thread. */
+/* Raw targets: bytes at their place in the disk. Any thread. */
 int target_write(struct target *t, uint64_t off, const void *buf, size_t n,
 		 struct err *e) MUST_CHECK;
 /* Makes bytes of an existing raw target read as zeros. What is a hole already stays as it is, so

@@ -240,12 +240,23 @@ static int into_fill(struct copy *c, struct err *e)
 	return ret;
 }
 
+int convert_target_format(const struct spec *s, enum image_format *format, struct err *e)
+{
+	struct file *f = spec_write_check(s, e) < 0 ? NULL : file_open(s->path, 0, e);
+	int ret = f ? spec_find_format(s, f, format, e) : -1;
+
+	file_drop(f);
+	return ret < 0 ? err_ctx(e, "Could not open '%s'", s->name) : 0;
+}
+
 /* Opens the target, and empties it when there is no reason left not to. */
 static int target_begin(const struct convert_options *o, struct target *t, struct err *e)
 {
+	const struct spec *s = o->target_spec;
+
 	if (target_open(t, o->target, o->target_flags, o->no_create, e) < 0)
 		return -1; /* names the target itself */
-	if (sources_check(o, t->file, e) < 0 ||
+	if ((s && target_take_spec(t, s, e) < 0) || sources_check(o, t->file, e) < 0 ||
 	    target_lock(t, o->locking, o->listener, e) < 0 ||
 	    (!o->no_create && target_empty(t, &o->create, e) < 0))
 		return copy_failed_at(o->target, e);

@@ -22,7 +22,7 @@ struct convert_options {
 				 * itself; 0: not known */
 	bool no_create;		/* -n: write into what is there. Of `create` the backing file
 				 * alone matters then: it must be that of the target */
-	const struct spec *target_spec; /* -n, qcow2: how it is opened; NULL: by its path */
+	const struct spec *target_spec; /* -n: how it is opened; NULL: by its path */
 	struct bytes target_secret; /* -n, without target_spec: what opens it if it is encrypted */
 	bool target_is_zero;	/* -n: it reads as zeros already */
 	unsigned target_flags;	/* FILE_DIRECT, FILE_SYNC_WRITES, FILE_NO_FLUSH */
@@ -45,6 +45,10 @@ struct convert_options {
 	const struct watch *watch;
 	const struct listener *listener;
 };
+
+/* What format the existing target that `s` names has: as it says, or what is found by looking. Refused
+ * if it may not be written to. */
+int convert_target_format(const struct spec *s, enum image_format *format, struct err *e) MUST_CHECK;
 
 /* On failure the text begins with the name of the source or target that failed, and a target
  * that was made here is removed again, its data file too. With anything but FILE_NO_FLUSH the target

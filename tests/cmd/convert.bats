@@ -175,19 +175,6 @@ refused() {
 	cmp src.raw t.raw
 }
 
-@test "-n --target-image-opts: the format is found by looking, where the options do not say it" {
-	head -c 100k src.raw >small.raw
-	qcow2-create -q -f qcow2 -o preallocation=full t.qcow2 1M
-	run --separate-stderr -0 qcow2-convert -n --target-image-opts small.raw file.filename=t.qcow2
-	[ -z "$output$stderr" ]
-	qcow2-compare -f raw -F qcow2 small.raw t.qcow2
-	refused "No such file" -n --target-image-opts small.raw file.filename=nowhere
-	truncate -s 1M t.raw
-	run --separate-stderr -0 qcow2-convert -n --target-image-opts small.raw file.filename=t.raw
-	[[ $stderr == *"Image format was not specified for 'file.filename=t.raw' and probing guessed raw"* ]]
-	cmp -n 102400 small.raw t.raw
-}
-
 @test "-n --target-image-opts goes with -B" {
 	qcow2-create -q -f qcow2 base.qcow2 5M
 	qcow2-create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
@@ -201,6 +188,95 @@ refused() {
 		driver=qcow2,file.filename=t.qcow2
 	refused "-o has no effect" -n -o cluster_size=4k --target-image-opts top.qcow2 \
 		driver=qcow2,file.filename=t.qcow2
+}
+
+@test "-n --target-image-opts: without a driver, the format of the target is found by looking" {
+	qcow2-create -q -f qcow2 t.qcow2 6M
+	run --separate-stderr -0 qcow2-convert -n --target-image-opts src.raw file.filename=t.qcow2
+	[ "$output$stderr" = "" ]
+	[ "$(peek t.qcow2 0 4)" = 514649fb ]
+	qcow2-convert t.qcow2 back
+	cmp -n 5242880 src.raw back
+	qcow2-convert -n -c --target-image-opts src.raw file.filename=t.qcow2
+	qcow2-convert t.qcow2 back
+	cmp -n 5242880 src.raw back
+	# What is raw because nothing says otherwise is pointed out, as by whoever else writes to it.
+	yes x | head -c 6M >t.raw
+	run --separate-stderr -0 qcow2-convert -n --target-image-opts src.raw file.filename=t.raw
+	[[ ${stderr_lines[0]} == "WARNING: Image format was not specified for 'file.filename=t.raw' and probing guessed raw." ]]
+	cmp -n 5242880 src.raw t.raw
+	run --separate-stderr -0 qcow2-convert -n --target-image-opts src.raw driver=raw,file.filename=t.raw
+	[ "$output$stderr" = "" ]
+	# It does not become what it is not.
+	head -c 1M /dev/zero >t.raw
+	cp t.raw before
+	qcow2-create -q -f qcow2 small.qcow2 1M
+	run --separate-stderr -1 qcow2-convert -n -f raw --target-image-opts small.qcow2 file.filename=t.raw
+	[[ ${stderr_lines[3]} == *"looks like qcow2: driver=raw says so" ]]
+	cmp -n 512 t.raw before
+	qcow2-convert -n -f raw --target-image-opts small.qcow2 driver=raw,file.filename=t.raw
+	[ "$(peek t.raw 0 4)" = 514649fb ]
+	printf 'KDMV%06000000d' 0 >foreign
+	cp foreign before
+	refused "vmdk" -n --target-image-opts src.raw file.filename=foreign
+	cmp foreign before
+	refused "Could not open 'file.filename=missing': No such file" -n --target-image-opts src.raw \
+		file.filename=missing
+}
+
+@test "-n: a target that exists may be named by JSON" {
+	qcow2-create -q -f qcow2 t.qcow2 6M
+	yes x | head -c 6M >t.raw
+	cp t.raw before
+	qcow2-convert -n -O qcow2 src.raw 'json:{"driver": "qcow2", "file.filename": "t.qcow2"}'
+	qcow2-convert t.qcow2 back
+	cmp -n 5242880 src.raw back
+	refused "-O says raw, the options say qcow2" -n src.raw \
+		'json:{"driver": "qcow2", "file.filename": "t.raw"}'
+	cmp t.raw before
+	qcow2-convert -n src.raw 'json:{"file": {"driver": "file", "filename": "t.raw"}}'
+	cmp -n 5242880 src.raw t.raw
+	refused "a new file needs a plain name" src.raw 'json:{"file.filename": "t"}'
+}
+
+@test "-n --target-image-opts: a part of a raw file can be the target" {
+	head -c 8M /dev/urandom >t.raw
+	cp t.raw before
+	qcow2-convert -n --target-image-opts src.raw driver=raw,offset=1M,file.filename=t.raw
+	[ "$(stat -c %s t.raw)" -eq 8388608 ]
+	cmp -n 1048576 t.raw before
+	cmp -n 5242880 -i 1048576:0 t.raw src.raw
+	cmp -i 6291456 t.raw before
+	cp before t.raw
+	qcow2-create -q -f qcow2 zeros.qcow2 2M
+	qcow2-convert -n --target-image-opts zeros.qcow2 driver=raw,offset=1000,size=2M,file.filename=t.raw
+	head -c 1000 before >want
+	head -c 2M /dev/zero >>want
+	tail -c +2098153 before >>want
+	cmp t.raw want
+	cp before t.raw
+	refused "does not fit" -n --target-image-opts src.raw driver=raw,offset=1M,size=4M,file.filename=t.raw
+	refused "does not fit" -n --target-image-opts src.raw driver=raw,offset=4M,file.filename=t.raw
+	refused "past the end" -n --target-image-opts src.raw driver=raw,offset=4M,size=5M,file.filename=t.raw
+	refused "past the end" -n --target-image-opts src.raw driver=raw,offset=9M,file.filename=t.raw
+	refused "multiple of 512" -n --target-image-opts src.raw driver=raw,size=5242881,file.filename=t.raw
+	cmp t.raw before
+}
+
+@test "-n --target-image-opts: what is not to be written to is left alone" {
+	yes x | head -c 6M >t.raw
+	cp t.raw before
+	qcow2-create -q -f qcow2 t.qcow2 6M
+	cp t.qcow2 before.qcow2
+	for file in t.raw t.qcow2; do
+		for driver in "" "driver=${file#t.},"; do
+			refused "read-only=on" -n --target-image-opts src.raw ${driver}read-only=on,file.filename=$file
+			refused "force-share=on" -n --target-image-opts src.raw \
+				${driver}force-share=on,file.filename=$file
+		done
+	done
+	cmp t.raw before
+	cmp t.qcow2 before.qcow2
 }
 
 @test "-n --target-is-zero with a backing file is an error (D-17)" {
