@@ -86,7 +86,7 @@ static int bitmap_check(const struct job *j, struct err *e)
 }
 
 /* What does not go together, before anything is opened. */
-static int combinations_check(const struct job *j, struct err *e)
+static int combinations_check(struct job *j, struct err *e)
 {
 	const struct choices *c = &j->ch;
 	bool raw = j->o.format == FORMAT_RAW, several = j->o.source_nr > 1;
@@ -125,13 +125,16 @@ static int combinations_check(const struct job *j, struct err *e)
 		  "Having a backing file for the target makes no sense when concatenating multiple input images" },
 		{ j->o.create.backing_name && raw,
 		  "Backing file not supported for file format 'raw'" },
-		{ j->o.create.backing_name && !j->o.create.backing_format && !c->no_create,
-		  "Use of backing file requires explicit backing format" },
 		{ j->o.create.keep_data_file,
 		  "keep_data_file is for create only: convert writes the data file anew" },
 	};
 
-	return rules_check(rules, sizeof rules / sizeof *rules, e);
+	if (rules_check(rules, sizeof rules / sizeof *rules, e) < 0)
+		return -1;
+	if (c->no_create)
+		return 0;
+	return creation_need_backing_format(
+		&j->keys, "Use of backing file requires explicit backing format", e);
 }
 
 static int numbers_take(struct job *j, struct err *e)
@@ -412,8 +415,7 @@ int main(int argc, const char **argv)
 	signals_watch_end(ret == 0);
 	if (ret < 0) {
 		cmd_error_of(&e);
-		if (!job.ch.no_create)
-			creation_hint_backing_format(argc, argv, &about, &job.keys, job.o.target);
+		creation_hint_backing_format(argc, argv, &about, &job.keys, job.o.target);
 	}
 	int status = cmd_finish_status(&c, ret < 0);
 

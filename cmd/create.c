@@ -39,7 +39,8 @@ static int keys_collect(struct creation *k, const struct choices *c, struct err 
 static int image_prepare(struct creation *k, const struct choices *c, struct new_image *n,
 			 struct err *e)
 {
-	if (keys_collect(k, c, e) < 0)
+	if (keys_collect(k, c, e) < 0 ||
+	    creation_need_backing_format(k, "Backing file specified without backing format", e) < 0)
 		return -1;
 	n->format = k->format;
 	n->options = k->options;

@@ -72,6 +72,12 @@ void creation_set_size(struct creation *k, uint64_t size)
 	k->options.size = align_up(size, SECTOR_SIZE);
 }
 
+int creation_need_backing_format(struct creation *k, const char *why, struct err *e)
+{
+	k->lacks_backing_format = k->options.backing_name && !k->options.backing_format;
+	return k->lacks_backing_format ? err_set(e, ERR_INVALID, "%s", why) : 0;
+}
+
 static int take_bool(struct creation *k, const char *key, bool *out, bool *given,
 		     struct err *e)
 {

@@ -29,6 +29,7 @@ struct creation {
 	/* encryption= and encrypt.* as given, for the Formatting line; NULL: not given */
 	const char *encryption, *encrypt_format, *key_secret, *iter_time;
 	bool has_nocow, has_extent_size_hint;
+	bool lacks_backing_format;     /* and that was the fault */
 	uint64_t extent_size_hint;
 };
 
@@ -41,6 +42,8 @@ void creation_fini(struct creation *k);
 int creation_add_lists(struct creation *k, const char *const *lists, struct err *e);
 int creation_add(struct creation *k, const char *key, const char *value, struct err *e);
 int creation_take(struct creation *k, struct err *e);
+/* Refused with `why` if there is a backing file and nothing says its format. After creation_take(). */
+int creation_need_backing_format(struct creation *k, const char *why, struct err *e);
 /* Sets size and options.size. */
 void creation_set_size(struct creation *k, uint64_t size);
 

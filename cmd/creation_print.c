@@ -92,8 +92,7 @@ void hint_backing_format(int argc, const char **argv, const struct cmd_about *ab
 void creation_hint_backing_format(int argc, const char **argv, const struct cmd_about *about,
 				  const struct creation *k, const char *path)
 {
-	if (path && k->format == FORMAT_QCOW2 && k->options.backing_name &&
-	    !k->options.backing_format)
+	if (path && k->lacks_backing_format)
 		hint_backing_format(argc, argv, about, path, k->options.backing_name);
 }
 

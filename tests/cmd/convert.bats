@@ -294,6 +294,13 @@ refused() {
 	[[ ${stderr_lines[1]} == "Detected format of qcow2."* ]]
 	run -0 bash -c "${stderr_lines[-1]}"
 	qcow2-compare -q src.raw t
+	rm t
+	# Where something else is wrong as well, that is said first, and alone.
+	for options in "-o cluster_size=3" "-c -C" "-o keep_data_file=on"; do
+		# shellcheck disable=SC2086
+		refused "" -O qcow2 -B base.qcow2 $options src.raw t
+		[ "${#stderr_lines[@]}" -eq 1 ]
+	done
 }
 
 @test "what does not go together is refused before anything is written" {

@@ -270,9 +270,9 @@ extent_size_hint=0" ]
 	run -0 bash -c "${stderr_lines[-1]}"
 	[ -e "$odd" ]
 	# One that is too long is not shown in part, one with a secret not at all.
-	local long=("a$(printf %01900d 0)=1") n
+	local long=("data_file=$(printf %01900d 0)") n
 	for ((n = 0; n < 60; n++)); do
-		long+=(-o " k=1")
+		long+=(-o "data_file= k")
 		run --separate-stderr -1 qcow2-create -f qcow2 -b b.qcow2 -o "${long[@]}" z.qcow2
 	done
 	[ "${stderr_lines[-1]}" = "  the same, with -F qcow2" ]
@@ -285,6 +285,11 @@ extent_size_hint=0" ]
 	[[ $stderr == *"without backing format"* ]]
 	[[ $stderr != *"Detected"* ]]
 	[ ! -e x.qcow2 ]
+	# Where something else is wrong as well, that is said first, and alone.
+	for n in cluster_size=3 data_file= compat=0.9 nonesuch=1; do
+		run --separate-stderr -1 qcow2-create -f qcow2 -b b.qcow2 -o $n x.qcow2
+		[ "${#stderr_lines[@]}" -eq 1 ]
+	done
 }
 
 @test "backing files: names, formats, opening" {
