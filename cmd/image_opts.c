@@ -269,16 +269,15 @@ int image_opts_parse_json(struct spec *s, const char *text, enum image_format fo
 	struct option_list l = { 0 };
 	int ret = -1;
 
+	s->format = format; /* it decides which options there are */
 	if (json_options_parse(&l, text + strlen("json:"), e) < 0 || node_parse(s, &l, NODE_IMAGE, 0, e) < 0 ||
 	    copy_text(&s->name, text, e) < 0)
 		goto out;
-	if (format != FORMAT_PROBE && s->format != FORMAT_PROBE && format != s->format) {
+	if (format != FORMAT_PROBE && format != s->format) {
 		err_set(e, ERR_INVALID, "-f says %s, the options say %s", format_name(format),
 			format_name(s->format));
 		goto out;
 	}
-	if (format != FORMAT_PROBE)
-		s->format = format;
 	ret = 0;
 out:
 	option_list_fini(&l);

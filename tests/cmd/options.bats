@@ -222,6 +222,16 @@ opens() {
 	release
 }
 
+@test "json: the options are those of the format that -f says" {
+	refused "'raw' does not support the option 'encrypt.key-secret'" qcow2-info --object secret,id=s,data=x \
+		-f raw 'json:{"file.filename":"x.qcow2","encrypt.key-secret":"s"}'
+	refused "'qcow2' does not support the option 'offset'" qcow2-info \
+		-f qcow2 'json:{"file.filename":"x.qcow2","offset":512}'
+	refused "-f says raw, the options say qcow2" qcow2-info -f raw 'json:{"driver":"qcow2","file.filename":"x.qcow2"}'
+	run -0 qcow2-info --output=json -f raw 'json:{"file.filename":"x.qcow2","offset":512,"size":"1k"}'
+	[ "$(jq '."virtual-size"' <<<"$output")" -eq 1024 ]
+}
+
 @test "a raw image can be a window into a file" {
 	truncate -s 1M r
 	run -0 qcow2-info --output=json --image-opts driver=raw,offset=512,size=1k,file.filename=r
