@@ -106,6 +106,9 @@ static int raw_layer_open(struct disk *d, struct file *f, const struct spec *s,
 		return -1;
 	d->size = align_up(s->has_window_len ? s->window_len : end - s->window_off,
 			   SECTOR_SIZE);
+	if (d->size > FILE_OFFSET_MAX - SECTOR_SIZE)
+		return err_set(e, ERR_UNSUPPORTED, "a disk of %llu bytes is too large",
+			       (unsigned long long)d->size);
 	/* Who asks for nothing but its length is not in the way of a writer. */
 	if (o->flags & DISK_LENGTH_ONLY)
 		return file_lock(f, PERMISSION_READ, ~0u, s->locking, o->listener, e);

@@ -78,9 +78,10 @@ int create_check(const struct create_options *o, struct err *e)
 	if (l1_bytes > L1_BYTES_MAX)
 		return err_set(
 			e, ERR_INVALID,
-			"the image size is too large for cluster_size=%llu; larger clusters "
-			"allow larger disks",
-			(unsigned long long)geom_cluster_size(&g));
+			"the image size is too large for cluster_size=%llu%s",
+			(unsigned long long)geom_cluster_size(&g),
+			o->cluster_bits < CLUSTER_BITS_MAX ? "; larger clusters allow larger disks"
+							   : "");
 	return names_check(o, e) < 0 || create_encryption_check(o, e) < 0 ? -1 : header_check(o, e);
 }
 

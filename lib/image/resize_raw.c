@@ -29,7 +29,7 @@ static int request_check(const struct disk *d, const struct resize_options *o, s
 			       "the size of the disk is given by the size option: it can't change");
 	if (!file_is_regular(d->file) && o->size != d->size)
 		return err_set(e, ERR_UNSUPPORTED, "a device can't be resized");
-	if (o->size > FILE_OFFSET_MAX - d->window_off)
+	if (o->size > FILE_OFFSET_MAX - SECTOR_SIZE - d->window_off)
 		return err_set(e, ERR_INVALID, "the new size, %" PRIu64 " bytes, is too large",
 			       o->size);
 	return 0;

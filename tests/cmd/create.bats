@@ -252,6 +252,8 @@ extent_size_hint=0" ]
 @test "a size beyond the tables: larger clusters are suggested" {
 	refused "larger clusters" cluster_size=64k 64P
 	refused "larger clusters" cluster_size=512 1T
+	refused "too large for cluster_size=2097152" cluster_size=2M 3E
+	[[ $stderr != *"larger clusters"* ]]
 	accepted cluster_size=2M 1P
 }
 

@@ -153,3 +153,27 @@ out_of_range() {
 	[[ $output == *"'cluster_size'"* ]]
 	[ ! -e x.qcow2 ]
 }
+
+@test "a raw disk that is too large is not made, and none is opened" {
+	local max=9223372036854774784 size # bytes behind it could not be counted any more
+	truncate -s 1M x.raw
+	for size in 9223372036854775807 9223372036854775296; do
+		run --separate-stderr -1 qcow2-resize -f raw x.raw $size
+		[[ $stderr == *": the new size, $size bytes, is too large" ]]
+		[ "$(stat -c %s x.raw)" -eq 1048576 ]
+		run --separate-stderr -1 qcow2-create new.raw $size
+		[[ $stderr == *"the size is out of range" ]]
+		[ ! -e new.raw ]
+	done
+	# Not all file systems have files of such lengths.
+	truncate -s $max x.raw 2>/dev/null || return 0
+	run -0 qcow2-info x.raw
+	[[ $output == *"($max bytes)"* ]]
+	truncate -s 1M x.raw
+	run -0 qcow2-resize -q -f raw x.raw $max
+	for size in 9223372036854775807 9223372036854775296; do
+		truncate -s $size x.raw
+		run --separate-stderr -1 qcow2-info x.raw
+		[[ $stderr == *"Could not open 'x.raw': a disk of 9223372036854775"*" bytes is too large" ]]
+	done
+}
