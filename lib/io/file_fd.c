@@ -16,7 +16,7 @@
 /* A write of 2 MiB makes the page cache look for that much in one piece, which a virtual machine
  * may first have to get from its host: two to five times the processor time of smaller writes. */
 #define WHOLE_WRITE ((size_t)512 << 10)
-#define WRITE_PIECE ((size_t)128 << 10)
+#define WRITE_PIECE ((size_t)256 << 10)
 /* A file that will be flushed begins to go to the medium each time that it got this much. */
 #define WRITE_OUT_EACH (UINT64_C(8) << 20)
 #define TAKE_PLACES_FROM ((size_t)128 << 10)
