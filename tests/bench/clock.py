@@ -1,6 +1,5 @@
 """Timed runs of a command: how long, how much memory and processor time, how large the output."""
 
-import mmap
 import os
 import statistics
 import subprocess
@@ -9,8 +8,6 @@ from collections import namedtuple
 
 # Seconds and processor seconds are of one of the repetitions, KiB is the peak of any process.
 Sample = namedtuple("Sample", "seconds kib cpu bytes")
-
-READY_BYTES = 4 << 30  # more than any row writes
 
 
 class Failed(Exception):
@@ -52,31 +49,12 @@ def drop_cache():
         control.write("3\n")
 
 
-def free_memory():
-    with open("/proc/meminfo") as file:
-        for line in file:
-            if line.startswith("MemFree:"):
-                return int(line.split()[1]) << 10
-    return 0
-
-
-def make_memory_ready():
-    """A virtual machine may have given free memory back to its host. Who gets it again waits for
-    each page, several times as long as a copy takes: it is neither program's time."""
-    size = min(READY_BYTES, free_memory() // 2) & ~(mmap.PAGESIZE - 1)
-    if size:
-        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
-
-
-def once(place, row, command, cold=False, times=1, copies=False):
-    """Runs the command (text for a shell, "times" times) on fresh input of the row; "copies": it
-    writes much."""
+def once(place, row, command, cold=False, times=1):
+    """Runs the command (text for a shell, "times" times) on fresh input of the row."""
     place.clean()
     place.recipe("prepare", row, place.out + ".d")
     if cold:
         drop_cache()
-    if copies:
-        make_memory_ready()
     if times == 1:
         script = "exec " + command
     else:
