@@ -20,7 +20,7 @@ struct choices {
 	const char *cache;
 };
 
-static void print(const struct info *info, const char *name, const struct choices *c)
+static int print(const struct info *info, const char *name, const struct choices *c, struct err *e)
 {
 	struct emit out = emit_over(stdout, cmd_flags.json);
 	const char *children = getenv("QCOW2_TOOLS_CHILDREN");
@@ -34,10 +34,12 @@ static void print(const struct info *info, const char *name, const struct choice
 	for (size_t i = 0; i < info->nr; i++) {
 		if (i)
 			emit_line(&out, "%s", "");
-		info_print(&out, &info->layers[i], i ? info->layers[i].path : name, &style);
+		if (info_print(&out, &info->layers[i], i ? info->layers[i].path : name, &style, e) < 0)
+			return -1;
 	}
 	if (c->chain)
 		emit_end(&out);
+	return 0;
 }
 
 static int show(const char *file, const struct choices *c, struct err *e)
@@ -58,8 +60,7 @@ static int show(const char *file, const struct choices *c, struct err *e)
 		err_nomem(e);
 		goto out;
 	}
-	print(&info, plain ? spec.path : special, c);
-	ret = 0;
+	ret = print(&info, plain ? spec.path : special, c, e);
 out:
 	free(special);
 	info_fini(&info);

@@ -156,13 +156,24 @@ static void print_child(struct emit *out, const struct info_layer *x)
 	emit_end(out);
 }
 
-static void print_snapshots(struct emit *out, const struct info_qcow2 *q)
+static int print_snapshot(void *arg, const struct snapshot_entry *s, struct err *e)
 {
+	(void)e;
+	snapshot_table_row(arg, s, NULL);
+	return 0;
+}
+
+static int print_snapshots(struct emit *out, const struct info_qcow2 *q, struct err *e)
+{
+	int ret;
+
 	if (!q->snapshots_nr)
-		return;
+		return 0;
 	emit_begin_list(out, "snapshots", NULL);
-	snapshot_table_print(out, q->snapshots, NULL, q->snapshots_nr);
+	snapshot_table_heading(out, false);
+	ret = image_snapshots_each(q->image, print_snapshot, out, e);
 	emit_end(out);
+	return ret;
 }
 
 static void print_scalars(struct emit *out, const struct info_layer *x, const char *name)
@@ -189,17 +200,19 @@ static void print_scalars(struct emit *out, const struct info_layer *x, const ch
 		print_backing(out, q);
 }
 
-void info_print(struct emit *out, const struct info_layer *x, const char *name,
-		const struct info_style *style)
+int info_print(struct emit *out, const struct info_layer *x, const char *name,
+	       const struct info_style *style, struct err *e)
 {
 	emit_begin(out, NULL, NULL);
 	print_scalars(out, x, name);
 	if (style->limits)
 		print_limits(out, x);
-	print_snapshots(out, &x->qcow2);
+	if (print_snapshots(out, &x->qcow2, e) < 0)
+		return err_ctx(e, "%s", x->path);
 	if (x->format == FORMAT_QCOW2)
 		print_specific(out, &x->qcow2);
 	if (style->children)
 		print_child(out, x);
 	emit_end(out);
+	return 0;
 }

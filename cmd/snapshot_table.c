@@ -75,16 +75,28 @@ static void print_row(struct emit *out, const struct snapshot_entry *s,
 	fputc('\n', out->to);
 }
 
-void snapshot_table_print(struct emit *out, const struct snapshot_entry *s,
-			  const struct snapshot_size *sizes, uint32_t nr)
+void snapshot_table_heading(struct emit *out, bool sizes)
 {
-	if (nr && out->kind == EMIT_TEXT)
+	if (out->kind == EMIT_TEXT)
 		fprintf(out->to, "Snapshot list:\n%-7s %-16s %8s %19s %15s %10s%s\n", "ID", "TAG",
 			"VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT",
 			sizes ? "  EXCLUSIVE     SHARED" : "");
+}
+
+void snapshot_table_row(struct emit *out, const struct snapshot_entry *s,
+			const struct snapshot_size *size)
+{
+	if (out->kind == EMIT_TEXT)
+		print_row(out, s, size);
+	else
+		print_object(out, s, size);
+}
+
+void snapshot_table_print(struct emit *out, const struct snapshot_entry *s,
+			  const struct snapshot_size *sizes, uint32_t nr)
+{
+	if (nr)
+		snapshot_table_heading(out, sizes);
 	for (uint32_t i = 0; i < nr; i++)
-		if (out->kind == EMIT_TEXT)
-			print_row(out, &s[i], sizes ? &sizes[i] : NULL);
-		else
-			print_object(out, &s[i], sizes ? &sizes[i] : NULL);
+		snapshot_table_row(out, &s[i], sizes ? &sizes[i] : NULL);
 }

@@ -10,3 +10,7 @@
  * NULL. */
 void snapshot_table_print(struct emit *out, const struct snapshot_entry *s,
 			  const struct snapshot_size *sizes, uint32_t nr);
+/* The same in parts: the heading, and a row or object, with the sizes or not as the heading says. */
+void snapshot_table_heading(struct emit *out, bool sizes);
+void snapshot_table_row(struct emit *out, const struct snapshot_entry *s,
+			const struct snapshot_size *size);

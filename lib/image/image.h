@@ -57,6 +57,11 @@ struct file *image_data_file(const struct image *img);
  * nr = 0 and success when there are none. */
 int image_snapshots(struct image *img, const struct snapshot_entry **entries, uint32_t *nr,
 		    struct err *e) MUST_CHECK;
+/* Hands over each of them, in order, and keeps none: a table may have 64 MiB. The entry is good until
+ * each() returns; -1 from it ends the matter, the error being its own. */
+int image_snapshots_each(struct image *img,
+			 int (*each)(void *arg, const struct snapshot_entry *s, struct err *e),
+			 void *arg, struct err *e) MUST_CHECK;
 /* The bitmap directory's bytes, loaded on the first call; empty when there is no extension
  * or the autoclear bit says that it is not valid. Walk it with bitmap_entry_decode(). */
 int image_bitmaps(struct image *img, struct bytes *directory, struct err *e) MUST_CHECK;

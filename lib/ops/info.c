@@ -80,6 +80,14 @@ static int load_luks(struct info_qcow2 *q, struct image *img, struct err *e)
 	return 0;
 }
 
+static int count_snapshot(void *arg, const struct snapshot_entry *s, struct err *e)
+{
+	(void)s;
+	(void)e;
+	++*(uint32_t *)arg;
+	return 0;
+}
+
 static int load_qcow2(struct info_qcow2 *q, struct image *img, struct err *e)
 {
 	const struct header *h = image_header(img);
@@ -110,7 +118,8 @@ static int load_qcow2(struct info_qcow2 *q, struct image *img, struct err *e)
 	}
 	if (q->crypt == CRYPT_LUKS && load_luks(q, img, e) < 0)
 		return -1;
-	if (image_snapshots(img, &q->snapshots, &q->snapshots_nr, e) < 0)
+	q->image = img;
+	if (image_snapshots_each(img, count_snapshot, &q->snapshots_nr, e) < 0)
 		return -1;
 	return load_bitmaps(q, img, e);
 }

@@ -38,8 +38,8 @@ struct info_qcow2 {
 	char *backing_path;	       /* the name, resolved against the image; not opened */
 	const char *data_file;	       /* NULL: none; "" if there is one without a name */
 	bool data_file_raw;
-	const struct snapshot_entry *snapshots;
-	uint32_t snapshots_nr;
+	struct image *image;   /* for its snapshots: image_snapshots_each() */
+	uint32_t snapshots_nr; /* all of them can be read */
 	struct info_bitmap *bitmaps;
 	size_t bitmaps_nr;
 };

@@ -294,6 +294,47 @@ Child node '/file':
 	[ "${#stderr_lines[@]}" -eq 1 ]
 }
 
+# many_snapshots FILE NR LENGTH: its table becomes NR entries, with names of LENGTH bytes.
+many_snapshots() {
+	perl -e '
+		my ($file, $nr, $len) = @ARGV;
+		open my $f, "+<:raw", $file or die;
+		seek $f, 0, 2;
+		my $at = (tell($f) + 65535) & ~65535;
+		seek $f, $at, 0;
+		for my $i (1 .. $nr) {
+			my $entry = pack "Q>NnnNNQ>NN Q>Q>Q> a*a*", 196608, 1, 5, $len, $i, 0, 0,
+				0, 24, 0, 1048576, -1, sprintf("%05d", $i), sprintf("%0*d", $len, $i);
+			print $f $entry, "\0" x (-length($entry) & 7);
+		}
+		seek $f, 60, 0; print $f pack "NQ>", $nr, $at' "$@"
+}
+
+@test "a snapshot table of 64 MiB takes no more memory than a small one" {
+	make x.qcow2 1M
+	many_snapshots x.qcow2 65536 952
+	[ "$(stat -c %s x.qcow2)" -gt $((64 << 20)) ]
+	(address_limit 30000; qcow2-info x.qcow2 >text)
+	[ "$(grep -c '^[0-9]\{5\} ' text)" -eq 65536 ]
+	grep -q '^65536 *0*65536 ' text
+	(address_limit 30000; qcow2-info --output=json x.qcow2 >json)
+	python3 -c '
+import json
+found = json.load(open("json"))["snapshots"]
+assert [s["id"] for s in found] == ["%05d" % i for i in range(1, 65537)]
+assert all(s["name"] == "%0952d" % s["date-sec"] for s in found)'
+}
+
+@test "a snapshot table that ends too early: one line, and nothing else" {
+	make x.qcow2 1M
+	many_snapshots x.qcow2 500 1000
+	truncate -s $(($(stat -c %s x.qcow2) - 400)) x.qcow2
+	run --separate-stderr -1 qcow2-info x.qcow2
+	[ "$output" = "" ]
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[[ $stderr == *"snapshot table: entry 499: entry runs past the end of the snapshot table"* ]]
+}
+
 # An escape sequence, a newline, a bidi override, bytes that are not UTF-8.
 EVIL_HEX=1b5b316d0ae280aeff
 
