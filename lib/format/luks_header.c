@@ -56,12 +56,7 @@ static int slot_decode(struct rd *r, unsigned i, struct luks_slot *s, struct err
 
 static int iterations_check(uint32_t iterations, struct err *e)
 {
-	if (iterations == 0)
-		return err_set(e, ERR_CORRUPT, "no PBKDF2 iterations");
-	if (iterations > LUKS_ITERATIONS_MAX)
-		return err_set(e, ERR_UNSUPPORTED, "too many PBKDF2 iterations: %" PRIu32,
-			       iterations);
-	return 0;
+	return iterations ? 0 : err_set(e, ERR_CORRUPT, "no PBKDF2 iterations");
 }
 
 static int slot_check(const struct luks_header *h, unsigned i, uint64_t area_len,
@@ -122,6 +117,9 @@ static int fields_check(const struct luks_header *h, struct err *e)
 			       h->key_len);
 	if (iterations_check(h->iterations, e) < 0)
 		return err_ctx(e, "LUKS master key");
+	if (h->iterations > LUKS_ITERATIONS_MAX)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "LUKS master key: too many PBKDF2 iterations: %" PRIu32, h->iterations);
 	return 0;
 }
 

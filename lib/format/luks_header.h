@@ -12,7 +12,7 @@
 
 struct luks_slot {
 	bool enabled;
-	uint32_t iterations; /* 1..LUKS_ITERATIONS_MAX in an enabled slot; else anything */
+	uint32_t iterations; /* not 0 in an enabled slot, and bounded by whoever tries it */
 	uint8_t salt[32];
 	uint32_t key_sector; /* of 512 bytes, relative to the LUKS header */
 	uint32_t stripes;
@@ -23,7 +23,7 @@ struct luks_header {
 	uint32_t payload_sector;
 	uint32_t key_len; /* bytes, 1..LUKS_KEY_BYTES_MAX */
 	uint8_t digest[LUKS_DIGEST_BYTES], salt[32];
-	uint32_t iterations;
+	uint32_t iterations; /* 1..LUKS_ITERATIONS_MAX */
 	char uuid[41]; /* terminated; 40 bytes in the file */
 	struct luks_slot slots[LUKS_SLOTS];
 };

@@ -102,6 +102,18 @@ static void extensions_judge(struct check *c)
 		     "the autoclear bit that vouches for them is clear");
 }
 
+/* A key slot that nobody will ever open, though the others are as good as they were. */
+static int slots_judge(const struct luks_header *h, struct err *why)
+{
+	for (unsigned i = 0; i < LUKS_SLOTS; i++)
+		if (h->slots[i].enabled && h->slots[i].iterations > LUKS_ITERATIONS_MAX)
+			return err_set(why, ERR_CORRUPT,
+				       "key slot %u would take too long to try: %" PRIu32
+				       " PBKDF2 iterations", i,
+				       h->slots[i].iterations);
+	return 0;
+}
+
 /* Whether keys could be found in it. What lies outside the file is said by the walk. */
 static void crypto_judge(struct check *c)
 {
@@ -122,7 +134,7 @@ static void crypto_judge(struct check *c)
 		f.kind = PROBLEM_READ_FAILED;
 		c->result->unread = true;
 	} else if (luks_header_decode(&r, h->crypto.header_len, &luks, &why) == 0 &&
-		   image_luks_known(&luks, &why) == 0)
+		   image_luks_known(&luks, &why) == 0 && slots_judge(&luks, &why) == 0)
 		return;
 	check_found(c, &f);
 }

@@ -360,7 +360,7 @@ at_luks() {
 		key slot 0: state 0x00000001|208|00000001
 		key slot 7: state 0x00000000|544|00000000
 		key slot 0: no PBKDF2 iterations|212|00000000
-		key slot 0: too many PBKDF2 iterations|212|ffffffff
+		key slot 0 would take too long to try: 4294967295 PBKDF2|212|ffffffff
 		key slot 1: key material at sector 7|296|00000007
 		key slot 0: key material at sector 4000|248|00000fa0
 		key slot 0: key material at sector 4294967295|248|ffffffff

@@ -54,6 +54,12 @@ passed_over() {
 	done
 	qcow2-map --passphrase-file one t.qcow2
 	qcow2-map --passphrase-file two t.qcow2
+	# nor does a number that none is given
+	slot 4 4294967295
+	qcow2-map --passphrase-file two t.qcow2
+	run --separate-stderr -2 qcow2-check t.qcow2
+	[[ $stderr == *"key slot 4 would take too long to try: 4294967295 PBKDF2 iterations"* ]]
+	slot 4 200000000
 	slot 7 200000000
 	run --separate-stderr -1 qcow2-map --passphrase-file two t.qcow2
 	[[ $stderr == *"key slot 1 would take too long to try: 200000000 PBKDF2 iterations, and "*"; the passphrase opens none of those that were tried" ]]

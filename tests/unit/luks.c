@@ -293,6 +293,9 @@ static void what_takes_too_long_is_passed_over(void)
 	a.h.slots[1].iterations = LUKS_ITERATIONS_MAX;
 	CHECK(opens(&a, "first") == 0 && opens(&a, "third") == 2);
 	CHECK(fails(&a, ERR_UNSUPPORTED, "key slot 1 would take too long to try"));
+	a.h.slots[1].iterations = UINT32_MAX;
+	CHECK(opens(&a, "first") == 0 && opens(&a, "third") == 2);
+	CHECK(fails(&a, ERR_UNSUPPORTED, "key slot 1 would take too long to try"));
 	CHECK(fails(&a, ERR_UNSUPPORTED, "; the passphrase opens none of those that were tried"));
 	area_free(&a);
 }
