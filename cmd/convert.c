@@ -3,11 +3,10 @@
 #include <string.h>
 
 #include "cmd/common.h"
-#include "cmd/creation.h"
+#include "cmd/convert_choices.h"
 #include "cmd/image_opts.h"
 #include "cmd/operand.h"
 #include "cmd/snapshot_option.h"
-#include "ops/convert.h"
 #include "ops/create.h"
 
 static const struct cmd_about about = {
@@ -25,19 +24,8 @@ static const struct cmd_about about = {
 #define SPARSE_DEFAULT 4096
 #define SPARSE_MAX     (UINT64_C(16) << 20)
 
-struct choices {
-	const char *source_cache, *target_cache, *snapshot, *format, *backing,
-		*backing_format;
-	const char *sparse, *rate, *parallel, *level;
-	const char **lists;
-	int compress, no_create, target_is_zero, target_image_opts, salvage, out_of_order,
-		offload;
-	int bitmaps, skip_broken_bitmaps;
-	const char *bitmap;
-};
-
 struct job {
-	struct choices ch;
+	struct convert_choices ch;
 	struct creation keys;
 	struct convert_options o;
 	struct disk_options disk;
@@ -48,98 +36,9 @@ struct job {
 	unsigned operand_nr;
 };
 
-struct rule {
-	bool wrong;
-	const char *why;
-};
-
-static int rules_check(const struct rule *rules, size_t nr, struct err *e)
-{
-	for (size_t i = 0; i < nr; i++)
-		if (rules[i].wrong)
-			return err_set(e, ERR_INVALID, "%s", rules[i].why);
-	return 0;
-}
-
-static int bitmap_check(const struct job *j, struct err *e)
-{
-	const struct choices *c = &j->ch;
-	bool raw = j->o.format == FORMAT_RAW, several = j->o.source_nr > 1;
-	bool prealloc = j->o.create.preallocation != PREALLOCATION_OFF;
-	const struct rule rules[] = {
-		{ raw && !c->no_create,
-		  "--bitmap copies parts of a disk, which a new raw image can't tell from zeros; "
-		  "use -O qcow2" },
-		{ several,
-		  "A bitmap is of one source image: --bitmap does not go with several" },
-		{ c->snapshot,
-		  "A bitmap tells of the disk as it is now: --bitmap does not go with -l" },
-		{ c->target_is_zero,
-		  "--bitmap leaves most of the target as it is: --target-is-zero makes no sense" },
-		{ c->no_create && c->backing,
-		  "--bitmap with -n brings a copy of the disk up to date: -B has no part in it" },
-		{ prealloc && !j->o.create.backing_name,
-		  "Preallocation would hide the backing file that the target is to get" },
-	};
-
-	return c->bitmap ? rules_check(rules, sizeof rules / sizeof *rules, e) : 0;
-}
-
-/* What does not go together, before anything is opened. */
-static int combinations_check(struct job *j, struct err *e)
-{
-	const struct choices *c = &j->ch;
-	bool raw = j->o.format == FORMAT_RAW, several = j->o.source_nr > 1;
-	bool prealloc = j->o.create.preallocation != PREALLOCATION_OFF;
-	const struct rule rules[] = {
-		{ c->compress && raw,
-		  "Compression not supported for this file format: raw" },
-		{ c->compress && prealloc,
-		  "Compression and preallocation not supported at the same time" },
-		{ c->compress && j->o.create.encryption.method != CRYPT_NONE,
-		  "Compression and encryption not supported at the same time" },
-		{ c->compress && c->offload,
-		  "Cannot enable copy offloading when -c is used" },
-		{ c->compress && j->o.create.data_file,
-		  "Compression is not possible with an external data file" },
-		{ c->level && !c->compress, "--level needs --compress" },
-		{ c->sparse && c->offload,
-		  "Cannot enable copy offloading when -S is used" },
-		{ c->salvage && c->offload,
-		  "Cannot use copy offloading in salvaging mode" },
-		{ c->skip_broken_bitmaps && !c->bitmaps,
-		  "Use of --skip-broken-bitmaps requires --bitmaps" },
-		{ c->target_is_zero && !c->no_create,
-		  "--target-is-zero requires use of -n flag" },
-		{ j->o.create.backing_name && c->target_is_zero,
-		  "Cannot use --target-is-zero when the destination image has a backing file" },
-		{ c->target_image_opts && !c->no_create,
-		  "--target-image-opts requires use of -n flag" },
-		{ c->target_image_opts && c->format,
-		  "--target-image-opts and -O exclude each other" },
-		{ c->no_create && c->lists,
-		  "-o has no effect when -n is used; they exclude each other" },
-		{ c->snapshot && several,
-		  "Loading a snapshot is not supported with several source images" },
-		{ j->o.create.backing_name && several,
-		  "Having a backing file for the target makes no sense when concatenating multiple input images" },
-		{ j->o.create.backing_name && raw,
-		  "Backing file not supported for file format 'raw'" },
-		{ j->o.create.keep_data_file,
-		  "keep_data_file is for create only: convert writes the data file anew" },
-	};
-
-	if (rules_check(rules, sizeof rules / sizeof *rules, e) < 0)
-		return -1;
-	if (c->no_create)
-		return 0;
-	return creation_need_backing_format(
-		&j->keys, "Use of backing file requires explicit backing format", e);
-}
-
 static int numbers_take(struct job *j, struct err *e)
 {
-	const struct choices *c = &j->ch;
+	const struct convert_choices *c = &j->ch;
 	uint64_t workers = 0, level = 0;
 
 	j->o.sparse = SPARSE_DEFAULT;
@@ -156,7 +55,8 @@ static int numbers_take(struct job *j, struct err *e)
 	if (c->parallel &&
 	    count_from_text("number of coroutines", c->parallel, 1, 16, &workers, e) < 0)
 		return -1;
-	bool zstd = j->o.create.compression == COMPRESSION_ZSTD;
+	/* What a target that exists wants is seen when it is opened. */
+	bool zstd = c->no_create || j->o.create.compression == COMPRESSION_ZSTD;
 	if (c->level && count_from_text("level", c->level, 1, zstd ? 19 : 9, &level, e) < 0)
 		return -1;
 	j->o.workers = (unsigned)workers;
@@ -182,7 +82,7 @@ static int caches_take(struct job *j, struct err *e)
 
 static int keys_take(struct job *j, struct err *e)
 {
-	const struct choices *c = &j->ch;
+	const struct convert_choices *c = &j->ch;
 
 	if ((c->backing && creation_add(&j->keys, "backing_file", c->backing, e) < 0) ||
 	    (c->backing_format &&
@@ -270,8 +170,8 @@ static int backing_check(struct job *j, struct err *e)
 
 static int job_run(struct job *j, struct err *e)
 {
-	if (keys_take(j, e) < 0 || target_take(j, e) < 0 || combinations_check(j, e) < 0 ||
-	    bitmap_check(j, e) < 0 || numbers_take(j, e) < 0 || caches_take(j, e) < 0 ||
+	if (keys_take(j, e) < 0 || target_take(j, e) < 0 ||
+	    convert_choices_check(&j->ch, &j->o, &j->keys, e) < 0 || numbers_take(j, e) < 0 || caches_take(j, e) < 0 ||
 	    snapshot_option(j->ch.snapshot, &j->snapshot_list, &j->disk, e) < 0)
 		return -1;
 	j->o.compress = j->ch.compress;

@@ -356,6 +356,21 @@ refused() {
 	done
 }
 
+@test "--level with -n: the target's compression says how far it goes" {
+	qemu-img create -q -f qcow2 -o compression_type=zstd zstd.qcow2 1M
+	qemu-img create -q -f qcow2 zlib.qcow2 1M
+	printf 'the same line again and again\n%.0s' {1..30000} >src.raw
+	truncate -s 1M src.raw
+	qcow2-convert -n -c --level 15 -f raw -O qcow2 src.raw zstd.qcow2
+	qemu-img compare -f raw -F qcow2 src.raw zstd.qcow2
+	cp zlib.qcow2 before
+	run --separate-stderr -1 qcow2-convert -n -c --level 15 -f raw -O qcow2 src.raw zlib.qcow2
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[[ $stderr == *"compression level 15: zlib has levels 1 to 9"* ]]
+	cmp zlib.qcow2 before
+	run --separate-stderr -1 qcow2-convert -n -c --level 20 -f raw -O qcow2 src.raw zstd.qcow2
+}
+
 @test "-p counts from 0.00 to 100.00 on stdout, -q silences it" {
 	run --separate-stderr qcow2-convert -p src.raw t
 	[ "$status" -eq 0 ]
