@@ -76,6 +76,8 @@ enum walk_bad {
 	WALK_BAD_EMPTY,     /* refcount table of no clusters */
 	WALK_BAD_FORBIDDEN, /* may not exist in this image; followed */
 	WALK_BAD_MISSING,   /* promised, and not there */
+	WALK_BAD_LONG,      /* L1 table of a snapshot: `value` entries, more than its disk and VM
+			     * state take, and they are none; followed without them */
 	WALK_BAD_READ, /* could not be read; the text says why. Refcount table: `value` is
 			* how many entries, from `place` on */
 	WALK_BADS
@@ -137,9 +139,11 @@ struct walk_ops {
 /* What the walk needs to know of a snapshot. */
 struct walk_snapshot {
 	uint64_t l1_off;
-	uint32_t l1_nr;
+	uint32_t l1_nr;     /* entries that are followed */
+	uint32_t l1_need;   /* that its disk and VM state take; 0: it does not say */
 	uint64_t disk_size; /* bytes; 0: it does not say */
-	bool followed; /* its L1 table could be walked */
+	bool followed;	/* its L1 table could be walked */
+	bool shortened; /* it claims more entries than l1_nr: WALK_BAD_LONG */
 	char id[128];   /* as stored, up to a zero byte, and cut to fit */
 	char name[256]; /* the same */
 };

@@ -1,4 +1,5 @@
 #pragma once
+#include "format/snapshot_entry.h"
 #include "meta/walk.h"
 
 /* An L1 table to walk. */
@@ -50,6 +51,7 @@ struct walk {
 	struct hole_map holes;
 	bool *unread;	/* set when something can't be read; or NULL */
 	bool ask_holes; /* the last table was empty: the next may be a hole */
+	uint64_t long_read; /* bytes: what walk_l1_shorten() has looked at */
 };
 
 /* References to L2 tables that are kept at once: 20 MiB. If there are more L2 tables, the
@@ -83,6 +85,11 @@ int walk_l1_pass(struct walk *w, bool first_pass, struct err *e);
  * set, all of them in lo .. hi-1, and the last ones of the file. For w->choose. */
 int walk_refs_near(struct walk *w, const uint8_t *clusters, uint64_t lo, uint64_t hi,
 		   size_t most, struct err *e);
+/* Entries that the disk and the VM state of a snapshot take; 0: it does not say. */
+uint32_t walk_l1_need(const struct geom *g, const struct snapshot_entry *s);
+/* If w->trees[tree], of all trees in the order of their places, belongs to a snapshot and claims more than
+ * that, and something else lies there, it becomes as short as it must be. `active`: the disk's. */
+int walk_l1_shorten(struct walk *w, size_t tree, const struct walk_tree *active, struct err *e);
 /* The L2 tables of w->refs. */
 int walk_l2_tables(struct walk *w, struct err *e);
 

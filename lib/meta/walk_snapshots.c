@@ -25,10 +25,19 @@ static int snapshot_keep(struct walk *w, const struct snapshot_entry *s, struct 
 
 	*kept = (struct walk_snapshot) { .l1_off = s->l1_off,
 					 .l1_nr = s->l1_nr,
+					 .l1_need = walk_l1_need(w->src.geom, s),
 					 .disk_size = s->has_disk_size ? s->disk_size : 0 };
 	text_keep(s->id.p, s->id.n, kept->id, sizeof kept->id);
 	text_keep(s->name.p, s->name.n, kept->name, sizeof kept->name);
 	return 0;
+}
+
+/* Whether an L1 table with too many entries has those that are needed. */
+static bool can_be_shortened(const struct walk *w, const struct snapshot_entry *s)
+{
+	uint64_t need = walk_l1_need(w->src.geom, s);
+
+	return need && walk_in_file(w, s->l1_off, need * 8);
 }
 
 /* Notes the snapshot, and its L1 table if that can be walked. */
@@ -45,7 +54,7 @@ static int snapshot_take(struct walk *w, const struct snapshot_entry *s, uint64_
 
 	if (snapshot_keep(w, s, e) < 0)
 		return -1;
-	if (s->l1_nr * UINT64_C(8) > L1_BYTES_MAX) {
+	if (s->l1_nr * UINT64_C(8) > L1_BYTES_MAX && !can_be_shortened(w, s)) {
 		f.bad = WALK_BAD_SIZE;
 		f.value = s->l1_nr;
 		return walk_report(w, &f, e);

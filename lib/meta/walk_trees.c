@@ -273,6 +273,8 @@ static int trees_settle(struct walk *w, struct err *e)
 	if (w->tree_nr > 1)
 		qsort(w->trees, w->tree_nr, sizeof *w->trees, tree_order);
 	for (size_t i = 0; i < w->tree_nr; i++) {
+		if (walk_l1_shorten(w, i, &active, e) < 0)
+			return -1;
 		struct walk_tree t = w->trees[i];
 		uint64_t len = t.l1_nr * UINT64_C(8);
 		struct walk_fault f = { .what = WALK_L1_TABLE,

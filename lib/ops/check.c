@@ -121,6 +121,7 @@ int check_run(struct check *c, struct err *e)
 	    walk_metadata(c->walk, e) < 0 || walk_trees(c->walk, e) < 0 ||
 	    check_compare(c, e) < 0 || (c->options->deep && check_deep(c, e) < 0))
 		return -1;
+	check_data_file_length(c);
 	check_distrust(c);
 	check_lost(c);
 	if (c->options->orphans && (check_unreferenced(c, e) < 0 ||
@@ -136,6 +137,7 @@ int check_image(struct image *img, const struct check_options *o, struct check_r
 		.geom = image_geom(img),
 		.header = image_header(img),
 		.file = image_file(img),
+		.data_file = image_data_file(img),
 		.options = o,
 		.result = r,
 	};

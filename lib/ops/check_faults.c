@@ -53,6 +53,7 @@ static const uint8_t kinds[WALK_WHATS][WALK_BADS] = {
 		[WALK_BAD_RANGE] = PROBLEM_L1_TABLE_OUT_OF_FILE,
 		[WALK_BAD_SIZE] = PROBLEM_SNAPSHOT_L1_SIZE,
 		[WALK_BAD_OVERLAP] = PROBLEM_SNAPSHOT_L1_OVERLAP,
+		[WALK_BAD_LONG] = PROBLEM_SNAPSHOT_L1_LONG,
 	},
 	[WALK_L2_TABLE] = {
 		[WALK_BAD_RESERVED] = PROBLEM_L1_ENTRY_RESERVED,
@@ -82,6 +83,7 @@ static bool loses_root(const struct walk_fault *f)
 	case WALK_BAD_FLAGS:
 	case WALK_BAD_EMPTY:
 	case WALK_BAD_FORBIDDEN:
+	case WALK_BAD_LONG:
 		return false;
 	default:
 		return f->what != WALK_REFCOUNT_TABLE && f->what != WALK_REFCOUNT_BLOCK &&

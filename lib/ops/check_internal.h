@@ -16,7 +16,7 @@ struct check_claim {
 struct check {
 	const struct geom *geom;
 	const struct header *header;
-	struct file *file;
+	struct file *file, *data_file; /* data_file: NULL: none, or it does not matter */
 	struct walk *walk;
 	const struct check_options *options;
 	struct check_result *result;
@@ -48,6 +48,7 @@ struct check {
 
 	uint64_t counted_end; /* of the last cluster behind the file that blocks count; 0: none */
 	uint64_t needed_end;  /* of those among them that tables refer to; 0: none */
+	uint64_t data_needed; /* bytes that the data file must have */
 
 	struct watch quiet;	    /* of walks that show no progress */
 	struct impact_marks *marks; /* what the findings touch, or NULL */
@@ -136,6 +137,12 @@ int check_header(struct check *c, struct err *e) MUST_CHECK;
  * walk_trees(); faults are not reported again. */
 struct walk *check_walk_again(struct check *c, const struct walk_ops *ops, void *arg,
 			      struct err *e);
+
+/* --- check_data_file.c --- */
+/* Clusters of the data file that an L2 table leads to. */
+void check_data_file_needs(struct check *c, const uint8_t *table, const struct l2_run *r);
+/* After all of them. */
+void check_data_file_length(struct check *c);
 
 /* --- check_deep.c --- */
 /* Unpacks every compressed cluster. */

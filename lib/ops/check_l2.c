@@ -131,6 +131,7 @@ static void data_file_run(struct table *t, const struct l2_run *r)
 
 	for (uint32_t i = 0; r->host != guest && i < r->nr; i++)
 		entry_found(t, r->idx + i, PROBLEM_DATA_FILE_OFFSET, r->host + i * size);
+	check_data_file_needs(t->check, t->at->bytes, r);
 	copied_judge(t, r, r->nr);
 }
 

@@ -112,6 +112,8 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	ROW(DATA_FILE_OFFSET, "data-file-offset", CORRUPTION, ALL,
 	    "the entry leads to its place in the data file",
 	    "offset in the data file differs from the guest offset"),
+	ROW(DATA_FILE_SHORT, "data-file-short", CORRUPTION, NONE, NULL,
+	    "data file ends before data that the image has in it"),
 	ROW(REFCOUNT_TABLE_EMPTY, "refcount-table-empty", CORRUPTION, ALL,
 	    "refcounts are built anew",
 	    "refcount table has no clusters"),
@@ -163,6 +165,9 @@ const struct problem problem_table[PROBLEM_KINDS] = {
 	    "the disk gets a copy of its L1 table if it is that; else, with "
 	    "--drop-snapshots, the snapshot is dropped",
 	    "snapshot L1 table lies on another structure"),
+	ROW(SNAPSHOT_L1_LONG, "snapshot-l1-long", CORRUPTION, ALL,
+	    "the number is cut to what the disk and the VM state of the snapshot take",
+	    "snapshot claims more L1 entries than it needs, and they are none"),
 	ROW(SNAPSHOT_DATA_FILE, "snapshot-data-file", CORRUPTION, NONE,
 	    NULL,
 	    "snapshots in an image with an external data file"),

@@ -51,6 +51,7 @@ static int pass(struct repair *r, bool report, struct err *e)
 		.geom = &r->geom,
 		.header = &r->header,
 		.file = r->file,
+		.data_file = r->data_file,
 		.options = &r->check_options,
 		.result = &r->found,
 	};
@@ -223,7 +224,10 @@ static int repair_run(struct repair *r, const struct geom *g, struct err *e)
 int repair_image(struct image *img, const struct repair_options *o, struct repair_result *result,
 		 struct err *e)
 {
-	struct repair r = { .file = image_file(img), .options = o, .result = result };
+	struct repair r = { .file = image_file(img),
+			    .data_file = image_data_file(img),
+			    .options = o,
+			    .result = result };
 	int ret;
 
 	*result = (struct repair_result){ 0 };

@@ -9,7 +9,7 @@
  * the next round. See "How a repair flows" in lib/README. */
 
 struct repair {
-	struct file *file;
+	struct file *file, *data_file; /* data_file: only to be looked at, or NULL */
 	uint8_t *header_bytes; /* the first cluster, as the file has it */
 	struct header header;
 	struct geom geom;

@@ -95,6 +95,19 @@ static int l1_empty(struct repair *r, uint64_t place, struct err *e)
 	return repair_write(r, place + 8, none, sizeof none, e);
 }
 
+/* An L1 table that the pass had to follow without some of the entries that it claims. */
+static void l1_shorten(struct snapshot_repair *t, struct snapshot_entry *s, uint64_t place)
+{
+	uint32_t nr;
+	const struct walk_snapshot *all = walk_snapshots(t->repair->check.walk, &nr);
+
+	if (t->seen >= nr || !all[t->seen].shortened || all[t->seen].l1_off != s->l1_off)
+		return;
+	if (t->tells)
+		snapshots_told(t->repair, PROBLEM_SNAPSHOT_L1_LONG, place, s->l1_nr, NULL);
+	s->l1_nr = all[t->seen].l1_nr;
+}
+
 /* Puts the entry together from its parts, decodes it, and adds it to the new table, or
  * drops it. */
 static int entry_add(struct snapshot_repair *t, size_t at, size_t extra, size_t id,
@@ -120,6 +133,7 @@ static int entry_add(struct snapshot_repair *t, size_t at, size_t extra, size_t 
 					     t->repair->header.snapshots_off + at, e)
 				  : 0;
 	}
+	l1_shorten(t, &s, t->repair->header.snapshots_off + at);
 	if (t->repair->geom.version >= 3 && !s.has_disk_size) {
 		s.has_disk_size = true;
 		s.disk_size = t->repair->geom.disk_size;

@@ -60,6 +60,7 @@ static bool wanted(const struct repair *r)
 	       repair_has(r, PROBLEM_SNAPSHOT_EXTRA_LARGE) ||
 	       repair_has(r, PROBLEM_SNAPSHOT_EXTRA_SHORT) ||
 	       repair_has(r, PROBLEM_SNAPSHOT_NAME) ||
+	       repair_has(r, PROBLEM_SNAPSHOT_L1_LONG) ||
 	       repair_has(r, PROBLEM_SNAPSHOT_TABLE_OUT_OF_FILE) ||
 	       (r->options->drop_snapshots && r->l1_broken_any);
 }

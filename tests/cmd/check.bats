@@ -99,6 +99,25 @@ Image end offset: 262144" ]
 	same none.qcow2
 }
 
+@test "a data file that lacks what was written is found short" {
+	local options
+	for options in compat=1.1 extended_l2=on data_file_raw=on; do
+		rm -f data.qcow2 d.raw
+		qemu-img create -q -f qcow2 -o "$options,data_file=d.raw" data.qcow2 8M
+		qemu-io -f qcow2 -c 'write -q 1M 300k' -c 'write -q 7M 1M' -c 'write -q -z 7552k 640k' data.qcow2
+		same data.qcow2
+		truncate -s $((7552 << 10)) d.raw
+		same data.qcow2
+		truncate -s $((7552 * 1024 - 1)) d.raw
+		run --separate-stderr -2 qcow2-check --output=json --details data.qcow2
+		[ "$(jq -c '[.corruptions, .defects[0].kind, .defects[0]["guest-start"], .defects[0]["guest-length"]]' \
+			<<<"$output")" = '[1,"data-file-short",7733247,1]' ]
+		truncate -s 0 d.raw
+		run --separate-stderr -2 qcow2-check -r all data.qcow2
+		[[ $stderr == *"data file ends before data that the image has in it"* ]]
+	done
+}
+
 @test "an encrypted image needs no secret (D-16)" {
 	luks_create t.qcow2 1M
 	run --separate-stderr qcow2-check t.qcow2

@@ -52,6 +52,8 @@ dropping() {	# OPTION...
 		at=$(second_at t.qcow2)
 		set -- $value
 		poke_be t.qcow2 $((at + $1)) "$2" "$3"
+		# how many entries it needs follows from the size of the disk, if that is there
+		[ "$1" -ne 8 ] || poke_be t.qcow2 $((at + 48)) 8 0
 		kept_without
 		dropping --free-suspects
 		[ "$status" -eq 0 ]

@@ -214,3 +214,30 @@ counted() {
 	qemu-img check u.qcow2
 	qemu-img compare -q sound.qcow2 u.qcow2
 }
+
+# Every bit of the number: what the snapshot has is read all the same, and only the number changes.
+@test "a snapshot that claims too many L1 entries gets as many as it needs" {
+	local bit nr at=$(($(first_at t.qcow2) + 8))
+	nr=$(peek_be t.qcow2 $at 4)
+	for ((bit = 0; bit < 32; bit++)); do
+		cp sound.qcow2 t.qcow2
+		[ $((nr | 1 << bit)) -ne "$nr" ] || continue
+		poke_be t.qcow2 $at 4 $((nr | 1 << bit))
+		run --separate-stderr qcow2-check --output=json --details t.qcow2
+		# in the rest of the cluster are zeros
+		if [ $(((nr | 1 << bit) * 8)) -le 4096 ]; then
+			[ "$status" -eq 0 ]
+			continue
+		fi
+		[ "$status" -eq 2 ]
+		[ "$(jq -c '[.defects[] | [.kind, .value, .["owner-index"]]]' <<<"$output")" = \
+			"[[\"snapshot-l1-long\",$((nr | 1 << bit)),0]]" ]
+		repaired 0
+		qemu-img check t.qcow2
+		for view in disk one two; do
+			same $view $view
+		done
+		qemu-img convert -O raw -l one t.qcow2 now.raw
+		cmp now.raw one.raw
+	done
+}

@@ -307,6 +307,10 @@ damaged_data_file_offset() {
 	image_data_file "$1"
 	poke_be "$1" $(($(l2_entry_at "$1" 1) + 1)) 7 $((0x50000))
 }
+damaged_data_file_short() {
+	image_data_file "$1"
+	truncate -s 128k "$1.raw"
+}
 
 # --- refcount table ---
 
@@ -384,6 +388,11 @@ damaged_snapshot_l1_unaligned() {
 	set_bits "$1" $(($(snapshots_at "$1") + 6)) 2
 }
 damaged_snapshot_l1_size() {
+	image_snapshot "$1"
+	poke_be "$1" $(($(snapshots_at "$1") + 8)) 4 $(((4 << 20) + 1))
+	poke_be "$1" $(($(snapshots_at "$1") + 48)) 8 0 # of the disk: nobody knows what it needs
+}
+damaged_snapshot_l1_long() {
 	image_snapshot "$1"
 	poke_be "$1" $(($(snapshots_at "$1") + 8)) 4 $(((4 << 20) + 1))
 }

@@ -767,6 +767,22 @@ def l1_size_large(f, img):
 def snapshot_l1_size(f, img):
     need_snapshots(img)
     f.set_num(img.snapshot("monday").at + 8, 4, (4 << 20) + 1)
+    f.set_num(img.snapshot("monday").at + 48, 8, 0)  # nobody knows what it needs
+
+
+@damage("snapshot-l1-long")
+def snapshot_l1_much_too_long(f, img):
+    need_snapshots(img)
+    f.set_bits(img.snapshot("monday").at + 8, 4, 1 << 31)
+
+
+# What it claims is in the file.
+@damage("snapshot-l1-long")
+def snapshot_l1_long(f, img):
+    need_snapshots(img)
+    nr = img.snapshot("monday").l1_nr
+    bit = next(1 << i for i in range(32) if nr < 1 << i and (nr | 1 << i) * 8 > img.cluster)
+    f.set_bits(img.snapshot("monday").at + 8, 4, bit)
 
 
 @damage("snapshot-l1-out-of-file", left="snapshots", gone=["monday"])
