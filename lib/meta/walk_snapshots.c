@@ -63,6 +63,11 @@ static int snapshot_take(struct walk *w, const struct snapshot_entry *s, uint64_
 		f.bad = WALK_BAD_ALIGNMENT;
 		return walk_report(w, &f, e);
 	}
+	/* An offset that no file can have is refused by whoever reads the table, even if it is empty. */
+	if (!s->l1_nr && s->l1_off > FILE_OFFSET_MAX) {
+		f.bad = WALK_BAD_RANGE;
+		return walk_report(w, &f, e);
+	}
 	w->snapshots[idx].followed = true;
 	return walk_add_tree(w, f.owner, s->l1_off, s->l1_nr, e);
 }

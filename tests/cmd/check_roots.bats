@@ -241,3 +241,16 @@ counted() {
 		cmp now.raw one.raw
 	done
 }
+
+@test "an empty L1 table of a snapshot is found where no file can have it" {
+	local at=$(first_at t.qcow2)
+	poke_be t.qcow2 $((at + 8)) 4 0
+	poke t.qcow2 "$at" aaaaaa0000000000
+	run --separate-stderr -2 qcow2-check t.qcow2
+	[[ $stderr == *'snapshot L1 table lies outside the file: '*'snapshot "1"'* ]]
+	qcow2-check -r all --drop-snapshots --free-suspects t.qcow2
+	qemu-img check t.qcow2
+	same disk disk
+	same two two
+	run ! qcow2-convert -l one -O raw t.qcow2 now.raw
+}
