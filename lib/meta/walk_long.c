@@ -124,8 +124,16 @@ int walk_l1_shorten(struct walk *w, size_t tree, const struct walk_tree *active,
 		return 0;
 	struct walk_snapshot *s = &w->snapshots[t->owner.idx];
 
-	if (!s->l1_need || t->l1_nr <= s->l1_need || !is_long(w, tree, s->l1_need, active))
+	if (!s->l1_need || t->l1_nr <= s->l1_need)
 		return 0;
+	if (!is_long(w, tree, s->l1_need, active)) {
+		if (t->l1_nr <= L1_BYTES_MAX / 8)
+			return 0;
+		t->l1_nr = 0; /* what is too large, and can't be cut, is not followed */
+		s->followed = false;
+		f.bad = WALK_BAD_SIZE;
+		return walk_report(w, &f, e);
+	}
 	t->l1_nr = s->l1_nr = s->l1_need;
 	s->shortened = true;
 	return walk_report(w, &f, e);
