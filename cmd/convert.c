@@ -171,7 +171,8 @@ static int backing_check(struct job *j, struct err *e)
 static int job_run(struct job *j, struct err *e)
 {
 	if (keys_take(j, e) < 0 || target_take(j, e) < 0 ||
-	    convert_choices_check(&j->ch, &j->o, &j->keys, e) < 0 || numbers_take(j, e) < 0 || caches_take(j, e) < 0 ||
+	    convert_choices_check(&j->ch, &j->o, &j->keys, e) < 0 ||
+	    numbers_take(j, e) < 0 || caches_take(j, e) < 0 ||
 	    snapshot_option(j->ch.snapshot, &j->snapshot_list, &j->disk, e) < 0)
 		return -1;
 	j->o.compress = j->ch.compress;

@@ -92,7 +92,6 @@ static bool is_long(struct walk *w, size_t tree, uint32_t need, const struct wal
 	const struct walk_tree *t = &w->trees[tree];
 	uint64_t claimed = t->l1_nr * UINT64_C(8);
 	uint64_t end = align_up(t->l1_off + need * UINT64_C(8), geom_cluster_size(w->src.geom));
-
 	struct look first = { 0 }, rest = { 0 };
 
 	if (!walk_in_file(w, t->l1_off, need * UINT64_C(8)))
