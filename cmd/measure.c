@@ -29,6 +29,17 @@ static void request_check(const struct cmd *c, const struct request *r)
 				     : "either --size or a FILE is needed");
 }
 
+/* A list of keys that serves create too may hold the format of a backing file that create is told
+ * by -b, which measure does not have, or the use of a data file that somebody else names. Neither
+ * changes a size. */
+static void forget_lone_keys(struct create_options *o)
+{
+	if (!o->backing_name)
+		o->backing_format = NULL;
+	if (!o->data_file)
+		o->data_file_raw = false;
+}
+
 static int target_take(struct measure_target *t, struct creation *k, const struct request *r,
 		       struct err *e)
 {
@@ -38,6 +49,7 @@ static int target_take(struct measure_target *t, struct creation *k, const struc
 		return -1;
 	if (creation_take(k, e) < 0)
 		return -1;
+	forget_lone_keys(&k->options);
 	t->format = k->format;
 	t->create = k->options;
 	t->create.size = size;

@@ -61,6 +61,13 @@ refused() {
 	measures 393216 1074135040 -O qcow2 -o backing_file=b,backing_fmt=raw --size 1G
 }
 
+@test "measure takes the list of keys that create takes with -b" {
+	measures 327680 1376256 -O qcow2 -o backing_fmt=raw --size 1M
+	measures 327680 1376256 -O qcow2 -o data_file_raw=on --size 1M
+	measures 327680 1376256 -O qcow2 -o backing_fmt=raw hole.raw
+	refused "Expected backing file name" -O qcow2 -o backing_fmt=raw,backing_file= --size 1M
+}
+
 @test "measure FILE counts the clusters that the copy will have" {
 	measures 1048576 1048576 hole.raw
 	measures 327680 1376256 -O qcow2 hole.raw
