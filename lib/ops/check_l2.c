@@ -1,119 +1,12 @@
 /* L2 tables: what they map is counted, their entries are judged. */
-#include "ops/check_internal.h"
+#include "ops/check_l2_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/align.h"
 
-/* The table at hand. */
-struct table {
-	struct check *check;
-	const struct walk_l2_table *at;
-	uint64_t guest;    /* that its first entry maps */
-	uint64_t expected; /* where the next standard cluster would be if nothing were
-			    * fragmented; 0: no cluster met yet */
-	bool asked;	   /* whether it is a table at all */
-	struct {
-		uint64_t allocated, fragmented, compressed;
-	} before; /* statistics without this table */
-};
-
-static struct finding entry_finding(const struct table *t, uint32_t idx,
-				    enum problem_kind kind, uint64_t host)
-{
-	const struct geom *g = t->check->geom;
-	uint64_t within = (uint64_t)idx << g->l2_entry_bits;
-	struct finding f = {
-		.kind = kind,
-		.host = host,
-		.has_host = host,
-		.has_place = true,
-		.place = t->at->host + within,
-		.has_value = true,
-		.value = be64_get(t->at->bytes + within),
-		.idx = idx,
-		.guest = t->guest + ((uint64_t)idx << g->cluster_bits),
-		.guest_len = geom_cluster_size(g),
-	};
-
-	finding_set_owner(t->check, &f, t->at->owner);
-	return f;
-}
-
-static void entry_found(const struct table *t, uint32_t idx, enum problem_kind kind,
-			uint64_t host)
-{
-	struct finding f = entry_finding(t, idx, kind, host);
-
-	check_found(t->check, &f);
-}
-
-/* Guest data in clusters first .. first+nr-1, of entry idx: none of them may be metadata.
- */
-static int cross_judge(struct table *t, uint32_t idx, uint64_t first, uint64_t nr,
-		       struct err *e)
-{
-	struct check *c = t->check;
-
-	for (uint64_t i = first; i < first + nr && i < c->clusters; i++) {
-		if (!bit_at(c->metadata, i))
-			continue;
-		struct finding f =
-		    entry_finding(t, idx, PROBLEM_CROSS_LINK, i << c->geom->cluster_bits);
-
-		f.text = check_what_text(check_claimed_by(c, i));
-		check_found(c, &f);
-		if (check_cross(c, i, WALK_GUEST_DATA, e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* Whether all of n stored counts are 1 (claim), or none is. */
-static bool counts_agree(const uint8_t *low, uint32_t n, bool claim)
-{
-	uint8_t bad = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		bad |= (uint8_t)((low[i] == 1) != claim);
-	return !bad;
-}
-
-/* COPIED says: this cluster has one owner. With a data file that is always so (5.5). */
-static void copied_judge(struct table *t, const struct l2_run *r, uint32_t n)
-{
-	struct check *c = t->check;
-	uint64_t first = check_cluster(c, r->host), size = geom_cluster_size(c->geom);
-
-	if (!t->at->active_times)
-		return;
-	if (c->geom->data_file) {
-		for (uint32_t i = 0; !r->copied && i < n; i++)
-			entry_found(t, r->idx + i, PROBLEM_COPIED_DATA, r->host + i * size);
-		return;
-	}
-	if (counts_agree(c->stored.low + first, n, r->copied))
-		return;
-	/* Where counts are lost there is one for every cluster: what they share is put down once. */
-	struct finding f = entry_finding(t, r->idx, PROBLEM_COPIED_DATA, r->host);
-	const uint64_t place = f.place, guest = f.guest;
-
-	for (uint32_t i = 0; i < n; i++) {
-		if ((c->stored.low[first + i] == 1) == r->copied ||
-		    check_count_unknown(c, first + i))
-			continue;
-		f.host = r->host + i * size;
-		f.place = place + ((uint64_t)i << c->geom->l2_entry_bits);
-		f.value = be64_get(t->at->bytes + (f.place - t->at->host));
-		f.idx = r->idx + i;
-		f.guest = guest + i * size;
-		f.refcount = check_stored(c, first + i);
-		check_found(c, &f);
-	}
-}
-
-static inline void statistics(struct table *t, const struct l2_run *r)
+static inline void statistics(struct check_table *t, const struct l2_run *r)
 {
 	struct check_result *s = t->check->result;
 
@@ -124,27 +17,18 @@ static inline void statistics(struct table *t, const struct l2_run *r)
 }
 
 /* Standard clusters in the data file: each belongs where the guest has it (10). */
-static void data_file_run(struct table *t, const struct l2_run *r)
+static void data_file_run(struct check_table *t, const struct l2_run *r)
 {
 	uint64_t size = geom_cluster_size(t->check->geom);
 	uint64_t guest = t->guest + r->idx * size;
 
 	for (uint32_t i = 0; r->host != guest && i < r->nr; i++)
-		entry_found(t, r->idx + i, PROBLEM_DATA_FILE_OFFSET, r->host + i * size);
+		check_l2_found(t, r->idx + i, PROBLEM_DATA_FILE_OFFSET, r->host + i * size);
 	check_data_file_needs(t->check, t->at->bytes, r);
-	copied_judge(t, r, r->nr);
+	check_l2_copied(t, r, r->nr);
 }
 
-/* Nothing is counted out there, so a claim to be the only owner is wrong in itself. */
-static void outside_found(const struct table *t, uint32_t idx, uint64_t host, bool copied)
-{
-	check_needs(t->check, host);
-	entry_found(t, idx, PROBLEM_L2_ENTRY_OUT_OF_FILE, host);
-	if (copied && t->at->active_times)
-		entry_found(t, idx, PROBLEM_COPIED_DATA, host);
-}
-
-static int plain_run(struct table *t, const struct l2_run *r, struct err *e)
+static int plain_run(struct check_table *t, const struct l2_run *r, struct err *e)
 {
 	struct check *c = t->check;
 	uint64_t size = geom_cluster_size(c->geom), first = check_cluster(c, r->host);
@@ -157,20 +41,20 @@ static int plain_run(struct table *t, const struct l2_run *r, struct err *e)
 		return 0;
 	}
 	for (uint32_t i = n; i < r->nr; i++)
-		outside_found(t, r->idx + i, r->host + i * size, r->copied);
+		check_l2_outside(t, r->idx + i, r->host + i * size, r->copied);
 	if (counts_add(&c->expected, first, n, t->at->times, e) < 0)
 		return -1;
 	if (check_any_metadata(c, first, n))
 		for (uint32_t i = 0; i < n; i++)
-			if (cross_judge(t, r->idx + i, first + i, 1, e) < 0)
+			if (check_l2_cross(t, r->idx + i, first + i, 1, e) < 0)
 				return -1;
-	copied_judge(t, r, n);
+	check_l2_copied(t, r, n);
 	return 0;
 }
 
 /* A run of one cluster about which there is nothing to say: the rule in a fragmented image,
  * where setting out for longer runs would cost more than the cluster itself. */
-static inline bool lone_cluster(struct table *t, const struct l2_run *r)
+static inline bool lone_cluster(struct check_table *t, const struct l2_run *r)
 {
 	struct check *c = t->check;
 	uint64_t i = check_cluster(c, r->host);
@@ -184,7 +68,7 @@ static inline bool lone_cluster(struct table *t, const struct l2_run *r)
 	return true;
 }
 
-static int packed_entry(struct table *t, uint32_t idx, const struct l2_entry *x,
+static int packed_entry(struct check_table *t, uint32_t idx, const struct l2_entry *x,
 			struct err *e)
 {
 	struct check *c = t->check;
@@ -199,16 +83,16 @@ static int packed_entry(struct table *t, uint32_t idx, const struct l2_entry *x,
 	if (!walk_in_file(c->walk, x->host, x->host_len)) {
 		check_needs(c, x->host);
 		if (x->host <= HOST_OFFSET_MAX)
-			entry_found(t, idx, PROBLEM_COMPRESSED_OUT_OF_FILE, x->host);
+			check_l2_found(t, idx, PROBLEM_COMPRESSED_OUT_OF_FILE, x->host);
 		return 0;
 	}
 	if (counts_add(&c->expected, first, nr, t->at->times, e) < 0)
 		return -1;
-	return check_any_metadata(c, first, nr) ? cross_judge(t, idx, first, nr, e) : 0;
+	return check_any_metadata(c, first, nr) ? check_l2_cross(t, idx, first, nr, e) : 0;
 }
 
 /* The clusters that an unaligned entry lies across are kept from looking free. */
-static int unaligned_entry(struct table *t, uint32_t idx, const struct l2_entry *x,
+static int unaligned_entry(struct check_table *t, uint32_t idx, const struct l2_entry *x,
 			   struct err *e)
 {
 	struct check *c = t->check;
@@ -216,9 +100,10 @@ static int unaligned_entry(struct table *t, uint32_t idx, const struct l2_entry 
 	struct l2_run r = { .idx = idx, .nr = 1, .host = x->host };
 
 	statistics(t, &r);
-	entry_found(t, idx,
-		    has_data ? PROBLEM_L2_ENTRY_UNALIGNED : PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
-		    x->host);
+	check_l2_found(t, idx,
+		       has_data ? PROBLEM_L2_ENTRY_UNALIGNED
+				: PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
+		       x->host);
 	if (c->geom->data_file ||
 	    !walk_in_file(c->walk, x->host, geom_cluster_size(c->geom)))
 		return 0;
@@ -242,7 +127,7 @@ static const struct {
 };
 
 /* Two entries that share a table on purpose would have it counted twice (4.3). */
-static void twice_judge(const struct table *t)
+static void twice_judge(const struct check_table *t)
 {
 	struct check *c = t->check;
 	uint64_t cluster = check_cluster(c, t->at->host);
@@ -266,12 +151,13 @@ static void twice_judge(const struct table *t)
 }
 
 /* Takes back what the entries before `end` were counted for. */
-static void uncount(struct table *t, uint32_t end)
+static void uncount(struct check_table *t, uint32_t end)
 {
 	struct check *c = t->check;
 	struct l2_run r;
 
-	for (uint32_t from = 0; l2_run_next(&c->scan, t->at->bytes, from, &r) && r.idx < end;
+	for (uint32_t from = 0;
+	     l2_run_next(&c->scan, t->at->bytes, from, &r) && r.idx < end;
 	     from = r.idx + r.nr) {
 		struct l2_entry x = l2_entry_at(c->geom, t->at->bytes, r.idx);
 		uint64_t len = x.packed ? x.host_len : r.nr * geom_cluster_size(c->geom);
@@ -280,7 +166,8 @@ static void uncount(struct table *t, uint32_t end)
 		if (!c->geom->data_file &&
 		    (!x.packed || walk_in_file(c->walk, x.host, x.host_len)))
 			counts_take(&c->expected, first,
-				    check_cluster(c, x.host + len - 1) - first + 1, t->at->times);
+				    check_cluster(c, x.host + len - 1) - first + 1,
+				    t->at->times);
 	}
 	c->result->allocated_clusters = t->before.allocated;
 	c->result->fragmented_clusters = t->before.fragmented;
@@ -288,7 +175,7 @@ static void uncount(struct table *t, uint32_t end)
 }
 
 /* Whether the table is none at all: asked once, at its first entry that is wrong. */
-static int foreign_judge(struct table *t, uint32_t idx, bool *foreign, struct err *e)
+static int foreign_judge(struct check_table *t, uint32_t idx, bool *foreign, struct err *e)
 {
 	*foreign = false;
 	if (t->asked)
@@ -302,7 +189,7 @@ static int foreign_judge(struct table *t, uint32_t idx, bool *foreign, struct er
 }
 
 /* 1: nothing in this table counts. */
-static int odd_entry(struct table *t, uint32_t idx, struct err *e)
+static int odd_entry(struct check_table *t, uint32_t idx, struct err *e)
 {
 	const struct geom *g = t->check->geom;
 	struct l2_entry x = l2_entry_at(g, t->at->bytes, idx);
@@ -317,7 +204,7 @@ static int odd_entry(struct table *t, uint32_t idx, struct err *e)
 	for (size_t i = 0; i < sizeof entry_problems / sizeof entry_problems[0]; i++)
 		if ((bad & entry_problems[i].bit) &&
 		    (t->at->active_times || !entry_problems[i].active_only))
-			entry_found(t, idx, entry_problems[i].kind, x.host);
+			check_l2_found(t, idx, entry_problems[i].kind, x.host);
 	if (x.packed)
 		return packed_entry(t, idx, &x, e);
 	if (bad & L2_BAD_ALIGNMENT)
@@ -333,8 +220,9 @@ static int odd_entry(struct table *t, uint32_t idx, struct err *e)
 	return plain_run(t, &r, e);
 }
 
-/* Entries that are well formed, and may lead out of the file. 1: nothing in this table counts. */
-static int sound_run(struct table *t, const struct l2_run *r, struct err *e)
+/* Entries that are well formed, and may lead out of the file. 1: nothing in this table
+ * counts. */
+static int sound_run(struct check_table *t, const struct l2_run *r, struct err *e)
 {
 	bool foreign = false;
 
@@ -347,9 +235,10 @@ static int sound_run(struct table *t, const struct l2_run *r, struct err *e)
 int check_on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
 {
 	struct check *c = arg;
-	struct table t = { .check = c,
-			   .at = at,
-			   .guest = (uint64_t)at->l1_idx << geom_l2_span_bits(c->geom) };
+	struct check_table t = { .check = c,
+				 .at = at,
+				 .guest = (uint64_t)at->l1_idx
+					  << geom_l2_span_bits(c->geom) };
 	struct l2_run r;
 	int ret;
 
