@@ -2,6 +2,14 @@
 #include "image/bitmaps.h"
 #include "image/internal.h"
 
+static inline const struct geom *bitmap_set_geom(const struct bitmap_set *s)
+{
+	return image_geom(s->img);
+}
+
+/* Bits of the size that b needs, all of them 0. bits_fini() frees them. */
+int bitmap_bits_new(struct bitmap_set *s, struct bitmap *b, struct bits *bits, struct err *e);
+
 /* Entries of the directory's bytes, as the extension counts them. */
 int bitmap_entries_load(struct bitmap_set *s, struct bytes directory, struct err *e);
 

@@ -1,9 +1,9 @@
 /* What compressed clusters hold: each is unpacked once, however many entries lead to it.
  *
- * A pass over all L2 tables gathers their places, sorts them by host offset, and hands them to
- * workers in pieces that are read at once. What doesn't fit into the list is left to another
- * pass. */
-#include "ops/check_internal.h"
+ * A pass over all L2 tables gathers their places, sorts them by host offset, and hands them
+ * to workers in pieces that are read at once. What doesn't fit into the list is left to
+ * another pass. */
+#include "ops/check_deep_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,151 +12,14 @@
 #include "codec/codec.h"
 #include "work/ring.h"
 
-#define PLACES_MAX  ((size_t)2 << 20) /* 48 MiB */
-#define PLACES_MIN  ((size_t)4 << 10)
 #define WORKERS_MAX 16
-#define JOB_BYTES   (UINT64_C(1) << 20) /* read at once */
-#define JOB_PLACES  64
-#define JOB_GAP	    (UINT64_C(16) << 10) /* that reading over costs less than another read */
-
-/* A compressed cluster, and one entry that leads to it. */
-struct place {
-	uint64_t host, guest;
-	uint32_t host_len;
-	uint32_t owner; /* 0: the active disk, else 1 + the snapshot's number */
-};
-
-struct deep {
-	struct check *check;
-	struct place *places;
-	size_t nr, room;
-	uint64_t from, until; /* host offsets of the present pass */
-	size_t next;	      /* to be handed out */
-};
-
-/* --- which there are --- */
-
-static int place_order(const void *a, const void *b)
-{
-	const struct place *x = a, *y = b;
-
-	if (x->host != y->host)
-		return x->host < y->host ? -1 : 1;
-	if (x->host_len != y->host_len)
-		return x->host_len < y->host_len ? -1 : 1;
-	if (x->owner != y->owner)
-		return x->owner < y->owner ? -1 : 1;
-	return x->guest < y->guest ? -1 : x->guest > y->guest;
-}
-
-static void places_join(struct deep *d)
-{
-	size_t n = 0;
-
-	if (d->nr < 2)
-		return;
-	qsort(d->places, d->nr, sizeof *d->places, place_order);
-	for (size_t i = 1; i < d->nr; i++)
-		if (d->places[i].host != d->places[n].host ||
-		    d->places[i].host_len != d->places[n].host_len)
-			d->places[++n] = d->places[i];
-	d->nr = n + 1;
-}
-
-/* Room for one more: joins equal ones, then grows, and in the end leaves the upper half of the
- * file to another pass. */
-static int places_make_room(struct deep *d, struct err *e)
-{
-	size_t want = d->room ? d->room * 2 : PLACES_MIN;
-
-	places_join(d);
-	if (d->room && d->nr <= d->room / 2)
-		return 0;
-	if (want <= PLACES_MAX) {
-		struct place *more = realloc(d->places, want * sizeof *more);
-
-		if (!more)
-			return err_nomem(e);
-		d->places = more;
-		d->room = want;
-		return 0;
-	}
-	d->until = d->places[d->nr / 2].host;
-	while (d->nr && d->places[d->nr - 1].host >= d->until)
-		d->nr--;
-	return 0;
-}
-
-static int place_add(struct deep *d, const struct walk_l2_table *at, uint32_t idx,
-		     const struct l2_entry *x, struct err *e)
-{
-	const struct geom *g = d->check->geom;
-
-	if (x->host < d->from || x->host >= d->until || x->host > HOST_OFFSET_MAX ||
-	    !walk_in_file(d->check->walk, x->host, x->host_len))
-		return 0;
-	if (d->nr == d->room && places_make_room(d, e) < 0)
-		return -1;
-	if (x->host >= d->until)
-		return 0;
-	d->places[d->nr++] = (struct place) {
-		.host = x->host,
-		.host_len = x->host_len,
-		.guest = ((uint64_t)at->l1_idx << geom_l2_span_bits(g)) +
-			 ((uint64_t)idx << g->cluster_bits),
-		.owner = at->owner.kind == WALK_SNAPSHOT ? at->owner.idx + 1 : 0,
-	};
-	return 0;
-}
-
-static int on_l2_table(void *arg, const struct walk_l2_table *at, struct err *e)
-{
-	struct deep *d = arg;
-	struct l2_run r;
-
-	for (uint32_t from = 0; l2_run_next(&d->check->scan, at->bytes, from, &r);
-	     from = r.idx + r.nr) {
-		if (r.kind != L2_RUN_ODD)
-			continue;
-		struct l2_entry x = l2_entry_at(d->check->geom, at->bytes, r.idx);
-
-		if (x.packed && place_add(d, at, r.idx, &x, e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* A table that could be read before. */
-static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
-{
-	struct deep *d = arg;
-
-	if (f->bad != WALK_BAD_READ || d->check->result->kinds[PROBLEM_READ_FAILED])
-		return 0;
-	return check_on_fault(d->check, f, e);
-}
-
-static int places_gather(struct deep *d, struct err *e)
-{
-	static const struct walk_ops ops = { .l2_table = on_l2_table, .fault = on_fault };
-	int ret = -1;
-
-	d->nr = d->next = 0;
-	d->until = UINT64_MAX;
-	struct walk *w = check_walk_again(d->check, &ops, d, e);
-
-	if (w)
-		ret = walk_trees(w, e);
-	walk_free(w);
-	places_join(d);
-	return ret;
-}
-
-/* --- whether they can be unpacked --- */
+#define JOB_BYTES (UINT64_C(1) << 20) /* read at once */
+#define JOB_PLACES 64
+#define JOB_GAP (UINT64_C(16) << 10) /* that reading over costs less than another read */
 
 struct failure {
 	const struct place *place;
-	bool read;	/* it was not even read */
+	bool read;      /* it was not even read */
 	char text[160]; /* why */
 };
 
@@ -198,7 +61,8 @@ static int job_fill(void *ctx, void *slot, struct err *e)
 	return 1;
 }
 
-static void job_fails(struct job *j, const struct place *p, bool read, const struct err *why)
+static void job_fails(struct job *j, const struct place *p, bool read,
+		      const struct err *why)
 {
 	struct failure *f = &j->failures[j->failure_nr++];
 
@@ -241,7 +105,8 @@ static int job_settle(void *ctx, void *slot, struct err *e)
 	const struct job *j = slot;
 
 	c->result->unpacked_clusters += j->nr;
-	watch_progress(c->options->watch, MIN(j->start, file_size(c->file)), file_size(c->file));
+	watch_progress(c->options->watch, MIN(j->start, file_size(c->file)),
+		       file_size(c->file));
 	for (size_t i = 0; i < j->failure_nr; i++) {
 		const struct failure *x = &j->failures[i];
 		const struct place *p = x->place;
@@ -263,7 +128,9 @@ static int job_settle(void *ctx, void *slot, struct err *e)
 	return 0;
 }
 
-static const struct ring_ops ring = { .fill = job_fill, .work = job_work, .settle = job_settle };
+static const struct ring_ops ring = { .fill = job_fill,
+				      .work = job_work,
+				      .settle = job_settle };
 
 struct crew {
 	unsigned workers, slots;
@@ -273,8 +140,9 @@ struct crew {
 
 static int crew_make(struct crew *w, const struct check *c, struct err *e)
 {
-	enum codec_type type =
-	    c->header->compression_type == COMPRESSION_ZSTD ? CODEC_ZSTD : CODEC_DEFLATE;
+	enum codec_type type = c->header->compression_type == COMPRESSION_ZSTD
+				       ? CODEC_ZSTD
+				       : CODEC_DEFLATE;
 	uint64_t size = geom_cluster_size(c->geom);
 
 	w->workers = MIN(ring_processors(), WORKERS_MAX);
@@ -333,7 +201,7 @@ int check_deep(struct check *c, struct err *e)
 	if (c->geom->data_file)
 		return 0; /* nothing may be compressed, and what is was reported */
 	do {
-		if (places_gather(&d, e) < 0)
+		if (deep_gather(&d, e) < 0)
 			goto out;
 		if (!d.nr)
 			break;
