@@ -78,6 +78,10 @@ int walk_claim(struct walk *w, const struct walk_area *a, const struct walk_faul
 int walk_refcounts(struct walk *w, struct err *e);
 int walk_snapshot_table(struct walk *w, struct err *e);
 int walk_bitmaps(struct walk *w, struct err *e);
+/* Claims the L1 table of each tree; joins equal ones, drops empty ones and those that lie across
+ * another: a sound image has neither, and a hostile one could have the same bytes read again and
+ * again. The active disk's table is never the one to go, and is claimed first. */
+int walk_trees_settle(struct walk *w, struct err *e);
 /* The L2 tables that L1 entries lead to, into w->refs; the first of possibly several passes
  * also hands over the parts. */
 int walk_l1_pass(struct walk *w, bool first_pass, struct err *e);

@@ -172,151 +172,9 @@ int walk_l1_pass(struct walk *w, bool first_pass, struct err *e)
 	return 0;
 }
 
-/* --- the trees themselves --- */
-
-static int tree_order(const void *a, const void *b)
-{
-	const struct walk_tree *x = a, *y = b;
-
-	if (x->l1_off != y->l1_off)
-		return x->l1_off < y->l1_off ? -1 : 1;
-	if (x->l1_nr != y->l1_nr)
-		return x->l1_nr < y->l1_nr ? -1 : 1;
-	if (x->owner.kind != y->owner.kind)
-		return x->owner.kind < y->owner.kind ? -1 : 1;
-	return x->owner.idx < y->owner.idx ? -1 : x->owner.idx > y->owner.idx;
-}
-
-static int owner_order(const void *a, const void *b)
-{
-	const struct walk_tree *x = a, *y = b;
-
-	if (x->owner.kind != y->owner.kind)
-		return x->owner.kind < y->owner.kind ? -1 : 1;
-	return x->owner.idx < y->owner.idx ? -1 : x->owner.idx > y->owner.idx;
-}
-
-static const struct walk_tree *active_tree(const struct walk *w)
-{
-	for (size_t i = 0; i < w->tree_nr; i++)
-		if (w->trees[i].active)
-			return &w->trees[i];
-	return NULL;
-}
-
-/* Whether t lies across the other, without being the same table. */
-static bool lies_across(const struct walk_tree *t, const struct walk_tree *other)
-{
-	if (t->l1_off == other->l1_off && t->l1_nr == other->l1_nr)
-		return false;
-	return t->l1_off < other->l1_off + other->l1_nr * UINT64_C(8) &&
-	       other->l1_off < t->l1_off + t->l1_nr * UINT64_C(8);
-}
-
-static int tree_claim(struct walk *w, const struct walk_tree *t, struct err *e)
-{
-	struct walk_area a = { .what = WALK_L1_TABLE,
-			       .owner = t->owner,
-			       .host = t->l1_off,
-			       .len = t->l1_nr * UINT64_C(8),
-			       .times = 1 };
-	struct walk_fault f = { .what = WALK_L1_TABLE, .owner = t->owner, .value = t->l1_off };
-	bool in_file;
-
-	return walk_claim(w, &a, &f, &in_file, e);
-}
-
-/* An L1 table of a snapshot where something else is. */
-static bool is_taken(struct walk *w, const struct walk_tree *t)
-{
-	if (t->active || !w->ops->taken || !walk_in_file(w, t->l1_off, t->l1_nr * UINT64_C(8)) ||
-	    !w->ops->taken(w->arg, t->l1_off, t->l1_nr * UINT64_C(8)))
-		return false;
-	if (t->owner.kind == WALK_SNAPSHOT && t->owner.idx < w->snapshot_nr)
-		w->snapshots[t->owner.idx].followed = false;
-	return true;
-}
-
-/* Where no L2 table can be. Of an L1 table that claims more than the disk takes only so much is sure to
- * be one. */
-static int roots_note(struct walk *w, struct err *e)
-{
-	const struct geom *g = w->src.geom;
-	uint64_t need = geom_l1_entries(g, g->disk_size);
-
-	free(w->roots);
-	w->root_nr = 0;
-	w->roots = calloc(w->tree_nr + 1, sizeof *w->roots);
-	if (!w->roots)
-		return err_nomem(e);
-	w->roots[w->root_nr++] = (struct walk_root) { 0, geom_cluster_size(g) };
-	for (size_t i = 0; i < w->tree_nr; i++)
-		w->roots[w->root_nr++] = (struct walk_root) {
-			w->trees[i].l1_off,
-			w->trees[i].l1_off + MIN(need, w->trees[i].l1_nr) * 8
-		};
-	return 0;
-}
-
-/* Claims each table; joins equal ones, drops empty ones and those that lie across another:
- * a sound image has neither, and a hostile one could have the same bytes read again and
- * again. The active disk's table is never the one to go, and is claimed first. */
-static int trees_settle(struct walk *w, struct err *e)
-{
-	const struct walk_tree *found = active_tree(w);
-	struct walk_tree active = found ? *found : (struct walk_tree) { 0 };
-	uint64_t read_to = 0;
-	size_t n = 0;
-
-	if (active.l1_nr && tree_claim(w, &active, e) < 0)
-		return -1;
-	if (w->tree_nr > 1)
-		qsort(w->trees, w->tree_nr, sizeof *w->trees, tree_order);
-	for (size_t i = 0; i < w->tree_nr; i++) {
-		if (walk_l1_shorten(w, i, &active, e) < 0)
-			return -1;
-		struct walk_tree t = w->trees[i];
-		uint64_t len = t.l1_nr * UINT64_C(8);
-		struct walk_fault f = { .what = WALK_L1_TABLE,
-					.bad = WALK_BAD_OVERLAP,
-					.owner = t.owner,
-					.value = t.l1_off,
-					.host = t.l1_off };
-
-		if (!len)
-			continue;
-		if (is_taken(w, &t)) {
-			if (walk_report(w, &f, e) < 0)
-				return -1;
-			continue;
-		}
-		if (!t.active && tree_claim(w, &t, e) < 0)
-			return -1;
-		if (!walk_in_file(w, t.l1_off, 1))
-			continue;
-		if (n && w->trees[n - 1].l1_off == t.l1_off &&
-		    w->trees[n - 1].l1_nr == t.l1_nr) {
-			w->trees[n - 1].times++;
-		} else if (t.l1_off < read_to || lies_across(&t, &active)) {
-			if (walk_report(w, &f, e) < 0)
-				return -1;
-		} else {
-			read_to = t.l1_off + len;
-			w->trees[n++] = t;
-		}
-	}
-	w->tree_nr = n;
-	if (roots_note(w, e) < 0)
-		return -1;
-	/* The active disk comes first again, to be named as owner of what is shared. */
-	if (n > 1)
-		qsort(w->trees, n, sizeof *w->trees, owner_order);
-	return 0;
-}
-
 int walk_l1_tables(struct walk *w, struct err *e)
 {
-	if (trees_settle(w, e) < 0)
+	if (walk_trees_settle(w, e) < 0)
 		return -1;
 	w->from = UINT64_MAX; /* no L2 table is wanted */
 	return walk_l1_pass(w, true, e);
@@ -326,7 +184,7 @@ int walk_trees(struct walk *w, struct err *e)
 {
 	bool first_pass = true;
 
-	if (trees_settle(w, e) < 0)
+	if (walk_trees_settle(w, e) < 0)
 		return -1;
 	w->from = 0;
 	do {
