@@ -63,6 +63,11 @@ bool walk_in_file(const struct walk *w, uint64_t host, uint64_t len)
 	return host <= w->end && len <= w->end - host;
 }
 
+bool walk_disk_is_disowned(const struct walk *w)
+{
+	return w->disk_disowned;
+}
+
 bool walk_is_root(const struct walk *w, uint64_t host)
 {
 	size_t at = vec_below(w->roots, w->root_nr, host, host + 1);

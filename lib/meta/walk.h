@@ -181,6 +181,9 @@ uint64_t walk_snapshots_end(const struct walk *w);
 
 /* Whether host .. host+len-1 lies in the clusters that the file reaches into. */
 bool walk_in_file(const struct walk *w, uint64_t host, uint64_t len);
+/* After walk_trees(): whether the L1 table of the disk is an L2 table of a snapshot, as far as its
+ * entries tell. */
+bool walk_disk_is_disowned(const struct walk *w);
 /* Whether the header or an L1 table is there, as far as that maps the disk: no L2 table can be. */
 bool walk_is_root(const struct walk *w, uint64_t host);
 /* Whether an L1 entry leads to an L2 table that the walk reads; *host: where. */

@@ -52,6 +52,8 @@ struct walk {
 	bool *unread;	/* set when something can't be read; or NULL */
 	bool ask_holes; /* the last table was empty: the next may be a hole */
 	uint64_t long_read; /* bytes: what walk_l1_shorten() has looked at */
+	bool disk_disowned; /* the disk's L1 table is an L2 table of a snapshot */
+	uint64_t disown_read; /* bytes: what walk_l1_disown() has read of tables */
 };
 
 /* References to L2 tables that are kept at once: 20 MiB. If there are more L2 tables, the
@@ -91,6 +93,11 @@ int walk_refs_near(struct walk *w, const uint8_t *clusters, uint64_t lo, uint64_
 		   size_t most, struct err *e);
 /* Entries that the disk and the VM state of a snapshot take; 0: it does not say. */
 uint32_t walk_l1_need(const struct geom *g, const struct snapshot_entry *s);
+/* Entries of a tree that count: not more than the disk, or the snapshot, takes. */
+uint32_t walk_l1_needed(const struct walk *w, const struct walk_tree *t);
+/* Trees of snapshots whose L1 table is an L2 table of another tree are no longer followed; if it is the
+ * disk's, that is noted. The trees are sorted by the places of their L1 tables. */
+int walk_l1_disown(struct walk *w, struct err *e);
 /* If w->trees[tree], of all trees in the order of their places, belongs to a snapshot and claims more than
  * that, and something else lies there, it becomes as short as it must be. `active`: the disk's. */
 int walk_l1_shorten(struct walk *w, size_t tree, const struct walk_tree *active, struct err *e);

@@ -53,7 +53,7 @@ static void entries_look(struct walk *w, const struct walk_tree *t, uint32_t fir
 	}
 }
 
-static uint32_t needed_entries(const struct walk *w, const struct walk_tree *t)
+uint32_t walk_l1_needed(const struct walk *w, const struct walk_tree *t)
 {
 	const struct geom *g = w->src.geom;
 	uint64_t need = t->owner.kind == WALK_SNAPSHOT && t->owner.idx < w->snapshot_nr
@@ -70,7 +70,7 @@ static bool has_l2_table(struct walk *w, uint64_t from, uint64_t to)
 
 	for (size_t i = 0; i < w->tree_nr && !l.inside; i++) {
 		l.unsound = false;
-		entries_look(w, &w->trees[i], 0, needed_entries(w, &w->trees[i]), &l);
+		entries_look(w, &w->trees[i], 0, walk_l1_needed(w, &w->trees[i]), &l);
 	}
 	return l.inside;
 }

@@ -140,6 +140,8 @@ int walk_trees_settle(struct walk *w, struct err *e)
 		return -1;
 	if (w->tree_nr > 1)
 		qsort(w->trees, w->tree_nr, sizeof *w->trees, tree_order);
+	if (walk_l1_disown(w, e) < 0)
+		return -1;
 	for (size_t i = 0; i < w->tree_nr; i++) {
 		if (walk_l1_shorten(w, i, &active, e) < 0)
 			return -1;

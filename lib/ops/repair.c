@@ -93,15 +93,18 @@ static int round_run(struct repair *r, bool *more, struct err *e)
 	return 0;
 }
 
-/* The disk is lost when the header is taken for its L1 table: what that would lead to is not to be
- * touched, for it may be the disk. */
+/* The disk is lost when the header, or an L2 table of a snapshot, is taken for its L1 table: what that
+ * would lead to is not to be touched, for it may be the disk. */
 static bool disk_is_lost(struct repair *r)
 {
-	if (!r->header.l1_size || r->header.l1_table_off >= geom_cluster_size(&r->geom))
+	bool header = r->header.l1_size && r->header.l1_table_off < geom_cluster_size(&r->geom);
+
+	if (!header && !walk_disk_is_disowned(r->check.walk))
 		return false;
 	if (!r->told_header)
-		repair_say(r, "nothing is repaired: the L1 table lies on the header, and is none; "
-			      "--rebuild-header may find the right one");
+		repair_say(r, "nothing is repaired: the L1 table lies on %s, and is none; "
+			      "--rebuild-header may find the right one",
+			   header ? "the header" : "an L2 table of a snapshot");
 	r->told_header = true;
 	return true;
 }
