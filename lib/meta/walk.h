@@ -184,6 +184,9 @@ bool walk_in_file(const struct walk *w, uint64_t host, uint64_t len);
 /* After walk_trees(): whether the L1 table of the disk is an L2 table of a snapshot, as far as its
  * entries tell. */
 bool walk_disk_is_disowned(const struct walk *w);
+/* Whether the entries of an L1 table lead to L2 tables, by those of them that come first. One that has
+ * none leads nowhere wrong. Overwrites the walk's buffer. */
+bool walk_leads_to_tables(struct walk *w, uint64_t l1_off, uint64_t l1_nr);
 /* Whether the header or an L1 table is there, as far as that maps the disk: no L2 table can be. */
 bool walk_is_root(const struct walk *w, uint64_t host);
 /* Whether an L1 entry leads to an L2 table that the walk reads; *host: where. */

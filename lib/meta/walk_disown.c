@@ -89,15 +89,14 @@ static enum looks table_looks(struct walk *w, uint64_t host)
 	return used ? LOOKS_SOUND : LOOKS_EMPTY;
 }
 
-/* Whether the entries lead to L2 tables, by those that come first. An empty table leads nowhere wrong. */
-static bool leads_to_tables(struct walk *w, const struct walk_tree *t)
+bool walk_leads_to_tables(struct walk *w, uint64_t l1_off, uint64_t l1_nr)
 {
-	uint64_t to[FOLLOWED_MAX], end = MIN(table_end(w, t), w->end);
+	uint64_t to[FOLLOWED_MAX], end = MIN(l1_off + l1_nr * 8, w->end);
 	size_t nr = 0, looks[LOOKS_FOREIGN + 1] = { 0 };
 	struct err ignored = ERR_INIT;
 	bool empty;
 
-	for (uint64_t at = t->l1_off, n; at < end && nr < FOLLOWED_MAX; at += n) {
+	for (uint64_t at = l1_off, n; at < end && nr < FOLLOWED_MAX; at += n) {
 		n = MIN(end - at, WALK_BUFFER);
 		if (walk_try(w, at, w->buf, (size_t)n, &empty, &ignored) < 0)
 			return true; /* nothing is known */
@@ -146,7 +145,9 @@ static int trees_judge(struct walk *w, const bool *hit, struct err *e)
 	for (size_t i = 0; i < w->tree_nr; i = next) {
 		for (next = i + 1; is_same_table(w, i, next);)
 			next++;
-		if (!hit[i] || leads_to_tables(w, &w->trees[next - 1]))
+		const struct walk_tree *t = &w->trees[next - 1]; /* the longest */
+
+		if (!hit[i] || walk_leads_to_tables(w, t->l1_off, walk_l1_needed(w, t)))
 			continue;
 		for (size_t k = i; k < next; k++)
 			if (tree_disown(w, &w->trees[k], e) < 0)

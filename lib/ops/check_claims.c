@@ -183,7 +183,13 @@ static bool is_l1_table(struct check *c, uint64_t host)
 	return fits;
 }
 
-/* Bitmaps have to yield, and so has a refcount block that was led to a table. */
+/* A refcount table looks like an L1 table, but leads to no L2 tables. */
+static bool is_no_l1_table(struct check *c, uint64_t host, uint64_t len)
+{
+	return !walk_leads_to_tables(c->walk, host, len / 8) || !is_l1_table(c, host);
+}
+
+/* Bitmaps have to yield, and so has a refcount structure that was led to a table. */
 bool check_taken(void *arg, uint64_t host, uint64_t len)
 {
 	struct check *c = arg;
@@ -194,8 +200,9 @@ bool check_taken(void *arg, uint64_t host, uint64_t len)
 	for (uint64_t i = first; i < MIN(end, c->clusters); i++) {
 		enum walk_what what = bit_at(c->metadata, i) ? check_claimed_by(c, i) : WALK_GUEST_DATA;
 
-		if (what == WALK_HEADER || what == WALK_REFCOUNT_TABLE || what == WALK_CRYPTO_HEADER ||
+		if (what == WALK_HEADER || what == WALK_CRYPTO_HEADER ||
 		    what == WALK_SNAPSHOT_TABLE || what == WALK_L1_TABLE ||
+		    (what == WALK_REFCOUNT_TABLE && is_no_l1_table(c, host, len)) ||
 		    (what == WALK_REFCOUNT_BLOCK && !is_l1_table(c, i << c->geom->cluster_bits)))
 			return true;
 	}
