@@ -193,6 +193,9 @@ static int take_names(struct creation *k, struct err *e)
 	o->data_file = option_list_take(&k->list, "data_file", NULL);
 	if (o->backing_name && !*o->backing_name)
 		return err_set(e, ERR_INVALID, "Expected backing file name, got empty string");
+	if (o->backing_format && !o->backing_name && !k->lone_keys)
+		return err_set(e, ERR_INVALID,
+			       "Backing format cannot be used without backing file");
 	if (o->data_file && !*o->data_file)
 		return err_set(e, ERR_INVALID, "Could not create '': the data file has no name");
 	return 0;

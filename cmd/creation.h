@@ -29,6 +29,7 @@ struct creation {
 	/* encryption= and encrypt.* as given, for the Formatting line; NULL: not given */
 	const char *encryption, *encrypt_format, *key_secret, *iter_time;
 	bool has_nocow, has_extent_size_hint;
+	bool lone_keys;		       /* set by the caller: the file they are for may be missing */
 	bool lacks_backing_format;     /* and that was the fault */
 	uint64_t extent_size_hint;
 };

@@ -47,6 +47,7 @@ static int target_take(struct measure_target *t, struct creation *k, const struc
 
 	if (r->size && size_from_text("image size", r->size, &size, e) < 0)
 		return -1;
+	k->lone_keys = true;
 	if (creation_take(k, e) < 0)
 		return -1;
 	forget_lone_keys(&k->options);

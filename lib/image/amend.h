@@ -27,8 +27,10 @@ int image_amend_refcount_order(struct image_writer *w, unsigned order, const str
 int image_amend_refcount_check(struct image_writer *w, unsigned order, const struct watch *watch,
 			       struct err *e) MUST_CHECK;
 
-/* Version 2 becomes 3. */
-int image_amend_upgrade(struct image_writer *w, struct err *e) MUST_CHECK;
+/* Version 2 becomes 3. ERR_CORRUPT, and nothing was changed, when an L2 entry has the flag of version 3
+ * for zeros already, or a pointer can't be followed. */
+int image_amend_upgrade(struct image_writer *w, const struct watch *watch,
+			struct err *e) MUST_CHECK;
 /* What will have changed by the time that version 3 becomes 2. */
 struct amend_before_v2 {
 	uint64_t size;		 /* bytes of the disk */

@@ -153,6 +153,11 @@ static int mark_check(struct expand *x, const struct walk_l2_table *t, uint64_t 
 	bool bad = l2_entry_unreadable(x->geom, entry);
 	uint64_t count = 0;
 
+	if (x->geom->version < 3)
+		return err_set(e, ERR_CORRUPT,
+			       "entry %" PRIu64 " of the L2 table at %#" PRIx64
+			       " has a flag that version 2 does not know; run check -r all",
+			       i, t->host);
 	if (!bad && entry->has_host) {
 		bad = !table_cache_reaches(x->w->img->tables, entry->host) ||
 		      txn_is_metadata(x->w->txn, entry->host, 1);

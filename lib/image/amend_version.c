@@ -57,10 +57,15 @@ static int snapshots_extend(struct image_writer *w, struct err *e)
 	return writer_snapshot_table(w, all, nr, e);
 }
 
-int image_amend_upgrade(struct image_writer *w, struct err *e)
+int image_amend_upgrade(struct image_writer *w, const struct watch *watch, struct err *e)
 {
+	struct zero_marks z;
+
 	if (writer_geom(w)->version >= 3)
 		return 0;
+	/* A flag that nothing can read now would mean zeros. */
+	if (zero_marks_count(w, w->img->header.size, watch, &z, e) < 0)
+		return -1;
 	return snapshots_extend(w, e) < 0 ? -1 : header_switch(w, 3, e);
 }
 

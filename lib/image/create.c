@@ -29,9 +29,6 @@ static int names_check(const struct create_options *o, struct err *e)
 		return err_set(e, ERR_INVALID,
 			       "the backing file name has more than %d bytes",
 			       BACKING_NAME_MAX);
-	if (o->backing_format && !o->backing_name)
-		return err_set(e, ERR_INVALID,
-			       "Backing format cannot be used without backing file");
 	if (o->data_file && !*o->data_file)
 		return err_set(e, ERR_INVALID, "data_file: the name is empty");
 	if (o->data_file_raw && !o->data_file)

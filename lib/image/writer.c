@@ -81,8 +81,9 @@ void image_writer_free(struct image_writer *w)
 
 int writer_begin(struct image_writer *w, uint64_t guest, uint64_t len, struct err *e)
 {
-	if (!w->begun && (writer_bitmaps_begin(w, e) < 0 ||
-			  txn_begin(w->txn, AUTOCLEAR_BITMAPS | AUTOCLEAR_DATA_FILE_RAW, e) < 0))
+	/* What unknown bits speak of is withdrawn before anything else changes (2.5). */
+	if (!w->begun && (txn_begin(w->txn, AUTOCLEAR_BITMAPS | AUTOCLEAR_DATA_FILE_RAW, e) < 0 ||
+			  writer_bitmaps_begin(w, e) < 0))
 		return -1;
 	w->begun = true;
 	return writer_bitmaps_mark(w, guest, len, e);

@@ -14,9 +14,14 @@ void overlap_fini(struct overlap *o)
 	*o = (struct overlap){ 0 };
 }
 
+/* Which slots are near is nobody's to choose: an image whose clusters all met in one place would keep
+ * us busy for hours. */
 static size_t start_of(const struct overlap *o, uint64_t cluster)
 {
-	return (size_t)(cluster * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (o->room - 1);
+	uint64_t x = (cluster ^ o->seed) * UINT64_C(0x9e3779b97f4a7c15);
+
+	x = (x ^ x >> 32 ^ o->seed >> 7) * UINT64_C(0xd6e8feb86659fd93);
+	return (size_t)(x ^ x >> 32) & (o->room - 1);
 }
 
 /* The slot of a cluster, or NULL. */
@@ -47,13 +52,16 @@ static void slot_put(struct overlap *o, uint64_t v)
 /* Half of the slots stay free, so that a search ends soon. */
 static int room_make(struct overlap *o, struct err *e)
 {
-	struct overlap more = { .room = o->room ? o->room * 2 : 64 };
+	struct overlap more = { .room = o->room ? o->room * 2 : 64, .seed = o->seed };
 
 	if (o->used * 2 < o->room)
 		return 0;
 	more.slots = calloc(more.room, sizeof *more.slots);
 	if (!more.slots)
 		return err_nomem(e);
+	/* Memory lies elsewhere in every process. Nothing that is written depends on it. */
+	if (!o->room)
+		more.seed = (uint64_t)(uintptr_t)more.slots * UINT64_C(0xff51afd7ed558ccd);
 	for (size_t i = 0; i < o->room; i++)
 		if (o->slots[i] != SLOT_FREE && o->slots[i] != SLOT_GONE)
 			slot_put(&more, o->slots[i]);

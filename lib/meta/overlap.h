@@ -23,6 +23,7 @@ enum overlap_what {
 
 struct overlap {
 	uint64_t *slots; /* hash set: cluster << 4 | what; 0: free, all ones: was used */
+	uint64_t seed;	   /* of the hash */
 	size_t room, used; /* used: slots that are not free, deleted ones included */
 };
 

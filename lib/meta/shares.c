@@ -29,6 +29,7 @@ struct shares {
 	uint64_t nr; /* host clusters */
 	struct table_share *tables; /* rising */
 	size_t table_nr, table_room;
+	uint64_t l1_read; /* bytes of L1 tables */
 };
 
 static uint32_t owner_number(struct walk_owner owner)
@@ -202,6 +203,11 @@ static int tree_sum(struct shares *s, const struct tree *t, uint64_t *sum, struc
 	uint64_t len = t->l1_nr * UINT64_C(8);
 	uint8_t part[65536];
 
+	/* Tables of their own never take more than the file has. */
+	s->l1_read += len;
+	if (s->l1_read > file_size(s->src->file) + L1_BYTES_MAX)
+		return err_set(e, ERR_CORRUPT,
+			       "the L1 tables of the snapshots overlap; run check");
 	*sum = count_shared(s, t->l1_off >> g->cluster_bits, geom_clusters(g, len));
 	for (uint64_t at = 0, n; at < len; at += n) {
 		n = MIN(len - at, sizeof part);

@@ -125,16 +125,19 @@ int txn_release_guest(struct txn *x, uint64_t host, uint64_t len, uint64_t times
 
 int txn_counts_apart(const struct txn *x, const struct counts *c, struct err *e)
 {
-	enum overlap_what what;
-	uint64_t cluster;
+	enum overlap_what what, found = OVERLAP_NONE;
+	uint64_t cluster, lowest = UINT64_MAX;
 
 	for (size_t at = 0; overlap_next(&x->overlap, &at, &cluster, &what);)
-		if (what != OVERLAP_L2_TABLE && counts_get(c, cluster))
-			return err_set(e, ERR_CORRUPT,
-				       "guest data lies on the %s at host offset %#" PRIx64
-				       "; run check -r all",
-				       overlap_text(what), cluster << x->img.geom->cluster_bits);
-	return 0;
+		if (what != OVERLAP_L2_TABLE && cluster < lowest && counts_get(c, cluster)) {
+			found = what;
+			lowest = cluster;
+		}
+	if (found == OVERLAP_NONE)
+		return 0;
+	return err_set(e, ERR_CORRUPT,
+		       "guest data lies on the %s at host offset %#" PRIx64 "; run check -r all",
+		       overlap_text(found), lowest << x->img.geom->cluster_bits);
 }
 
 int txn_guest_check(struct txn *x, uint64_t host, uint64_t nr, struct err *e)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/align.h"
+#include "base/bits.h"
 #include "format/l1_entry.h"
 #include "meta/counts.h"
 #include "meta/l2_run.h"
@@ -179,6 +180,16 @@ static int walk_with(struct safe *s, const struct walk_ops *ops, struct err *e)
 	return ret;
 }
 
+static bool is_in_use(const struct counts *expected, uint64_t first, uint64_t nr)
+{
+	for (uint64_t i = first, n; nr; i += n, nr -= n) {
+		n = MIN(nr, COUNTS_PAGE - i % COUNTS_PAGE);
+		if (expected->touched[i >> COUNTS_PAGE_BITS] && !bytes_are_zero(expected->low + i, n))
+			return true;
+	}
+	return false;
+}
+
 /* Blocks for ranges that are in use and have none. They go behind everything: which clusters are
  * free is not known yet. */
 static int blocks_add(struct safe *s, struct err *e)
@@ -188,6 +199,9 @@ static int blocks_add(struct safe *s, struct err *e)
 	uint64_t next = s->expected.nr, first = next;
 
 	for (uint64_t i = 0; i <= (next - 1) >> bits; i++) {
+		/* The new blocks themselves, behind the file, are in use, too. */
+		if (i < first >> bits && !is_in_use(&s->expected, i << bits, UINT64_C(1) << bits))
+			continue;
 		if (i >= r->table_nr)
 			return err_set(e, ERR_CORRUPT,
 				       "the image was not closed, and its refcount table is too "

@@ -74,7 +74,7 @@ static int change(const struct spec *s, const struct amend_options *o, change_fn
 
 static int upgrade_change(struct image_writer *w, const struct amend_options *o, struct err *e)
 {
-	return image_amend_upgrade(w, e);
+	return image_amend_upgrade(w, o->watch, e);
 }
 
 static int downgrade_change(struct image_writer *w, const struct amend_options *o, struct err *e)

@@ -2,6 +2,7 @@
 #include "ops/check_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/align.h"
 #include "base/bits.h"
@@ -50,18 +51,45 @@ static int claim_order(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
+/* Claims that came after the last sort are looked at one by one, up to so many: in a hostile image each
+ * claim may be followed by a question. */
+#define UNSORTED_MAX 1024
+
 /* L2 tables are too many to be listed: what no claim covers is one. */
 void check_claims_sort(struct check *c)
 {
-	if (!c->claims_sorted && c->claim_nr > 1)
-		qsort(c->claims, c->claim_nr, sizeof *c->claims, claim_order);
-	c->claims_sorted = true;
+	struct check_claim few[UNSORTED_MAX], *all = c->claims;
+	size_t nr = c->claim_nr - c->claims_sorted, at = c->claims_sorted, to = c->claim_nr;
+
+	c->claims_sorted = c->claim_nr;
+	if (nr > UNSORTED_MAX) {
+		qsort(all, c->claim_nr, sizeof *all, claim_order);
+		return;
+	}
+	if (!nr)
+		return;
+	qsort(all + at, nr, sizeof *all, claim_order);
+	memcpy(few, all + at, nr * sizeof *few);
+	while (nr) {
+		const struct check_claim *x = &few[nr - 1];
+
+		if (at && claim_order(&all[at - 1], x) > 0) {
+			all[--to] = all[--at];
+		} else {
+			all[--to] = *x;
+			nr--;
+		}
+	}
 }
 
 enum walk_what check_claimed_by(struct check *c, uint64_t cluster)
 {
-	check_claims_sort(c);
-	size_t low = 0, high = c->claim_nr;
+	if (c->claim_nr - c->claims_sorted >= UNSORTED_MAX)
+		check_claims_sort(c);
+	for (size_t i = c->claims_sorted; i < c->claim_nr; i++)
+		if (cluster >= c->claims[i].first && cluster - c->claims[i].first < c->claims[i].nr)
+			return c->claims[i].what;
+	size_t low = 0, high = c->claims_sorted;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
@@ -91,13 +119,12 @@ static int claim_add(struct check *c, uint64_t cluster, enum walk_what what, str
 	if (check_is_refcounts(what))
 		bit_set(c->refcounts, cluster);
 	if (last && last->what == what && last->first + last->nr == cluster) {
-		last->nr++;
+		last->nr++; /* nobody else's, so what is sorted stays so */
 		return 0;
 	}
 	if (!vec_grow(&c->claims, c->claim_nr, &c->claim_room))
 		return err_nomem(e);
 	c->claims[c->claim_nr++] = (struct check_claim) { cluster, 1, what };
-	c->claims_sorted = false;
 	return 0;
 }
 

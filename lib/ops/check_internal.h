@@ -37,7 +37,7 @@ struct check {
 	uint64_t refcounts_crossed; /* findings about two uses, one of them refcounts */
 	struct check_claim *claims;
 	size_t claim_nr, claim_room;
-	bool claims_sorted;
+	size_t claims_sorted; /* so many of them, from the first on */
 	uint64_t *foreign; /* host offsets of L2 tables that hold something else, rising */
 	size_t foreign_nr, foreign_room;
 

@@ -22,6 +22,12 @@ static const enum problem_kind kinds[] = {
 	PROBLEM_COMPRESSED_OFFSET,
 	PROBLEM_COMPRESSED_OUT_OF_FILE,
 	PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
+	/* A flag or a bit that speaks of a cluster, and no offset: it may have been the offset. */
+	PROBLEM_COPIED_UNALLOCATED,
+	PROBLEM_COPIED_NO_L2_TABLE,
+	PROBLEM_SUBCLUSTER_NO_CLUSTER,
+	/* Compressed data have no such flag: a cluster that is said to be compressed, and is not. */
+	PROBLEM_COPIED_COMPRESSED,
 };
 
 /* A count that is lower than the references: one of them may lead to a cluster that is not

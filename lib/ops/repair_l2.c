@@ -159,8 +159,12 @@ static void bits_repair(struct entry *n, unsigned bad)
 		n->bitmap &= ~(n->bitmap << SUBCLUSTERS);
 	}
 	if (bad & L2_BAD_BITS_NO_HOST) {
-		told(n, PROBLEM_SUBCLUSTER_NO_CLUSTER, NULL);
-		n->bitmap &= ~L2_ALL_ALLOCATED;
+		told(n, PROBLEM_SUBCLUSTER_NO_CLUSTER,
+		     n->repair->geom.data_file ? "the entry leads to its place" : NULL);
+		if (n->repair->geom.data_file)
+			n->raw |= n->guest | ENTRY_COPIED; /* each cluster has its place (10) */
+		else
+			n->bitmap &= ~L2_ALL_ALLOCATED;
 	}
 	if ((bad & L2_BAD_COPIED_NO_HOST) && n->at->active_times) {
 		told(n, PROBLEM_COPIED_UNALLOCATED, NULL);
