@@ -65,7 +65,7 @@ static unsigned packed_problems(const struct geom *g, const struct l2_entry *x)
 		bad |= L2_BAD_BITMAP_PACKED;
 	if (g->data_file)
 		bad |= L2_BAD_PACKED_DATA_FILE;
-	if (x->host > HOST_OFFSET_MAX)
+	if (l2_packed_offset_bad(g, x->host))
 		bad |= L2_BAD_PACKED_OFFSET;
 	return bad;
 }

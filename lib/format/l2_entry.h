@@ -94,13 +94,20 @@ static inline void l2_entry_store(const struct geom *g, uint8_t *table, uint32_t
 		be64_put(p + 8, bitmap);
 }
 
+/* Where no compressed data can be: beyond the offsets of the format, or where the header is. */
+static inline bool l2_packed_offset_bad(const struct geom *g, uint64_t host)
+{
+	return host > HOST_OFFSET_MAX || host < geom_cluster_size(g);
+}
+
 /* What no reader may follow, whatever else the entry says: a host cluster at an odd offset,
- * a compressed cluster beyond the offsets of the format or in an image with a data file, and
+ * a compressed cluster beyond the offsets of the format, in the cluster of the header or in an image
+ * with a data file, and
  * the ZERO flag in version 2. */
 static inline bool l2_entry_unreadable(const struct geom *g, const struct l2_entry *x)
 {
 	if (x->packed)
-		return g->data_file || x->host > HOST_OFFSET_MAX;
+		return g->data_file || l2_packed_offset_bad(g, x->host);
 	return geom_in_cluster(g, x->host) || (x->zero && g->version < 3);
 }
 
@@ -144,7 +151,7 @@ enum l2_problem {
 	L2_BAD_BITS_NO_HOST = 1 << 6,	 /* allocated subclusters without a host cluster */
 	L2_BAD_BITMAP_PACKED = 1 << 7,	 /* a bitmap on a compressed entry */
 	L2_BAD_PACKED_DATA_FILE = 1 << 8, /* compressed with an external data file */
-	L2_BAD_PACKED_OFFSET = 1 << 9,	 /* offset bits above 55 set (6.1) */
+	L2_BAD_PACKED_OFFSET = 1 << 9,	 /* offset bits above 55 set (6.1), or it is the header's */
 };
 unsigned l2_entry_find_problems(const struct geom *g, const struct l2_entry *x);
 

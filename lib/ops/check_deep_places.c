@@ -62,7 +62,7 @@ static int place_add(struct deep *d, const struct walk_l2_table *at, uint32_t id
 {
 	const struct geom *g = d->check->geom;
 
-	if (x->host < d->from || x->host >= d->until || x->host > HOST_OFFSET_MAX ||
+	if (x->host < d->from || x->host >= d->until || l2_packed_offset_bad(g, x->host) ||
 	    !walk_in_file(d->check->walk, x->host, x->host_len))
 		return 0;
 	if (d->nr == d->room && places_make_room(d, e) < 0)

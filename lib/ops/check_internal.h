@@ -147,6 +147,8 @@ void check_data_file_length(struct check *c);
 /* --- check_deep.c --- */
 /* Unpacks every compressed cluster. */
 int check_deep(struct check *c, struct err *e) MUST_CHECK;
+/* Whether `len` host bytes at `host` are a compressed cluster. What can't be tried may be one. */
+bool check_unpacks(const struct check *c, uint64_t host, uint32_t len);
 
 /* --- check_trust.c --- */
 /* After the comparison, whose findings stay: counts in blocks that hold something else are taken

@@ -80,6 +80,8 @@ static int packed_entry(struct check_table *t, uint32_t idx, const struct l2_ent
 	c->result->allocated_clusters += t->at->active_times;
 	c->result->compressed_clusters += t->at->active_times;
 	c->result->fragmented_clusters += t->at->active_times;
+	if (x->host < geom_cluster_size(c->geom))
+		return 0; /* it can't be, and said so */
 	if (!walk_in_file(c->walk, x->host, x->host_len)) {
 		check_needs(c, x->host);
 		if (x->host <= HOST_OFFSET_MAX)
@@ -164,7 +166,8 @@ static void uncount(struct check_table *t, uint32_t end)
 		uint64_t first = check_cluster(c, x.host);
 
 		if (!c->geom->data_file &&
-		    (!x.packed || walk_in_file(c->walk, x.host, x.host_len)))
+		    (!x.packed || (x.host >= geom_cluster_size(c->geom) &&
+				   walk_in_file(c->walk, x.host, x.host_len))))
 			counts_take(&c->expected, first,
 				    check_cluster(c, x.host + len - 1) - first + 1,
 				    t->at->times);

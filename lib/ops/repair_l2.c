@@ -1,21 +1,11 @@
 /* One L2 table: what becomes of entries that are wrong by themselves (14.2). */
-#include "ops/repair_entries.h"
+#include "ops/repair_l2_internal.h"
 
 #include <stdlib.h>
 
 #include "base/align.h"
 
-/* The entry at hand. */
-struct entry {
-	struct repair *repair;
-	const struct walk_l2_table *at;
-	uint32_t idx;
-	uint64_t guest;
-	uint64_t raw, bitmap; /* as they are to be */
-	struct l2_entry x;    /* as they were */
-};
-
-static void told(const struct entry *n, enum problem_kind kind, const char *how)
+void entry_told(const struct repair_entry *n, enum problem_kind kind, const char *how)
 {
 	const struct check *c = &n->repair->check;
 	struct finding f = { .kind = kind,
@@ -35,14 +25,14 @@ static void told(const struct entry *n, enum problem_kind kind, const char *how)
 
 /* What cannot be had reads as zeros from now on, and never as what a backing file had there before;
  * version 2 has no way to say that, but without a backing file there is no need to. */
-static const char *dropped(const struct entry *n)
+const char *entry_dropped(const struct repair_entry *n)
 {
 	return n->repair->geom.version < 3 && n->repair->header.backing_name.n
 		       ? "the entry is dropped: what the backing file has is read there"
 		       : "the entry becomes zeros";
 }
 
-static void drop(struct entry *n)
+void entry_drop(struct repair_entry *n)
 {
 	const struct geom *g = &n->repair->geom;
 
@@ -54,134 +44,16 @@ static void drop(struct entry *n)
 }
 
 /* The same where nothing is lost: there were no data behind it. */
-static void forget_host(struct entry *n)
+static void forget_host(struct repair_entry *n)
 {
 	const struct geom *g = &n->repair->geom;
 
 	n->raw = n->x.zero && g->version >= 3 ? ENTRY_ZERO : 0;
 }
 
-/* --- compressed --- */
-
-/* The stream of an entry that begins in the file and ends behind it may well be shorter than it
- * says. */
-static bool packed_cut(struct entry *n)
-{
-	const struct check *c = &n->repair->check;
-	uint64_t end = c->clusters << c->geom->cluster_bits;
-	unsigned offset_bits = 70u - c->geom->cluster_bits;
-
-	if (n->x.host >= end)
-		return false;
-	uint64_t first = n->x.host / SECTOR_SIZE, last = (end - 1) / SECTOR_SIZE;
-	uint64_t extra = MIN(last - first, geom_cluster_size(c->geom) / SECTOR_SIZE);
-
-	n->raw = (n->raw & (ENTRY_COPIED | ENTRY_COMPRESSED)) | extra << offset_bits | n->x.host;
-	return true;
-}
-
-/* With a data file every cluster has its place: an entry that is right but for the flag that says
- * "compressed" leads there. */
-static void packed_in_data_file(struct entry *n)
-{
-	const struct geom *g = &n->repair->geom;
-	bool raw_file = n->repair->header.autoclear_features & AUTOCLEAR_DATA_FILE_RAW;
-	uint64_t plain = n->x.raw & ~ENTRY_COMPRESSED;
-	bool right = raw_file || plain == (n->guest | ENTRY_COPIED);
-
-	told(n, PROBLEM_COMPRESSED_DATA_FILE,
-	     right ? "the entry leads to its place" : dropped(n));
-	if (!right) {
-		drop(n);
-		return;
-	}
-	n->raw = n->guest | ENTRY_COPIED;
-	n->bitmap = g->subclusters ? L2_ALL_ALLOCATED : 0;
-}
-
-static void packed_repair(struct entry *n)
-{
-	const struct check *c = &n->repair->check;
-
-	if (c->geom->data_file) {
-		packed_in_data_file(n);
-		return;
-	}
-	if (n->x.host > HOST_OFFSET_MAX) {
-		told(n, PROBLEM_COMPRESSED_OFFSET, dropped(n));
-		drop(n);
-		return;
-	}
-	if (!walk_in_file(c->walk, n->x.host, n->x.host_len)) {
-		bool cut = packed_cut(n);
-
-		told(n, PROBLEM_COMPRESSED_OUT_OF_FILE,
-		     cut ? "the length is cut" : dropped(n));
-		if (!cut) {
-			drop(n);
-			return;
-		}
-	}
-	if (n->x.copied) {
-		told(n, PROBLEM_COPIED_COMPRESSED, NULL);
-		n->raw &= ~ENTRY_COPIED;
-	}
-	if (n->bitmap) {
-		told(n, PROBLEM_COMPRESSED_BITMAP, NULL);
-		n->bitmap = 0;
-	}
-}
-
-/* --- standard --- */
-
-/* In version 2 the flag was never set on purpose: the data behind it stays, and where there are none
- * there never were. */
-static void zero_v2_repair(struct entry *n)
-{
-	bool bare = !n->x.has_host && n->repair->header.backing_name.n;
-
-	told(n, PROBLEM_L2_ENTRY_ZERO_V2,
-	     bare ? "the flag is cleared: what the backing file has is read there" : NULL);
-	n->raw &= ~ENTRY_ZERO;
-}
-
-static void bits_repair(struct entry *n, unsigned bad)
-{
-	if (bad & L2_BAD_RESERVED) {
-		told(n, PROBLEM_L2_ENTRY_RESERVED, NULL);
-		n->raw &= ~(L2_RESERVED_MASK |
-			    (n->repair->geom.subclusters ? ENTRY_ZERO : UINT64_C(0)));
-	}
-	if (bad & L2_BAD_ZERO_V2)
-		zero_v2_repair(n);
-	if (bad & L2_BAD_BOTH_BITS) {
-		told(n, PROBLEM_SUBCLUSTER_BOTH, NULL);
-		n->bitmap &= ~(n->bitmap << SUBCLUSTERS);
-	}
-	if (bad & L2_BAD_BITS_NO_HOST) {
-		told(n, PROBLEM_SUBCLUSTER_NO_CLUSTER,
-		     n->repair->geom.data_file ? "the entry leads to its place" : NULL);
-		if (n->repair->geom.data_file)
-			n->raw |= n->guest | ENTRY_COPIED; /* each cluster has its place (10) */
-		else
-			n->bitmap &= ~L2_ALL_ALLOCATED;
-	}
-	if ((bad & L2_BAD_COPIED_NO_HOST) && n->at->active_times) {
-		told(n, PROBLEM_COPIED_UNALLOCATED, NULL);
-		n->raw &= ~ENTRY_COPIED;
-	}
-}
-
-/* Whether guest data is to be found where the entry leads. */
-static bool has_data(const struct entry *n)
-{
-	return n->repair->geom.subclusters ? n->bitmap & L2_ALL_ALLOCATED
-					   : !(n->raw & ENTRY_ZERO);
-}
-
 /* Whether the count of a cluster says that this reference is one of those it was made for: it had
  * no other than the check found, with the one that was damaged. */
-static bool is_counted(struct repair *r, uint64_t host)
+bool repair_is_counted(struct repair *r, uint64_t host)
 {
 	struct check *c = &r->check;
 	uint64_t cluster = check_cluster(c, host);
@@ -191,7 +63,52 @@ static bool is_counted(struct repair *r, uint64_t host)
 	       check_stored(c, cluster) == counts_get(&c->expected, cluster);
 }
 
-static void place_repair(struct entry *n)
+/* In version 2 the flag was never set on purpose: the data behind it stays, and where there are none
+ * there never were. */
+static void zero_v2_repair(struct repair_entry *n)
+{
+	bool bare = !n->x.has_host && n->repair->header.backing_name.n;
+
+	entry_told(n, PROBLEM_L2_ENTRY_ZERO_V2,
+	     bare ? "the flag is cleared: what the backing file has is read there" : NULL);
+	n->raw &= ~ENTRY_ZERO;
+}
+
+static void bits_repair(struct repair_entry *n, unsigned bad)
+{
+	if (bad & L2_BAD_RESERVED) {
+		entry_told(n, PROBLEM_L2_ENTRY_RESERVED, NULL);
+		n->raw &= ~(L2_RESERVED_MASK |
+			    (n->repair->geom.subclusters ? ENTRY_ZERO : UINT64_C(0)));
+	}
+	if (bad & L2_BAD_ZERO_V2)
+		zero_v2_repair(n);
+	if (bad & L2_BAD_BOTH_BITS) {
+		entry_told(n, PROBLEM_SUBCLUSTER_BOTH, NULL);
+		n->bitmap &= ~(n->bitmap << SUBCLUSTERS);
+	}
+	if (bad & L2_BAD_BITS_NO_HOST) {
+		entry_told(n, PROBLEM_SUBCLUSTER_NO_CLUSTER,
+		     n->repair->geom.data_file ? "the entry leads to its place" : NULL);
+		if (n->repair->geom.data_file)
+			n->raw |= n->guest | ENTRY_COPIED; /* each cluster has its place (10) */
+		else
+			n->bitmap &= ~L2_ALL_ALLOCATED;
+	}
+	if ((bad & L2_BAD_COPIED_NO_HOST) && n->at->active_times) {
+		entry_told(n, PROBLEM_COPIED_UNALLOCATED, NULL);
+		n->raw &= ~ENTRY_COPIED;
+	}
+}
+
+/* Whether guest data is to be found where the entry leads. */
+static bool has_data(const struct repair_entry *n)
+{
+	return n->repair->geom.subclusters ? n->bitmap & L2_ALL_ALLOCATED
+					   : !(n->raw & ENTRY_ZERO);
+}
+
+static void place_repair(struct repair_entry *n)
 {
 	const struct check *c = &n->repair->check;
 	uint64_t aligned = align_down(n->x.host, geom_cluster_size(c->geom));
@@ -201,41 +118,41 @@ static void place_repair(struct entry *n)
 		/* The check counts for it what it lies across. */
 		bool found = has_data(n) && !outside &&
 			     (repair_is_orphan(n->repair, aligned, n->at->times) ||
-			      is_counted(n->repair, aligned));
+			      repair_is_counted(n->repair, aligned));
 
-		told(n, has_data(n) ? PROBLEM_L2_ENTRY_UNALIGNED : PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
-		     found ? "the low bits are cleared" : has_data(n) ? dropped(n) : "the entry becomes zeros");
+		entry_told(n, has_data(n) ? PROBLEM_L2_ENTRY_UNALIGNED : PROBLEM_L2_ENTRY_UNALIGNED_ZERO,
+		     found ? "the low bits are cleared" : has_data(n) ? entry_dropped(n) : "the entry becomes zeros");
 		if (found)
 			n->raw = (n->raw & ~ENTRY_OFFSET_MASK) | aligned;
 		else if (has_data(n))
-			drop(n);
+			entry_drop(n);
 		else
 			forget_host(n);
 	} else if (outside) {
-		told(n, PROBLEM_L2_ENTRY_OUT_OF_FILE, has_data(n) ? dropped(n) : NULL);
+		entry_told(n, PROBLEM_L2_ENTRY_OUT_OF_FILE, has_data(n) ? entry_dropped(n) : NULL);
 		if (has_data(n))
-			drop(n);
+			entry_drop(n);
 		else
 			forget_host(n);
 	}
 }
 
 /* Each cluster belongs where the guest has it (10). */
-static void data_file_place(struct entry *n)
+static void data_file_place(struct repair_entry *n)
 {
 	if (n->x.host == n->guest)
 		return;
-	told(n, PROBLEM_DATA_FILE_OFFSET, NULL);
+	entry_told(n, PROBLEM_DATA_FILE_OFFSET, NULL);
 	n->raw = (n->raw & ~ENTRY_OFFSET_MASK) | n->guest | ENTRY_COPIED;
 }
 
-static void entry_repair(struct entry *n)
+static void entry_repair(struct repair_entry *n)
 {
 	const struct geom *g = &n->repair->geom;
 	unsigned bad = l2_entry_problems(g, &n->x);
 
 	if (n->x.packed) {
-		packed_repair(n);
+		repair_packed_entry(n);
 		return;
 	}
 	bits_repair(n, bad);
@@ -249,7 +166,7 @@ static void entry_repair(struct entry *n)
 
 /* Whether the guest reads the same as before: flags that say nothing of that, and no more, are
  * others. What no reader could follow counts as read otherwise, even if it is put right. */
-static bool reads_alike(const struct entry *n)
+static bool reads_alike(const struct repair_entry *n)
 {
 	const struct geom *g = &n->repair->geom;
 	uint64_t idle = ENTRY_COPIED;
@@ -281,7 +198,7 @@ int repair_l2_table(struct repair *r, const struct walk_l2_table *t, uint8_t *co
 	for (uint32_t from = 0; l2_run_next(&c->scan, t->bytes, from, &run);
 	     from = run.idx + run.nr) {
 		for (uint32_t i = run.idx; needs_look(c, &run, guest) && i < run.idx + run.nr; i++) {
-			struct entry n = { .repair = r,
+			struct repair_entry n = { .repair = r,
 					   .at = t,
 					   .idx = i,
 					   .guest = guest + ((uint64_t)i << g->cluster_bits),

@@ -96,7 +96,10 @@ static void standard_entries_are_classified(void)
 	CHECK(kind(&g, 0x50000 | ENTRY_COPIED) == CLUSTER_DATA);
 	CHECK(kind(&g, 1) == CLUSTER_ZERO && kind(&g, ENTRY_COPIED | 1) == CLUSTER_ZERO);
 	CHECK(kind(&g, 0x50001) == CLUSTER_ZERO_HOST);
-	CHECK(kind(&g, ENTRY_COMPRESSED) == CLUSTER_PACKED);
+	CHECK(kind(&g, ENTRY_COMPRESSED | 0x10000) == CLUSTER_PACKED);
+	/* Where the header is there are no compressed data. */
+	CHECK(kind(&g, ENTRY_COMPRESSED) == CLUSTER_INVALID);
+	CHECK(kind(&g, ENTRY_COMPRESSED | 0xffff) == CLUSTER_INVALID);
 	CHECK(kind(&g, 0x50200) == CLUSTER_INVALID && kind(&g, 0x50201) == CLUSTER_INVALID);
 	CHECK(kind(&g, 0x3f000000000501fe) == CLUSTER_DATA); /* reserved bits: for a check */
 }
@@ -108,7 +111,7 @@ static void version_2_knows_no_zero_flag(void)
 	g.version = 2;
 	CHECK(kind(&g, 1) == CLUSTER_INVALID && kind(&g, 0x50001) == CLUSTER_INVALID);
 	CHECK(kind(&g, 0x50000) == CLUSTER_DATA && kind(&g, 0) == CLUSTER_ABSENT);
-	CHECK(kind(&g, ENTRY_COMPRESSED | 1) == CLUSTER_PACKED);
+	CHECK(kind(&g, ENTRY_COMPRESSED | 0x10001) == CLUSTER_PACKED);
 	CHECK(problems(&g, 1, 0) == L2_BAD_ZERO_V2);
 }
 
@@ -138,7 +141,7 @@ static void packed_entries_survive_a_round_trip(void)
 		struct geom g = geom(bits, false);
 		uint32_t cs = 1u << bits;
 		const uint32_t lens[] = { 1, 2, 511, 512, 513, cs / 2 + 1, cs - 2, cs - 1 };
-		const uint64_t hosts[] = { 0, 1, 511, 512, 513, cs - 1, cs, 3 * cs + 77,
+		const uint64_t hosts[] = { cs, cs + 1, cs + 511, cs + 512, 2 * cs - 1, 2 * cs, 3 * cs + 77,
 					   geom_packed_offset_limit(&g) - 1,
 					   geom_packed_offset_limit(&g) - 512 };
 
@@ -168,6 +171,7 @@ static void every_bit_of_a_packed_entry_has_its_place(void)
 			struct l2_entry x = l2_entry_decode(
 				&g, ENTRY_COMPRESSED | UINT64_C(1) << bit, 0);
 			bool high = bit > 55 && bit < 70 - bits;
+			bool bad = high || x.host < geom_cluster_size(&g);
 
 			if (bit < 70 - bits) {
 				CHECK(x.host == UINT64_C(1) << bit);
@@ -176,8 +180,8 @@ static void every_bit_of_a_packed_entry_has_its_place(void)
 				CHECK(x.host == 0);
 				CHECK(x.host_len == ((UINT64_C(1) << (bit - 70 + bits)) + 1) * 512);
 			}
-			CHECK(l2_entry_problems(&g, &x) == (high ? L2_BAD_PACKED_OFFSET : 0u));
-			CHECK((l2_entry_kind(&g, &x) == CLUSTER_INVALID) == high);
+			CHECK(l2_entry_problems(&g, &x) == (bad ? L2_BAD_PACKED_OFFSET : 0u));
+			CHECK((l2_entry_kind(&g, &x) == CLUSTER_INVALID) == bad);
 		}
 	}
 	CHECK(geom_packed_offset_limit(&(struct geom){ .cluster_bits = 9 }) == UINT64_C(1) << 56);
@@ -303,12 +307,12 @@ static void each_problem_is_found_by_itself(void)
 	CHECK(problems(&small, 0x50200, 0) == 0);
 	CHECK(problems(&g, ENTRY_COPIED, 0) == L2_BAD_COPIED_NO_HOST);
 	CHECK(problems(&g, ENTRY_COPIED | 1, 0) == L2_BAD_COPIED_NO_HOST);
-	CHECK(problems(&g, ENTRY_COPIED | ENTRY_COMPRESSED, 0) == L2_BAD_COPIED_PACKED);
+	CHECK(problems(&g, ENTRY_COPIED | ENTRY_COMPRESSED | 0x10000, 0) == L2_BAD_COPIED_PACKED);
 	CHECK(problems(&s, 0x50000, 0x100000001) == L2_BAD_BOTH_BITS);
 	CHECK(problems(&s, 0x50000, 0x200000001) == 0);
 	CHECK(problems(&s, 0, 0x80000000) == L2_BAD_BITS_NO_HOST);
 	CHECK(problems(&s, 0, L2_ALL_ZERO) == 0);
-	CHECK(problems(&s, ENTRY_COMPRESSED, 1) == L2_BAD_BITMAP_PACKED);
+	CHECK(problems(&s, ENTRY_COMPRESSED | 0x10000, 1) == L2_BAD_BITMAP_PACKED);
 	CHECK(problems(&s, 1, 0) == L2_BAD_RESERVED);
 }
 
