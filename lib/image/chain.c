@@ -6,6 +6,21 @@
 #include "base/text.h"
 #include "image/policy.h"
 
+/* What the header says of the backing file, wherever that is by now: who probes it lets the
+ * guest that wrote it choose. */
+static int stored_format(const struct image *img, enum image_format *format, struct err *e)
+{
+	char shown[64];
+
+	*format = FORMAT_PROBE;
+	if (!img->backing_format || format_by_name(img->backing_format, format))
+		return 0;
+	return err_set(e, ERR_UNSUPPORTED,
+		       "format '%s' of the backing file is not supported",
+		       text_escape(img->backing_format, strlen(img->backing_format), shown,
+				   sizeof shown));
+}
+
 /* The spec of the backing file that the header of d names; *has = false: it names none. */
 static int backing_spec(const struct disk *d, const struct spec *s, const struct chain *c,
 			struct spec *out, bool *has, struct err *e)
@@ -29,14 +44,8 @@ static int backing_spec(const struct disk *d, const struct spec *s, const struct
 	out->locking = s->locking;
 	out->direct = s->direct || c->options->backing_direct;
 	out->direct_only = s->direct_only;
-	if (img->backing_format && !format_by_name(img->backing_format, &out->format)) {
-		char shown[64];
-
-		return err_set(e, ERR_UNSUPPORTED,
-			       "format '%s' of the backing file is not supported",
-			       text_escape(img->backing_format, strlen(img->backing_format),
-					   shown, sizeof shown));
-	}
+	if (stored_format(img, &out->format, e) < 0)
+		return -1;
 	if (!img->backing_format)
 		warn_to(c->options->listener,
 			"'%s': the image does not say the format of its backing file; it is probed",
@@ -80,7 +89,7 @@ static bool names_backing(const struct disk *d)
 
 /* What stands behind d: the file that was given, or the one that the header names (put into
  * *found). *next = NULL: nothing. */
-static int behind_find(const struct chain *c, const struct disk *d, const struct spec *s,
+static int behind_find(struct chain *c, const struct disk *d, const struct spec *s,
 		       const struct spec *given, struct spec *found,
 		       const struct spec **next, struct err *e)
 {
@@ -88,6 +97,9 @@ static int behind_find(const struct chain *c, const struct disk *d, const struct
 	int ret = 0;
 
 	*next = given;
+	c->stored = FORMAT_PROBE;
+	if (has && given->format == FORMAT_PROBE && names_backing(d))
+		ret = stored_format(d->image, &c->stored, e);
 	if (!has) {
 		*next = found;
 		ret = backing_spec(d, s, c, found, &has, e);

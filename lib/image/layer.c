@@ -194,13 +194,15 @@ struct disk *layer_open(struct chain *c, const struct spec *s, struct err *e)
 	}
 	d->depth = c->layers;
 	d->flags = c->options->flags;
-	d->probed = s->format == FORMAT_PROBE;
+	d->format = s->format != FORMAT_PROBE ? s->format : c->stored;
+	d->probed = d->format == FORMAT_PROBE;
 	d->secret = s->secret.p ? s->secret : c->secret;
 	d->master = s->master;
 	d->listener = c->options->listener;
 	if (!is_written(c, c->layers) || spec_write_check(s, e) == 0)
 		f = file_open(s->path, layer_file_flags(c, s), e);
-	if (!f || loop_check(c, f, e) < 0 || spec_find_format(s, f, &d->format, e) < 0)
+	if (!f || loop_check(c, f, e) < 0 ||
+	    (d->probed && spec_find_format(s, f, &d->format, e) < 0))
 		goto out;
 	struct file *given = steal(&f);
 

@@ -7,6 +7,8 @@ struct chain {
 	struct bytes secret; /* of layers that have none of their own */
 	struct disk *top;
 	unsigned layers;
+	/* What the header of the layer in front says of the next one; FORMAT_PROBE: nothing. */
+	enum image_format stored;
 };
 
 /* Opens the layer that `s` describes as number c->layers, and counts it. The caller links
