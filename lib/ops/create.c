@@ -82,6 +82,12 @@ static int backing_open(struct new_image *n, const char *path, enum image_format
 	d = disk_open_metadata(&s, &o, e);
 	if (!d || chain_check(n, d, e) < 0)
 		goto out;
+	if (disk_layers(d) >= CHAIN_DEPTH_MAX) {
+		err_set(e, ERR_INVALID,
+			"the backing chain has %u layers already, and no image could be opened over it",
+			CHAIN_DEPTH_MAX);
+		goto out;
+	}
 	n->backing_size = disk_size(d);
 	if (!n->has_size)
 		n->options.size = n->backing_size;
@@ -93,6 +99,34 @@ out:
 	return ret;
 }
 
+/* Whether a file of one name would be the file of the other: as they are, or in the same directory by
+ * the same name. */
+static bool same_place(const char *a, const char *b)
+{
+	const char *base_a = strrchr(a, '/'), *base_b = strrchr(b, '/');
+	AUTO_FREE char *dir_a = base_a ? strndup(a, (size_t)(base_a - a) + 1) : strdup(".");
+	AUTO_FREE char *dir_b = base_b ? strndup(b, (size_t)(base_b - b) + 1) : strdup(".");
+
+	if (same_file(a, b))
+		return true;
+	return dir_a && dir_b && strcmp(base_a ? base_a + 1 : a, base_b ? base_b + 1 : b) == 0 &&
+	       same_file(dir_a, dir_b);
+}
+
+/* Where the chain is not looked at, as much as this: creating would truncate the image that was to be the
+ * backing file, and leave one that is its own. */
+static int itself_check(const struct new_image *n, struct err *e)
+{
+	AUTO_FREE char *backing = policy_combine(n->path, n->options.backing_name);
+
+	if (!backing)
+		return err_nomem(e);
+	return same_place(n->path, backing)
+		       ? err_set(e, ERR_INVALID, "the new image and its backing file are the same file, '%s'",
+				 n->path)
+		       : 0;
+}
+
 static int backing_prepare(struct new_image *n, struct err *e)
 {
 	enum image_format format;
@@ -102,7 +136,7 @@ static int backing_prepare(struct new_image *n, struct err *e)
 	if (backing_words_check(n, &format, e) < 0)
 		return -1;
 	if (n->backing_unchecked)
-		return 0;
+		return itself_check(n, e);
 	if (policy_resolve(n->path, n->options.backing_name, NULL, &path, e) < 0)
 		return -1;
 	ret = backing_open(n, path, format, e);
