@@ -15,6 +15,7 @@ static const struct cmd_about about = {
 	.examples = "  qcow2-check disk.qcow2\n"
 		    "  qcow2-check -r all disk.qcow2\n"
 		    "  qcow2-check --output=json --details disk.qcow2\n",
+	.answers = 1u << STATUS_CORRUPT | 1u << STATUS_LEAKS,
 };
 
 #define LINES_DEFAULT 1000                  /* of one kind */

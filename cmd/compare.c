@@ -24,6 +24,7 @@ static const struct cmd_about about = {
 		    "  qcow2-compare -q -f raw -F qcow2 disk.raw disk.qcow2 || echo different\n",
 	.usage_status = STATUS_NOT_OPENED,
 	.stdout_status = STATUS_NOT_READ,
+	.answers = 1u << STATUS_DIFFERENT,
 };
 
 static void print_answer(const struct compare_result *r)

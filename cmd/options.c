@@ -209,7 +209,7 @@ int cmd_finish_status(struct cmd *c, int status)
 	int stopped = signals_stopped();
 
 	signals_watch_end(status == 0);
-	if (!cmd_stdout_ok() && status == 0)
+	if (!cmd_stdout_ok() && (status == 0 || (status < 32 && c->about->answers >> status & 1)))
 		status = c->about->stdout_status ? c->about->stdout_status : 1;
 	poptFreeContext(c->popt);
 	secrets_free();

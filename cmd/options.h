@@ -14,6 +14,7 @@ struct cmd_about {
 	const char *examples; /* lines for the end of the help, or NULL */
 	int usage_status;     /* exit status of a usage error; 0 stands for 1 */
 	int stdout_status;    /* exit status when stdout cannot be written; 0 stands for 1 */
+	unsigned answers;     /* bit per status beside 0 that is an answer: lost with stdout */
 	bool signed_operand;  /* "-1M" behind an operand is one, too, and not an option */
 };
 

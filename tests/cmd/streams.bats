@@ -45,6 +45,23 @@ setup() {
 	done
 }
 
+@test "an answer that could not be written is none, whatever it was" {
+	requires qemu-img qemu-io
+	qcow2-create -q -f qcow2 a.qcow2 1M
+	qcow2-create -q -f qcow2 b.qcow2 1M
+	qemu-io -f qcow2 -c 'write -P 1 0 64k' b.qcow2 >/dev/null
+	run -4 sh -c "qcow2-compare a.qcow2 b.qcow2 >/dev/full"
+	[[ $output == *"Could not write to standard output"* ]]
+	run -1 qcow2-compare a.qcow2 b.qcow2
+	truncate -s +64k b.qcow2
+	qemu-img snapshot -c s b.qcow2
+	printf '\0\2' | dd of=b.qcow2 bs=1 seek=$((2 * 65536)) conv=notrunc status=none
+	run -3 qcow2-check b.qcow2
+	run -1 sh -c "qcow2-check b.qcow2 >/dev/full"
+	run -1 sh -c "qcow2-check --output=json b.qcow2 >/dev/full"
+	run -1 sh -c "qcow2-check b.qcow2 >&-"
+}
+
 @test "a full device behind stdout is an error (D-11)" {
 	local args
 	for args in "x.qcow2" "--output=json x.qcow2" "--help" "--version"; do
