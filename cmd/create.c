@@ -1,6 +1,7 @@
 /* qcow2-create: make a new, empty image. */
 #include "cmd/common.h"
 #include "cmd/creation.h"
+#include "cmd/secrets.h"
 #include "ops/create.h"
 
 static const struct cmd_about about = {
@@ -29,6 +30,10 @@ static int keys_collect(struct creation *k, const struct choices *c, struct err 
 	    (c->backing_format && creation_add(k, "backing_fmt", c->backing_format, e) < 0) ||
 	    creation_take(k, e) < 0)
 		return -1;
+	if (secrets_passphrase().p && k->options.encryption.method == CRYPT_NONE)
+		return err_set(e, ERR_INVALID,
+			       "--passphrase-file is for an encrypted image, and nothing says how "
+			       "this one is to be encrypted: -o encrypt.format=luks does");
 	if (k->has_size && c->has_size)
 		return err_set(e, ERR_INVALID, "The image size must be specified only once");
 	if (c->has_size)

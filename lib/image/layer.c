@@ -93,10 +93,15 @@ static int snapshot_select(struct disk *d, const struct disk_options *o, struct 
 		return -1;
 	s = snapshot_find(all, nr, o);
 	if (!s)
-		return err_set(
-			e, ERR_NOTFOUND,
-			"Failed to load snapshot: there is none with the id or name '%s'",
-			what);
+		return o->snapshot_id && o->snapshot_name
+			       ? err_set(e, ERR_NOTFOUND,
+					 "Failed to load snapshot: there is none with the id '%s' "
+					 "and the name '%s'",
+					 o->snapshot_id, o->snapshot_name)
+			       : err_set(e, ERR_NOTFOUND,
+					 "Failed to load snapshot: there is none with the id or "
+					 "name '%s'",
+					 what);
 	if (image_snapshot_map(d->image, s, &d->map, e) < 0)
 		return err_ctx(e, "Failed to load snapshot '%s'", what);
 	if (s->has_disk_size && s->disk_size > FILE_OFFSET_MAX - SECTOR_SIZE)

@@ -16,6 +16,7 @@ struct open {
 	struct image_writer *writer;
 	const struct snapshot_entry *all;
 	uint32_t nr;
+	bool opened;
 };
 
 static void open_fini(struct open *o)
@@ -32,6 +33,7 @@ static int open_init(struct open *o, const struct snapshot_change *c, struct err
 	o->disk = disk_open_metadata(c->spec, &how, e);
 	if (!o->disk)
 		return -1;
+	o->opened = true;
 	if (!disk_image(o->disk, 0))
 		return err_set(e, ERR_UNSUPPORTED, "'%s': a raw image has no snapshots",
 			       disk_name(o->disk));
@@ -39,6 +41,14 @@ static int open_init(struct open *o, const struct snapshot_change *c, struct err
 		return -1;
 	o->writer = image_writer_new(o->disk, c->listener, c->watch, e);
 	return o->writer ? 0 : -1;
+}
+
+/* What could not be opened says so itself. */
+static int outcome(const struct open *o, int ret, const char *verb, const char *name, struct err *e)
+{
+	if (ret == 0 || !o->opened)
+		return ret;
+	return err_ctx(e, "Could not %s snapshot '%.100s'", verb, name);
 }
 
 static bool is_text(struct bytes b, const char *text)
@@ -89,7 +99,7 @@ int snapshot_create(const struct snapshot_change *c, const char *name, struct er
 		ret = image_snapshot_create(o.writer, &n, c->watch, e);
 	}
 	open_fini(&o);
-	return ret < 0 ? err_ctx(e, "Could not create snapshot '%.100s'", name) : 0;
+	return outcome(&o, ret, "create", name, e);
 }
 
 int snapshot_apply(const struct snapshot_change *c, const char *which, struct err *e)
@@ -107,7 +117,7 @@ int snapshot_apply(const struct snapshot_change *c, const char *which, struct er
 			ret = not_found(which, e);
 	}
 	open_fini(&o);
-	return ret < 0 ? err_ctx(e, "Could not apply snapshot '%.100s'", which) : 0;
+	return outcome(&o, ret, "apply", which, e);
 }
 
 static int by_value(const void *a, const void *b)
@@ -152,5 +162,5 @@ int snapshot_delete(const struct snapshot_change *c, const char *const *which, s
 		ret = image_snapshot_delete(o.writer, idx, nr, c->watch, e);
 	open_fini(&o);
 	free(idx);
-	return ret < 0 ? err_ctx(e, "Could not delete snapshot '%.100s'", *which) : 0;
+	return outcome(&o, ret, "delete", *which, e);
 }

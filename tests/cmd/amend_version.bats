@@ -287,6 +287,22 @@ kept() {
 	[ "$(peek_be t.qcow2 $(($(snapshots_at t.qcow2) + 36)) 4)" -ge 24 ]
 }
 
+@test "a flag for zeros that version 2 does not know never comes to mean zeros" {
+	local l2
+	qemu-img create -q -f qcow2 -o compat=0.10 t.qcow2 1M
+	qemu-io -f qcow2 -c 'write -q -P 7 0 64k' t.qcow2
+	l2=$(l2_at t.qcow2)
+	set_bits t.qcow2 $((l2 + 7)) 1
+	cp t.qcow2 before
+	run -1 qcow2-amend -o compat=1.1 t.qcow2
+	[[ $output == *"has a flag that version 2 does not know; run check -r all"* ]]
+	cmp t.qcow2 before
+	qcow2-check -q -r all t.qcow2
+	qcow2-amend -o compat=1.1 t.qcow2
+	run -0 qemu-io -f qcow2 -c 'read -P 7 0 64k' t.qcow2
+	[[ $output != *ail* ]]
+}
+
 @test "marks over clusters that can't be theirs are refused, and nothing is changed" {
 	local raw l2
 	qemu-img create -q -f qcow2 -o cluster_size=4k made.qcow2 1M

@@ -336,6 +336,31 @@ extent_size_hint=0" ]
 		[ "$output" = "" ]
 		cmp b.qcow2 before
 	done
+	# nor where the backing file is not looked at
+	for name in b.qcow2 ./b.qcow2 "../${PWD##*/}/b.qcow2" hard.qcow2 soft.qcow2 "$PWD/b.qcow2"; do
+		run --separate-stderr -1 qcow2-create -f qcow2 -u -b "$name" -F qcow2 b.qcow2 1M
+		[ "$output" = "" ]
+		cmp b.qcow2 before
+	done
+	run -1 qcow2-create -f qcow2 -u -b ./new.qcow2 -F qcow2 new.qcow2 1M
+	[ ! -e new.qcow2 ]
+	qcow2-create -q -f qcow2 -u -b other/b.qcow2 -F qcow2 b.qcow2 1M
+}
+
+@test "a chain that could not be opened is not made" {
+	qcow2-create -q -f qcow2 0.qcow2 1M
+	local i
+	for ((i = 1; i < 200; i++)); do
+		qcow2-create -q -u -f qcow2 -b $((i - 1)).qcow2 -F qcow2 $i.qcow2 1M
+	done
+	qcow2-create -q -f qcow2 -b 198.qcow2 -F qcow2 new.qcow2
+	qcow2-map new.qcow2
+	rm new.qcow2
+	run -1 qcow2-create -q -f qcow2 -b 199.qcow2 -F qcow2 new.qcow2
+	[[ $output == *"has 200 layers"* ]]
+	run -1 qcow2-convert -O qcow2 -B 199.qcow2 -F qcow2 0.qcow2 new.qcow2
+	[[ $output == *"has 200 layers"* ]]
+	[ ! -e new.qcow2 ]
 }
 
 @test "an encrypted backing file needs no secret" {

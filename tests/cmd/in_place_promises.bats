@@ -53,6 +53,24 @@ shared() {
 	[ "$(peek a.qcow2 95 1)" = 00 ]
 }
 
+@test "unknown autoclear bits are cleared before a bitmap is marked as in use" {
+	requires_fault
+	img create -f qcow2 a.qcow2 8M
+	qcow2-bitmap --add a.qcow2 b
+	poke a.qcow2 95 21
+	head -c 64k /dev/zero | tr '\0' x >x.raw
+	truncate -s 8M x.raw
+	local in_use i
+	for i in 1 2 3 4 5; do
+		cp a.qcow2 t.qcow2
+		QCOW2_FAULT=crash:write:$i:1 qcow2-convert -q -n -f raw -O qcow2 x.raw t.qcow2 || true
+		in_use=$(qcow2-info --output=json t.qcow2 |
+			jq '[."format-specific".data.bitmaps[]?.flags[]] | index("in-use") != null')
+		[ "$in_use" = false ] || [ "$(peek t.qcow2 95 1)" = 01 ]
+		[ $i -lt 5 ] || [ "$in_use" = true ] # it got so far
+	done
+}
+
 @test "a raw data file ends where the disk ends" {
 	head -c 100352 /dev/zero >zeros.raw
 	head -c 100352 /dev/urandom >some.raw

@@ -184,6 +184,26 @@ opens() {
 	[[ $stderr == *"warning: "* ]]
 }
 
+@test "a backing file that is somewhere else has the format that the header says" {
+	requires qemu-io xxd
+	local moved=driver=qcow2,file.filename=top.qcow2,backing.file.filename=moved/base.raw
+	qcow2-create -q -f qcow2 base.raw 1M # what the guest of a raw disk wrote to it
+	qemu-io -f qcow2 -c 'write -q -P 7 0 64k' base.raw
+	qcow2-create -q -f qcow2 -b base.raw -F raw top.qcow2 1M
+	mkdir moved
+	mv base.raw moved
+	run --separate-stderr -0 qcow2-convert --image-opts $moved out
+	[ "$(head -c 4 out | xxd -p)" = 514649fb ]
+	qcow2-convert 'json:{"driver":"qcow2","file.filename":"top.qcow2",
+		"backing":{"file":{"filename":"moved/base.raw"}}}' out
+	[ "$(head -c 4 out | xxd -p)" = 514649fb ]
+	qcow2-convert --image-opts $moved,backing.driver=qcow2 out
+	[ "$(head -c 4 out | xxd -p)" = 07070707 ]
+	qemu-io -c 'write -q -P 9 0 64k' --image-opts $moved
+	qcow2-commit -q --image-opts $moved
+	[ "$(head -c 4 moved/base.raw | xxd -p)" = 09090909 ]
+}
+
 @test "what is said of a backing file is no error where a command does not open it" {
 	local top=driver=qcow2,file.filename=top.qcow2,backing.driver=qcow2,backing.file.locking=off
 	qcow2-create -q -f qcow2 base.qcow2 1M

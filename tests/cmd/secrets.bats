@@ -76,6 +76,17 @@ hides() {
 	[[ -z $output && -n $stderr && ${stderr,,} != *hunter* && ${#stderr_lines[@]} -eq 1 ]]
 }
 
+@test "a passphrase for an image that is not to be encrypted is no passphrase" {
+	echo secret >file
+	local options
+	for options in "-f qcow2" "-f raw" "-f qcow2 -o cluster_size=4k"; do
+		run --separate-stderr -1 qcow2-create $options --passphrase-file file t.img 1M
+		[ -z "$output" ]
+		[[ $stderr == *"encrypt.format=luks"* ]]
+		[ ! -e t.img ]
+	done
+}
+
 @test "a definition that can't be read is not shown: it may hold a secret" {
 	local text
 	for text in secret,id=a,data=hunter, ,secret,id=a,data=hunter secret,id=a,data=x,2hunter \

@@ -209,3 +209,15 @@ two_snapshots() {
 	qemu-img convert -f qcow2 -O raw t.qcow2 after.raw
 	cmp before.raw after.raw
 }
+
+@test "what can't be opened is said as everywhere" {
+	local action
+	for action in -c -a -d; do
+		run --separate-stderr -1 qcow2-snapshot $action s nofile
+		[[ $stderr == "qcow2-snapshot: Could not open 'nofile': "* ]]
+	done
+	qcow2-create -q -f qcow2 t.qcow2 1M
+	qcow2-snapshot -c one t.qcow2
+	run --separate-stderr -1 qcow2-convert -l snapshot.id=1,snapshot.name=two t.qcow2 out
+	[[ $stderr == *"there is none with the id '1' and the name 'two'" ]]
+}
