@@ -27,6 +27,7 @@ refused() {
 	shift
 	cp a.qcow2 before
 	run "$@"
+	echo "$* $status $output"
 	[ "$status" -eq 1 ]
 	[ "${#lines[@]}" -eq 1 ]
 	[[ $output == *"$message"* ]]
@@ -45,7 +46,7 @@ refused() {
 		qemu-io -r -c 'read -P 7 5M 1M' top.qcow2 | grep -q '1 MiB'
 		refused "$text" qcow2-convert -n -f raw -O qcow2 new.raw a.qcow2
 	done <<-'END'
-		4000000000000000 guest data lies on the header
+		4000000000000000 is damaged; run check
 		0000000000010000 guest data lies on the refcount table
 		0000000000020000 guest data lies on the refcount block
 		8000000000030000 guest data lies on the L1 table

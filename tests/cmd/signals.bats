@@ -128,7 +128,9 @@ asked_early() {
 	asked_early qcow2-convert --passphrase-file=key source.raw out
 	cmp source.raw out
 	asked_early qcow2 convert --passphrase-file=key source.raw out
-	asked_early qcow2-create -q --passphrase-file=key out 1M
+	asked_early qcow2-create -q -f qcow2 -o encrypt.format=luks,encrypt.iter-time=10 \
+		--passphrase-file=key out.qcow2 1M
+	qcow2-create -q out 1M
 	asked_early qcow2-resize -q -f raw --passphrase-file=key out 2M
 	qcow2-create -q -f qcow2 base 1M
 	qcow2-create -q -f qcow2 -b base -F qcow2 over
