@@ -101,8 +101,8 @@ enum size_result size_parse(const char *text, uint64_t *out)
 	} else {
 		hex = false; /* no suffix, nothing to deprecate */
 	}
-	if (dot && !shift)
-		return SIZE_MALFORMED;
+	if (dot && !shift && fraction)
+		return SIZE_MALFORMED; /* part of a byte */
 	enum size_result result = scale(whole, fraction, shift, large, out);
 	return result == SIZE_OK && hex ? SIZE_HEX_SUFFIX : result;
 }

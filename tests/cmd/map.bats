@@ -257,3 +257,12 @@ endless() {
 	[ "$output" = "" ]
 	[ "$(cat err)" = "qcow2-map: the temporary file for the output failed" ]
 }
+
+@test "space that was reserved is no hole, however small the disk (10.2)" {
+	local how
+	for how in falloc full; do
+		qcow2-create -q -f qcow2 -o preallocation=$how r.qcow2 1M
+		[ "$(qcow2-map --output=json r.qcow2 | jq -c '[.[] | [.data, .zero]]')" = '[[true,false]]' ]
+		[ "$(qemu-img map --output=json r.qcow2 | jq -c '[.[] | [.data, .zero]]')" = '[[true,false]]' ]
+	done
+}

@@ -27,6 +27,7 @@ static void sizes_are_parsed_exactly(void)
 	CHECK(parses("1k", 1024) && parses("1K", 1024) && parses("1b", 1));
 	CHECK(parses("512B", 512) && parses("0x1000", 4096) && parses("010", 10));
 	CHECK(parses("+1M", 1 << 20) && parses(" \t1M", 1 << 20));
+	CHECK(parses("1.b", 1) && parses("512.0", 512) && parses("7.", 7));
 	CHECK(parses("1.5M", 1572864) && parses("0.1k", 102) && parses("5.M", 5242880));
 	CHECK(parses("0.00048828125k", 1)); /* half a byte goes up */
 	CHECK(parses("0x1E", 30) && parses("7E", UINT64_C(7) << 60));
