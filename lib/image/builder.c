@@ -59,7 +59,7 @@ static int payload_init(struct builder *b, struct err *e)
 	uint64_t len = b->data_file ? b->options.size
 				    : b->layout.data_clusters << b->geom.cluster_bits;
 
-	struct err ignored = ERR_INIT;
+	struct err why = ERR_INIT;
 
 	if (!b->mapped || !len)
 		return 0;
@@ -68,8 +68,8 @@ static int payload_init(struct builder *b, struct err *e)
 	/* Tables in holes would have a small file look sparse, and the disk in it like zeros. It is for
 	 * looks: a file system that can't do it is no fault. */
 	if (b->options.preallocation >= PREALLOCATION_FALLOC && !b->data_file &&
-	    file_allocate(f, 0, off, &ignored) < 0 && ignored.code != ERR_UNSUPPORTED)
-		return err_set(e, ignored.code, "%s", ignored.text);
+	    file_allocate(f, 0, off, &why) < 0 && why.code != ERR_UNSUPPORTED)
+		return err_set(e, why.code, "%s", why.text);
 	if (b->options.preallocation >= PREALLOCATION_FALLOC)
 		return target_reserve(f, off, len, b->options.preallocation, b->options.watch, e);
 	return off + len > file_size(f) ? file_truncate(f, off + len, e) : 0;
