@@ -3,9 +3,7 @@
 #include <string.h>
 
 #include "cmd/common.h"
-#include "cmd/convert_choices.h"
-#include "cmd/image_opts.h"
-#include "cmd/operand.h"
+#include "cmd/convert_target.h"
 #include "cmd/snapshot_option.h"
 #include "ops/create.h"
 
@@ -84,47 +82,14 @@ static int keys_take(struct job *j, struct err *e)
 {
 	const struct convert_choices *c = &j->ch;
 
+	j->keys.format = j->o.format;
 	if ((c->backing && creation_add(&j->keys, "backing_file", c->backing, e) < 0) ||
 	    (c->backing_format &&
 	     creation_add(&j->keys, "backing_fmt", c->backing_format, e) < 0) ||
 	    creation_take(&j->keys, e) < 0)
 		return -1;
-	j->o.format = j->keys.format;
 	j->o.create = j->keys.options;
 	return 0;
-}
-
-/* The options of an existing target: a list, or JSON, which may not contradict -O. */
-static int target_parse(struct job *j, const char *operand, struct err *e)
-{
-	struct spec *s = &j->target_spec;
-
-	if (j->ch.target_image_opts)
-		return image_opts_parse(s, operand, e);
-	if (image_opts_parse_json(s, operand, FORMAT_PROBE, e) < 0)
-		return -1;
-	if (s->format != FORMAT_PROBE && s->format != j->o.format)
-		return err_set(e, ERR_INVALID, "-O says %s, the options say %s",
-			       format_name(j->o.format), format_name(s->format));
-	s->format = j->o.format;
-	return 0;
-}
-
-static int target_take(struct job *j, struct err *e)
-{
-	const char *operand = j->operands[j->operand_nr - 1];
-	bool json = j->ch.no_create && strncmp(operand, "json:", 5) == 0;
-
-	if (!j->ch.target_image_opts && !json)
-		return operand_path(operand, &j->o.target, e);
-	if (target_parse(j, operand, e) < 0)
-		return err_ctx(e, "Could not open '%s'", operand);
-	j->o.target = j->target_spec.path;
-	j->o.target_spec = &j->target_spec;
-	j->o.locking = j->target_spec.locking;
-	j->target_spec.chain_secret = secrets_passphrase();
-	/* Without -n it is not opened at all. */
-	return j->ch.no_create ? convert_target_format(&j->target_spec, &j->o.format, e) : 0;
 }
 
 static int sources_open(struct job *j, struct err *e)
@@ -170,7 +135,12 @@ static int backing_check(struct job *j, struct err *e)
 
 static int job_run(struct job *j, struct err *e)
 {
-	if (keys_take(j, e) < 0 || target_take(j, e) < 0 ||
+	const char *target = j->operands[j->operand_nr - 1];
+
+	j->o.format = j->keys.format;
+	if (convert_target_new(&j->ch, target, &j->target_spec, &j->o, e) < 0 ||
+	    keys_take(j, e) < 0 ||
+	    convert_target_take(&j->ch, target, &j->target_spec, &j->o, e) < 0 ||
 	    convert_choices_check(&j->ch, &j->o, &j->keys, e) < 0 ||
 	    numbers_take(j, e) < 0 || caches_take(j, e) < 0 ||
 	    snapshot_option(j->ch.snapshot, &j->snapshot_list, &j->disk, e) < 0)
@@ -194,7 +164,7 @@ static int job_run(struct job *j, struct err *e)
 		cmd_warn("the bitmaps tell of the disk as it is now, not of the snapshot");
 	if (j->o.target_spec)
 		operand_warn_probed(j->o.target_spec, j->o.format);
-	else if (j->o.format == FORMAT_RAW && !j->ch.format)
+	else if (j->o.format == FORMAT_RAW && !j->ch.format && !j->ch.target_image_opts)
 		creation_warn_extension(j->o.target, "--target-format");
 	creation_warn_weak(&j->keys);
 	if (!j->o.no_create && create_encryption_measure(&j->o.create.encryption, e) < 0)
@@ -278,7 +248,7 @@ static struct poptOption options[] = {
 	{ "target-is-zero", 0, POPT_ARG_NONE, &job.ch.target_is_zero, 0,
 	  "with -n: TGT reads as zeros already", NULL },
 	{ "target-image-opts", 0, POPT_ARG_NONE, &job.ch.target_image_opts, 0,
-	  "with -n: TGT is a list such as driver=raw,file.filename=x", NULL },
+	  "TGT is a list such as driver=raw,file.filename=x; most of them need -n", NULL },
 	{ "compress", 'c', POPT_ARG_NONE, &job.ch.compress, 0, "write compressed clusters",
 	  NULL },
 	{ "level", 0, POPT_ARG_STRING, &job.ch.level, 0,

@@ -65,8 +65,6 @@ int convert_choices_check(const struct convert_choices *c, const struct convert_
 		  "--target-is-zero requires use of -n flag" },
 		{ o->create.backing_name && c->target_is_zero,
 		  "Cannot use --target-is-zero when the destination image has a backing file" },
-		{ c->target_image_opts && !c->no_create,
-		  "--target-image-opts requires use of -n flag" },
 		{ c->target_image_opts && c->format,
 		  "--target-image-opts and -O exclude each other" },
 		{ c->no_create && c->lists,

@@ -175,6 +175,19 @@ refused() {
 	cmp src.raw t.raw
 }
 
+@test "--target-image-opts with a driver and a file makes a new image" {
+	run --separate-stderr -0 qcow2-convert --target-image-opts -o cluster_size=4k src.raw \
+		driver=qcow2,file.filename=t.qcow2
+	[ "$output$stderr" = "" ]
+	qcow2-convert -O qcow2 -o cluster_size=4k src.raw same.qcow2
+	cmp t.qcow2 same.qcow2
+	run --separate-stderr -0 qcow2-convert --target-image-opts -o preallocation=falloc src.raw \
+		driver=raw,filename=json:t.raw
+	[ "$output$stderr" = "" ]
+	cmp json:t.raw src.raw
+	refused "cluster_size" --target-image-opts -o cluster_size=4k src.raw driver=raw,file.filename=t
+}
+
 @test "-n --target-image-opts goes with -B" {
 	qcow2-create -q -f qcow2 base.qcow2 5M
 	qcow2-create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
@@ -311,7 +324,10 @@ refused() {
 	refused "offload" --salvage -C src.raw t
 	refused "requires --bitmaps" --skip-broken-bitmaps -O qcow2 src.raw t
 	refused "-n" --target-is-zero src.raw t
-	refused "-n" --target-image-opts src.raw driver=raw,file.filename=t
+	refused "requires use of -n" --target-image-opts src.raw driver=raw,offset=1M,file.filename=t
+	refused "requires use of -n" --target-image-opts src.raw file.filename=t
+	refused "requires use of -n" --target-image-opts src.raw driver=qcow2,file.filename=t,file.locking=off
+	refused "exclude each other" -O raw --target-image-opts src.raw driver=raw,file.filename=t
 	refused "explicit backing format" -O qcow2 -B src.raw src.raw t
 	refused "Backing file not supported" -O raw -B src.raw -F raw src.raw t
 	refused "backing file" -O qcow2 -B src.raw -F raw src.raw src.raw t
@@ -408,7 +424,7 @@ refused() {
 	[[ $stderr == "qcow2-convert: t: set the file length to 5242880: File too large" ]]
 	run -1 --separate-stderr bash -c "trap '' XFSZ; ulimit -f 500
 		qcow2-convert -O qcow2 -o data_file=d src.raw t"
-	[[ $stderr == "qcow2-convert: t: data file: "*": File too large" ]]
+	[[ $stderr == "qcow2-convert: t: data file 'd': "*": File too large" ]]
 	run -1 --separate-stderr qcow2-convert src.raw none/t
 	[ "$stderr" = "qcow2-convert: Could not create 'none/t': No such file or directory" ]
 }
