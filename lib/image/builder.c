@@ -60,6 +60,7 @@ static int payload_init(struct builder *b, struct err *e)
 				    : b->layout.data_clusters << b->geom.cluster_bits;
 
 	struct err why = ERR_INIT;
+	int ret = 0;
 
 	if (!b->mapped || !len)
 		return 0;
@@ -71,8 +72,10 @@ static int payload_init(struct builder *b, struct err *e)
 	    file_allocate(f, 0, off, &why) < 0 && why.code != ERR_UNSUPPORTED)
 		return err_set(e, why.code, "%s", why.text);
 	if (b->options.preallocation >= PREALLOCATION_FALLOC)
-		return target_reserve(f, off, len, b->options.preallocation, b->options.watch, e);
-	return off + len > file_size(f) ? file_truncate(f, off + len, e) : 0;
+		ret = target_reserve(f, off, len, b->options.preallocation, b->options.watch, e);
+	else if (off + len > file_size(f))
+		ret = file_truncate(f, off + len, e);
+	return ret < 0 && b->data_file ? file_failed_as_data(f, e) : ret;
 }
 
 struct builder *builder_make(struct file *f, const struct create_options *o, bool fixed,
@@ -272,7 +275,9 @@ int builder_write(struct builder *b, uint64_t guest, uint64_t host, void *buf, s
 		image_cipher_encrypt(&b->cipher, guest, host, buf, n);
 	if (!b->data_file)
 		return file_write_at(b->file, host, buf, n, e);
-	return file_write_at(b->data_file, host, buf, n, e) < 0 ? err_ctx(e, "data file") : 0;
+	return file_write_at(b->data_file, host, buf, n, e) < 0
+		       ? file_failed_as_data(b->data_file, e)
+		       : 0;
 }
 
 bool builder_encrypts(const struct builder *b)

@@ -124,7 +124,7 @@ static int header_put(struct builder *b, const struct header *h, struct err *e)
 static int payload_flush(struct builder *b, struct err *e)
 {
 	if (b->data_file && file_flush(b->data_file, e) < 0)
-		return -1;
+		return file_failed_as_data(b->data_file, e);
 	return file_flush(b->file, e);
 }
 
@@ -163,5 +163,5 @@ int builder_finish(struct builder *b, enum builder_durability how, struct err *e
 	if (all_finish(b, how, e) < 0)
 		return -1;
 	b->data_file = NULL;
-	return file_close(data_file, e); /* a failed close is a failed build */
+	return file_close(data_file, e) < 0 ? err_ctx(e, "data file") : 0; /* a failed close is a failed build */
 }

@@ -175,7 +175,7 @@ int create_data_file(struct file *image, const struct create_options *o, struct 
 		return 0;
 	if ((!o->keep_data_file && file_truncate(*out, 0, e) < 0) ||
 	    file_truncate(*out, o->size, e) < 0)
-		return err_ctx(e, "data file");
+		return file_failed_as_data(*out, e);
 	return 0;
 }
 

@@ -13,7 +13,7 @@ static int data_file_empty(struct image_writer *w, struct err *e)
 		return 0;
 	size = file_size(f);
 	if (file_truncate(f, 0, e) < 0 || file_truncate(f, size, e) < 0 || file_flush(f, e) < 0)
-		return err_ctx(e, "data file");
+		return file_failed_as_data(f, e);
 	return 0;
 }
 

@@ -233,5 +233,5 @@ int resize_fill_data_file(struct resize *z, struct err *e)
 	if (data_file_clear(z, e) == 0 && data_file_extend(z, e) == 0)
 		return 0;
 	file_give_back(f, had);
-	return err_ctx(e, "data file");
+	return file_failed_as_data(f, e);
 }

@@ -19,7 +19,7 @@ static int host_read(struct disk *d, uint64_t host, void *buf, size_t n, struct 
 			       "data at host offset %#llx lies past the end of the file",
 			       (unsigned long long)host);
 	if (file_read_padded(f, host, buf, n, &got, e) < 0)
-		return -1;
+		return d->image->data_file ? file_failed_as_data(f, e) : -1;
 	inside = host < file_size(f) ? (size_t)MIN((uint64_t)n, file_size(f) - host) : 0;
 	if (got < inside)
 		return err_set(e, ERR_IO, "unexpected end of file at offset %llu",

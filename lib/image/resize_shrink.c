@@ -66,7 +66,7 @@ static int file_cut(struct resize *z, struct err *e)
 		return -1;
 	if (img->geom.data_file && file_size(img->data_file) > z->size &&
 	    (file_truncate(img->data_file, z->size, e) < 0 || file_flush(img->data_file, e) < 0))
-		return -1;
+		return file_failed_as_data(img->data_file, e);
 	return file_flush(img->file, e);
 }
 

@@ -165,6 +165,16 @@ int writer_take(struct image_writer *w, uint64_t guest, uint64_t want, uint64_t 
 	return 0;
 }
 
+static int guest_write(const struct image_writer *w, uint64_t host, const void *buf, size_t n,
+		       struct err *e)
+{
+	struct file *f = image_guest_file(w->img);
+
+	if (file_write_at(f, host, buf, n, e) == 0)
+		return 0;
+	return writer_geom(w)->data_file ? file_failed_as_data(f, e) : -1;
+}
+
 int writer_write_host(struct image_writer *w, uint64_t guest, uint64_t host, const void *buf,
 		      size_t n, struct err *e)
 {
@@ -172,7 +182,7 @@ int writer_write_host(struct image_writer *w, uint64_t guest, uint64_t host, con
 	size_t piece;
 
 	if (!image_is_encrypted(w->img))
-		return file_write_at(image_guest_file(w->img), host, buf, n, e);
+		return guest_write(w, host, buf, n, e);
 	for (; n; n -= piece, p += piece, guest += piece, host += piece) {
 		piece = MIN(n, SEALED_ROOM);
 		memcpy(w->sealed, p, piece);
@@ -266,7 +276,7 @@ int image_writer_put(struct image_writer *w, uint64_t guest, uint64_t host, void
 				       "the image is encrypted and was not unlocked");
 		image_cipher_encrypt(&w->img->cipher, guest, host, buf, n);
 	}
-	return file_write_at(image_guest_file(w->img), host, buf, n, e);
+	return guest_write(w, host, buf, n, e);
 }
 
 bool image_writer_encrypts(const struct image_writer *w)

@@ -15,7 +15,9 @@ static int data_file_zero(struct image_writer *w, uint64_t guest, uint64_t len,
 	if (!w->data_file_raw || guest >= end)
 		return 0;
 	return file_zero(w->img->data_file, guest, end - guest,
-			 how == ZERO_KEEP ? FILE_ZERO_KEEP : FILE_ZERO_PUNCH, e);
+			 how == ZERO_KEEP ? FILE_ZERO_KEEP : FILE_ZERO_PUNCH, e) < 0
+		       ? file_failed_as_data(w->img->data_file, e)
+		       : 0;
 }
 
 /* What the entry of a whole cluster becomes; *release: its host cluster is given up. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/align.h"
+#include "base/text.h"
 
 #define FILE_END ((uint64_t)INT64_MAX)
 #define ZERO_CHUNK ((size_t)1 << 20)
@@ -182,6 +183,14 @@ unsigned file_cache_flags(const struct file *f)
 unsigned file_write_flags(const struct file *f)
 {
 	return f->flags & FILE_WRITE ? FILE_WRITE | file_cache_flags(f) : 0;
+}
+
+int file_failed_as_data(const struct file *f, struct err *e)
+{
+	char shown[256];
+
+	return err_ctx(e, "data file '%s'",
+		       text_escape(file_path(f), strlen(file_path(f)), shown, sizeof shown));
 }
 
 const char *file_path(const struct file *f)

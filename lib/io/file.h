@@ -117,6 +117,9 @@ void hole_map_next(struct hole_map *m, uint64_t off, uint64_t max_len, bool *is_
 		   uint64_t *len);
 
 /* --- locks (io/lock.c), as (19) --- */
+/* Says in the error that it came from the data file `f` of an image, which has another name than the image. */
+int file_failed_as_data(const struct file *f, struct err *e);
+
 enum file_permission {
 	PERMISSION_READ = 1 << 0,	     /* consistent read */
 	PERMISSION_WRITE = 1 << 1,
@@ -126,7 +129,7 @@ enum file_permission {
 enum file_locking { LOCKING_AUTO, LOCKING_ON, LOCKING_OFF };
 
 /* Says `uses` and forbids to others what is not in `shares` (both sets of
- * file_permission). ERR_BUSY on a conflict, with the hint
+ * file_permission). ERR_BUSY on a conflict (ERR_BUSY_WRITTEN for readers), with the hint
  * "Is another process using the image [NAME]?", with the holder's pid when the kernel tells
  * it; the handle then holds no lock. LOCKING_AUTO proceeds without locks where the
  * file system has none, with a warning; LOCKING_ON makes that an error. Memory files and

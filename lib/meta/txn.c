@@ -167,7 +167,7 @@ bool txn_is_full(struct txn *x)
 static int flush(struct txn *x, struct err *e)
 {
 	if (x->img.data_file && file_flush(x->img.data_file, e) < 0)
-		return -1;
+		return file_failed_as_data(x->img.data_file, e);
 	return file_flush(x->img.file, e);
 }
 
