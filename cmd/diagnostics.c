@@ -93,8 +93,15 @@ void cmd_error(const char *fmt, ...)
 
 void cmd_error_of(const struct err *e)
 {
-	if (e->code != ERR_STOPPED)
-		message_print(program, "", e->text, e->hint);
+	bool could_share = e->code == ERR_BUSY_WRITTEN && cmd_flags.has_force_share &&
+			   !cmd_flags.force_share;
+	char hint[sizeof e->hint + 64];
+
+	if (e->code == ERR_STOPPED)
+		return;
+	snprintf(hint, sizeof hint, "%s%s", e->hint,
+		 *e->hint && could_share ? " -U reads it all the same." : "");
+	message_print(program, "", e->text, hint);
 }
 
 void cmd_warn(const char *fmt, ...)

@@ -7,5 +7,7 @@ struct cmd_flags {
 	const char *output; /* --output as given */
 	bool json;	    /* --output=json */
 	int quiet, progress, verbose, force_share, image_opts;
+	bool has_force_share; /* the command has that option */
+	bool keeps_locked;    /* nothing is decrypted: an id without a secret is no matter */
 };
 extern struct cmd_flags cmd_flags;

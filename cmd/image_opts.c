@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cmd/diagnostics.h"
+#include "cmd/flags.h"
 #include "cmd/json_options.h"
 #include "cmd/option_list.h"
 #include "cmd/secrets.h"
@@ -89,7 +90,8 @@ static int take_driver(struct spec *s, struct option_list *l, struct err *e)
 		return err_set(e, ERR_INVALID, "Unknown driver '%s' for \"file\"", file_driver);
 	if (!driver)
 		return 0;
-	if (is_file_driver(driver)) /* the bytes of the file as they are */
+	s->is_file = is_file_driver(driver); /* the bytes of the file as they are */
+	if (s->is_file)
 		s->format = FORMAT_RAW;
 	else if (!format_by_name(driver, &s->format))
 		return err_set(e, ERR_INVALID, "Unknown driver '%s'", driver);
@@ -150,7 +152,9 @@ static int take_encryption(struct spec *s, struct option_list *l, struct err *e)
 	s->is_luks = format && strcmp(format, "luks") == 0;
 	if (copy_text(&s->secret_id, secret, e) < 0)
 		return -1;
-	return secret ? secrets_use(secret, &s->secret, e) : 0;
+	if (!secret || (cmd_flags.keeps_locked && !secrets_find(secret)))
+		return 0;
+	return secrets_use(secret, &s->secret, e);
 }
 
 /* Takes the keys that begin with "PREFIX." out of `l` and parses them as a node of its own.

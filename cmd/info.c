@@ -89,6 +89,7 @@ int main(int argc, const char **argv)
 	const char *file = cmd_arg(&c, "FILE");
 
 	cmd_no_more_args(&c);
+	cmd_flags.keeps_locked = true;
 
 	struct err e = ERR_INIT;
 	int ret = show(file, &choices, &e);

@@ -129,21 +129,13 @@ static void print_specific(struct emit *out, const struct info_qcow2 *q)
 	emit_end(out);
 }
 
-/* The file that holds the image, seen as a node of its own. Text and JSON differ in shape. */
-static void print_child(struct emit *out, const struct info_layer *x)
+static const char *file_driver(const struct info_layer *x)
 {
-	const char *type = x->is_device ? "host_device" : "file";
+	return x->is_device ? "host_device" : "file";
+}
 
-	emit_begin_list(out, "children", NULL);
-	emit_begin(out, NULL, "Child node '/file'");
-	emit_string(out, "name", NULL, "file");
-	emit_begin(out, "info", NULL);
-	emit_string(out, "filename", "filename", x->path);
-	emit_string(out, "format", "protocol type", type);
-	emit_size(out, "virtual-size", "file length", x->file_size);
-	if (x->occupied >= 0)
-		emit_short_size(out, "actual-size", "disk size", (uint64_t)x->occupied);
-	emit_bool(out, "dirty-flag", NULL, false);
+static void print_file_specific(struct emit *out)
+{
 	emit_begin(out, "format-specific", NULL);
 	emit_string(out, "type", NULL, "file");
 	emit_begin(out, "data", NULL);
@@ -151,6 +143,22 @@ static void print_child(struct emit *out, const struct info_layer *x)
 	emit_end(out);
 	emit_begin_list(out, "children", NULL);
 	emit_end(out);
+}
+
+/* The file that holds the image, seen as a node of its own. Text and JSON differ in shape. */
+static void print_child(struct emit *out, const struct info_layer *x)
+{
+	emit_begin_list(out, "children", NULL);
+	emit_begin(out, NULL, "Child node '/file'");
+	emit_string(out, "name", NULL, "file");
+	emit_begin(out, "info", NULL);
+	emit_string(out, "filename", "filename", x->path);
+	emit_string(out, "format", "protocol type", file_driver(x));
+	emit_size(out, "virtual-size", "file length", x->file_size);
+	if (x->occupied >= 0)
+		emit_short_size(out, "actual-size", "disk size", (uint64_t)x->occupied);
+	emit_bool(out, "dirty-flag", NULL, false);
+	print_file_specific(out);
 	emit_end(out);
 	emit_end(out);
 	emit_end(out);
@@ -181,7 +189,8 @@ static void print_scalars(struct emit *out, const struct info_layer *x, const ch
 	const struct info_qcow2 *q = &x->qcow2;
 
 	emit_string(out, "filename", "image", name);
-	emit_string(out, "format", "file format", format_name(x->format));
+	emit_string(out, "format", "file format",
+		    x->is_mere_file ? file_driver(x) : format_name(x->format));
 	emit_size(out, "virtual-size", "virtual size", x->virtual_size);
 	if (x->occupied >= 0)
 		emit_short_size(out, "actual-size", "disk size", (uint64_t)x->occupied);
@@ -211,7 +220,9 @@ int info_print(struct emit *out, const struct info_layer *x, const char *name,
 		return err_ctx(e, "%s", x->path);
 	if (x->format == FORMAT_QCOW2)
 		print_specific(out, &x->qcow2);
-	if (style->children)
+	if (style->children && x->is_mere_file)
+		print_file_specific(out);
+	else if (style->children)
 		print_child(out, x);
 	emit_end(out);
 	return 0;

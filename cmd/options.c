@@ -122,6 +122,8 @@ struct cmd cmd_start(int argc, const char **argv, const struct cmd_about *about,
 	signals_become_errors();
 	signals_ignore_requests();
 	make_context(&c, argc, argv, options);
+	for (const struct poptOption *o = options; o->longName || o->shortName || o->arg; o++)
+		cmd_flags.has_force_share |= o->arg == &cmd_flags.force_share;
 	while (option_is_ours(rc = poptGetNextOpt(c.popt)) || is_operand(&c, rc))
 		if (option_is_ours(rc))
 			option_store(rc, poptGetOptArg(c.popt));

@@ -144,7 +144,10 @@ static int run(const char *file, const struct choices *ch, struct err *e)
 	bool changes = ch->create || ch->apply || ch->delete;
 	struct spec s = { 0 };
 	struct snapshot_change c = { .spec = &s, .listener = &cmd_listener };
-	int ret = operand_spec(&s, file, cmd_flags.format, e);
+	int ret;
+
+	cmd_flags.keeps_locked = !changes && !ch->diff;
+	ret = operand_spec(&s, file, cmd_flags.format, e);
 
 	if (ret == 0 && changes && s.force_share)
 		ret = err_set(e, ERR_INVALID,

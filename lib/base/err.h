@@ -15,6 +15,7 @@ enum err_code {
 	ERR_NOTFOUND,
 	ERR_NOMEM,
 	ERR_BUSY,	 /* locked by another process */
+	ERR_BUSY_WRITTEN, /* the same, and we only wanted to read what it writes to */
 	ERR_STOPPED,	 /* a signal asked us to stop */
 };
 

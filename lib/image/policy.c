@@ -9,7 +9,7 @@ bool policy_has_protocol(const char *name)
 {
 	size_t colon = strcspn(name, ":/");
 
-	return colon > 0 && name[colon] == ':';
+	return name[colon] == ':';
 }
 
 char *policy_combine(const char *holder, const char *name)

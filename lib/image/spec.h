@@ -17,6 +17,7 @@ struct spec {
 	char *path;	       /* the protocol file; NULL in `backing`: the one that the header
 				* of the image in front names */
 	enum image_format format;
+	bool is_file;	       /* RAW, and said to be a mere file */
 	bool force_share;      /* -U, force-share=on */
 	bool read_only;
 	enum file_locking locking;

@@ -68,7 +68,7 @@ static int refuse(struct file *f, const char *shared, int permission, pid_t pid,
 		snprintf(holder, sizeof holder, " (process %ld holds it)", (long)pid);
 	text_escape(file_path(f), strlen(file_path(f)), shown, sizeof shown);
 	unlock_all(f);
-	err_set(e, ERR_BUSY, "Failed to get %s\"%s\" lock", shared,
+	err_set(e, *shared ? ERR_BUSY_WRITTEN : ERR_BUSY, "Failed to get %s\"%s\" lock", shared,
 		permission_names[permission]);
 	return err_hint(e, "Is another process using the image [%s]?%s", shown, holder);
 }

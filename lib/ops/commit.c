@@ -65,7 +65,7 @@ static int base_check(const struct job *j, struct err *e)
 }
 
 /* Opens the chain: to look, or to change its base and, as the case may be, its top. */
-static int chain_open(struct job *j, bool write, struct err *e)
+static int chain_open(struct job *j, const struct spec *s, bool write, struct err *e)
 {
 	struct disk_options how = {
 		.flags = write && j->empties ? DISK_WRITE : 0,
@@ -75,7 +75,7 @@ static int chain_open(struct job *j, bool write, struct err *e)
 		.watch = j->o->watch,
 	};
 
-	j->disk = disk_open(j->o->file, &how, e);
+	j->disk = disk_open(s, &how, e);
 	return j->disk && base_find(j, e) == 0 && base_check(j, e) == 0 ? 0 : -1;
 }
 
@@ -88,13 +88,16 @@ static void chain_close(struct job *j)
 /* Where the base is in the chain is found by looking at the chain. */
 static int chain_open_twice(struct job *j, struct err *e)
 {
+	/* Unlocked: who can't have it for writing is told so by the second time. */
+	struct spec look = *j->o->file;
 	unsigned depth;
 
-	if (chain_open(j, false, e) < 0)
+	look.force_share = true;
+	if (chain_open(j, &look, false, e) < 0)
 		return -1;
 	depth = j->depth;
 	chain_close(j);
-	if (chain_open(j, true, e) < 0)
+	if (chain_open(j, j->o->file, true, e) < 0)
 		return -1;
 	if (j->depth != depth)
 		return err_set(e, ERR_BUSY, "the backing chain has changed meanwhile");
@@ -211,7 +214,7 @@ int commit_measure(const struct commit_options *o, struct commit_measure *m, str
 	int ret = -1;
 
 	*m = (struct commit_measure){ 0 };
-	if (chain_open(&j, false, e) < 0)
+	if (chain_open(&j, o->file, false, e) < 0)
 		goto out;
 	m->base_size = disk_size(j.base);
 	m->size = MAX(m->base_size, disk_size(j.disk));

@@ -162,6 +162,7 @@ int info_load(struct info *info, const struct spec *s, bool chain, const struct 
 			info->nr++; /* what was begun is freed with the rest */
 			return -1;
 		}
+	info->layers[0].is_mere_file = s->is_file;
 	return 0;
 }
 

@@ -51,6 +51,7 @@ struct info_layer {
 	uint64_t file_size;	/* bytes of the file */
 	int64_t occupied;	/* bytes on the medium; -1: not known */
 	bool is_device;
+	bool is_mere_file;	/* asked for as a file, not as a disk in one */
 	struct info_qcow2 qcow2; /* zero unless format is FORMAT_QCOW2 */
 };
 

@@ -135,6 +135,13 @@ parses() {
 	done
 }
 
+@test "a colon comes behind a protocol, also behind none" {
+	run --separate-stderr -1 qcow2-info :x
+	[ "$stderr" = "qcow2-info: Could not open ':x': Unknown protocol '' (a file of that name is ./:x)" ]
+	qcow2-create -q -f raw ./:x 1M
+	qcow2-info ./:x >/dev/null
+}
+
 @test "whatever else is given on the command line" {
 	qcow2-create -q -f qcow2 x.qcow2 1M
 	for evil in "${EVIL[@]}"; do
@@ -197,5 +204,5 @@ with_hint() {
 	wait "$holder" || true
 	[ "$status" -eq 1 ]
 	[ "${#stderr_lines[@]}" -eq 2 ]
-	[ "${stderr_lines[1]}" = "Is another process using the image [a\x0a\x1b[31mb]?" ]
+	[ "${stderr_lines[1]}" = "Is another process using the image [a\x0a\x1b[31mb]? -U reads it all the same." ]
 }

@@ -337,7 +337,7 @@ clean() {
 		hold $image
 		run --separate-stderr -1 qcow2-commit top.qcow2
 		[ "$output" = "" ]
-		[[ $stderr == *'Failed to get '*'"write" lock'* ]]
+		[[ $stderr == *'Failed to get "write" lock'* ]]
 		[[ $stderr == *"Is another process using the image"* ]]
 		run qcow2-commit --dry-run top.qcow2
 		if [[ $image == -r* ]]; then [ "$status" -eq 0 ]; else [ "$status" -eq 1 ]; fi

@@ -112,6 +112,39 @@ Child node '/file':
 	[ "$(fact x.qcow2 '."format-specific".data.encrypt')" = '{"format":"aes"}' ]
 }
 
+# Nothing is decrypted, so that nothing is missed.
+@test "a secret that nobody gave keeps nobody from looking" {
+	qemu-img create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 e.qcow2 1M
+	local opts=driver=qcow2,encrypt.key-secret=none,file.filename=e.qcow2
+	run --separate-stderr -0 qcow2-info --image-opts $opts
+	[ "$stderr" = "" ]
+	[[ $output == *"file format: qcow2"* ]]
+	qemu-img info --image-opts $opts > theirs
+	[ "${lines[0]}" = "$(head -1 theirs)" ]
+	run --separate-stderr -0 qcow2-snapshot -l --image-opts $opts
+	[ "$output$stderr" = "" ]
+	run --separate-stderr -1 qcow2-map --image-opts $opts
+	[[ $stderr == *"No secret with id 'none'" ]]
+	run --separate-stderr -1 qcow2-snapshot -c x --image-opts $opts
+	[[ $stderr == *"No secret with id 'none'" ]]
+}
+
+@test "driver=file: the file itself is described" {
+	qemu-img create -q -f qcow2 x.qcow2 1M
+	run --separate-stderr -0 qcow2-info --output=json --image-opts driver=file,filename=x.qcow2
+	[ "$stderr" = "" ]
+	qemu-img info --output=json --image-opts driver=file,filename=x.qcow2 > theirs
+	run python3 -c 'import json, sys
+ours, theirs = json.loads(sys.argv[1]), json.load(open("theirs"))
+assert theirs["format"] == "file"
+assert all(ours[key] == value for key, value in theirs.items()), ours
+assert ours["children"] == [] and ours["format-specific"]["type"] == "file"' "$output"
+	[ "$status" -eq 0 ]
+	run --separate-stderr -0 qcow2-info --image-opts driver=file,filename=x.qcow2
+	[[ $output == *$'\nfile format: file\n'* ]]
+	[[ $output != *Child* ]]
+}
+
 @test "the snapshot table has the newer layout" {
 	requires qemu-img
 	make x.qcow2 1M
