@@ -88,8 +88,6 @@ static int odd_count(struct tree_walk *t, const struct walk_l2_table *at, uint32
 		return 0;
 	t->seen->claims |= x.copied && at->times > at->active_times;
 	last = x.packed ? (x.host + x.host_len - 1) >> t->geom->cluster_bits : first;
-	if (x.packed && last == t->counts.of->nr && first < last)
-		last--; /* sectors are promised there, but the stream ended before (6.1) */
 	return refs_add(t, first, last - first + 1, at->times, at->active_times, e);
 }
 

@@ -93,7 +93,6 @@ static int entry_add(struct safe *s, const struct walk_l2_table *t, uint32_t idx
 	if (x.packed) {
 		uint64_t last = cluster_of(s, x.host + x.host_len - 1), first = cluster_of(s, x.host);
 
-		last -= last == s->expected.nr && first < last; /* as in meta/tree.c */
 		return clusters_add(s, first, last - first + 1, t->times, e);
 	}
 	return x.has_host ? range_add(s, x.host, 1, t->times, e) : 0;

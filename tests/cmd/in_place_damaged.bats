@@ -93,3 +93,22 @@ refused() {
 	qcow2-resize -q --shrink a.qcow2 7M
 	qemu-io -r -c 'read -P 1 0 4M' a.qcow2 | grep -q '4 MiB'
 }
+
+# What is taken next lies there, and the entry would give that up.
+@test "a compressed cluster that claims to go on behind the end of the file is repaired first" {
+	local entry
+	img create -f qcow2 -o cluster_size=4k a.qcow2 64k
+	io a.qcow2 "write -c -P 97 16k 4k"
+	entry=0x$(peek a.qcow2 $((0x4020)) 8)
+	((entry == 0x4000000000005000)) || { echo "$entry"; return 1; }
+	poke a.qcow2 $((0x4020)) "$(printf '%016x' $((entry | 8 << 58)))"
+	head -c 64k /dev/urandom > new.raw
+	refused "past the end of the file; run check first" qcow2-convert -n -f raw -O qcow2 new.raw a.qcow2
+	refused "past the end of the file; run check first" qcow2-resize --shrink a.qcow2 16k
+	refused "past the end of the file; run check first" qcow2-snapshot -c a a.qcow2
+	qcow2-check -q -r all a.qcow2
+	qemu-io -r -c 'read -P 97 16k 4k' a.qcow2 | grep -q '4 KiB'
+	qcow2-convert -n -f raw -O qcow2 new.raw a.qcow2
+	qemu-img check -q a.qcow2
+	qcow2-compare -q -f raw -F qcow2 new.raw a.qcow2
+}
