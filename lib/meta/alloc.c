@@ -73,6 +73,16 @@ static bool has_block(const struct txn *x, uint64_t cluster)
 	return x->refcounts.table[cluster / txn_block_range(x)];
 }
 
+/* Entries of tables have room for smaller offsets only. */
+static int reach_check(const struct txn *x, uint64_t first, uint64_t nr, struct err *e)
+{
+	uint64_t end = HOST_OFFSET_MAX >> x->img.geom->cluster_bits;
+
+	return first > end || nr > end - first
+		       ? err_set(e, ERR_INVALID, "the image file would be larger than 64 PiB")
+		       : 0;
+}
+
 /* Free clusters, at most `want`, from `from` on; their range has a block. */
 static int run_find(struct txn *x, uint64_t from, uint64_t want, uint64_t *first, uint64_t *nr,
 		    struct err *e)
@@ -85,9 +95,7 @@ static int run_find(struct txn *x, uint64_t from, uint64_t want, uint64_t *first
 		if (*nr ? block_make(x, *first, e) < 0 : table_grow(x, e) < 0)
 			return -1;
 	}
-	if (*first + *nr > HOST_OFFSET_MAX >> x->img.geom->cluster_bits)
-		return err_set(e, ERR_INVALID, "the image file would be larger than 64 PiB");
-	return free_check(x, *first, *nr, e);
+	return reach_check(x, *first, *nr, e) < 0 ? -1 : free_check(x, *first, *nr, e);
 }
 
 static int run_take(struct txn *x, uint64_t first, uint64_t nr, uint64_t times, struct err *e)
@@ -129,7 +137,8 @@ static int long_run_place(struct txn *x, uint64_t nr, uint64_t *first, struct er
 		while (idx && !r->table[idx - 1])
 			idx--;
 	}
-	if (free_check(x, idx * range, blocks + nr, e) < 0 ||
+	if (reach_check(x, idx * range, blocks + nr, e) < 0 ||
+	    free_check(x, idx * range, blocks + nr, e) < 0 ||
 	    refcounts_add_blocks(r, idx, idx * range, blocks, e) < 0)
 		return -1;
 	*first = idx * range + blocks;
