@@ -39,15 +39,18 @@ static size_t tree_at(const struct walk *w, uint64_t host)
 	return low;
 }
 
-/* Marks the trees whose L1 table is where an entry of this one leads. */
-static void hits_mark(struct walk *w, const struct walk_tree *t, bool *hit)
+/* Marks the trees whose L1 table is where an entry of this one leads. Tables come in the order of their
+ * offsets, and where they lie across each other, bytes below *read_to were looked at already. */
+static void hits_mark(struct walk *w, const struct walk_tree *t, bool *hit, uint64_t *read_to)
 {
 	const struct geom *g = w->src.geom;
 	uint64_t end = MIN(table_end(w, t), w->end);
+	uint64_t seen = *read_to > t->l1_off ? align_up(*read_to - t->l1_off, 8) : 0;
 	struct err ignored = ERR_INIT;
 	bool empty;
 
-	for (uint64_t at = t->l1_off, n; at < end; at += n) {
+	*read_to = MAX(*read_to, end);
+	for (uint64_t at = t->l1_off + seen, n; at < end; at += n) {
 		n = MIN(end - at, WALK_BUFFER);
 		if (walk_try(w, at, w->buf, (size_t)n, &empty, &ignored) < 0 || empty)
 			continue;
@@ -98,7 +101,9 @@ bool walk_leads_to_tables(struct walk *w, uint64_t l1_off, uint64_t l1_nr)
 
 	for (uint64_t at = l1_off, n; at < end && nr < FOLLOWED_MAX; at += n) {
 		n = MIN(end - at, WALK_BUFFER);
-		if (walk_try(w, at, w->buf, (size_t)n, &empty, &ignored) < 0)
+		w->disown_read += n;
+		if (w->disown_read > FOLLOWED_BYTES ||
+		    walk_try(w, at, w->buf, (size_t)n, &empty, &ignored) < 0)
 			return true; /* nothing is known */
 		for (uint64_t i = 0; !empty && i + 8 <= n && nr < FOLLOWED_MAX; i += 8)
 			if (be64_get(w->buf + i))
@@ -158,6 +163,7 @@ static int trees_judge(struct walk *w, const bool *hit, struct err *e)
 
 int walk_l1_disown(struct walk *w, struct err *e)
 {
+	uint64_t read_to = 0;
 	bool *hit;
 	int ret = 0;
 
@@ -170,7 +176,7 @@ int walk_l1_disown(struct walk *w, struct err *e)
 	for (size_t i = 0; i < w->tree_nr && ret == 0; i++) {
 		ret = watch_stopped(w->watch, e);
 		if (!is_same_table(w, i, i + 1))
-			hits_mark(w, &w->trees[i], hit);
+			hits_mark(w, &w->trees[i], hit, &read_to);
 	}
 	if (ret == 0)
 		ret = trees_judge(w, hit, e);

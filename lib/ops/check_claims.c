@@ -216,6 +216,9 @@ static bool is_no_l1_table(struct check *c, uint64_t host, uint64_t len)
 	return !walk_leads_to_tables(c->walk, host, len / 8) || !is_l1_table(c, host);
 }
 
+/* Snapshots can be made to claim the same clusters for their L1 tables many thousand times. Some seconds. */
+#define TAKEN_LOOKS_MAX (UINT64_C(1) << 26)
+
 /* Bitmaps have to yield, and so has a refcount structure that was led to a table. */
 bool check_taken(void *arg, uint64_t host, uint64_t len)
 {
@@ -226,8 +229,10 @@ bool check_taken(void *arg, uint64_t host, uint64_t len)
 		return false;
 	for (uint64_t i = first; i < MIN(end, c->clusters); i++) {
 		enum walk_what what = bit_at(c->metadata, i) ? check_claimed_by(c, i) : WALK_GUEST_DATA;
+		bool reads = what == WALK_REFCOUNT_TABLE || what == WALK_REFCOUNT_BLOCK;
 
-		if (what == WALK_HEADER || what == WALK_CRYPTO_HEADER ||
+		c->taken_looks += reads ? geom_cluster_size(c->geom) / 2 : 1;
+		if (c->taken_looks > TAKEN_LOOKS_MAX || what == WALK_HEADER || what == WALK_CRYPTO_HEADER ||
 		    what == WALK_SNAPSHOT_TABLE || what == WALK_L1_TABLE ||
 		    (what == WALK_REFCOUNT_TABLE && is_no_l1_table(c, host, len)) ||
 		    (what == WALK_REFCOUNT_BLOCK && !is_l1_table(c, i << c->geom->cluster_bits)))

@@ -38,6 +38,7 @@ struct check {
 	struct check_claim *claims;
 	size_t claim_nr, claim_room;
 	size_t claims_sorted; /* so many of them, from the first on */
+	uint64_t taken_looks; /* what check_taken() has spent */
 	uint64_t *foreign; /* host offsets of L2 tables that hold something else, rising */
 	size_t foreign_nr, foreign_room;
 

@@ -161,3 +161,31 @@ each_action_refused() {
 	[ "${#lines[@]}" -eq 2 ]
 	accepted qcow2-map --snapshot=a --output=json t.qcow2
 }
+
+# Each of 20,000 L1 tables reaches over most of the others and over 60,000 refcount blocks, which look like L1
+# tables. To read them all again and again would take hours.
+@test "L1 tables that lie across each other are read once" {
+	python3 - <<-'END'
+		import struct
+		tables, blocks, place = 20000, 60000, 8 << 20
+		entries = b''
+		for i in range(tables):
+		    head = struct.pack('>QIHHIIQIIQQ', place + i * 512, blocks * 64, 1, 1, 0, 0, 0, 0, 16, 0, 128 << 30)
+		    entries += head + b'1x' + b'\0' * 6
+		image = open('t.qcow2', 'wb')
+		image.write(struct.pack('>4sIQIIQIIQQIIQQQQII', b'QFI\xfb', 3, 0, 0, 9, 65536, 0, 2, 0x200, 5 << 20,
+		                        blocks * 8 // 512 + 1, tables, 1 << 20, 0, 0, 0, 4, 104))
+		image.seek(1 << 20)
+		image.write(entries)
+		image.seek(5 << 20)
+		image.write(b''.join(struct.pack('>Q', place + i * 512) for i in range(blocks)))
+		image.seek(place)
+		image.write((struct.pack('>Q', 0x600) + bytes(504)) * blocks)
+		image.truncate(place + (tables + blocks + 1) * 512)
+	END
+	[ "$(qcow2-info --output=json t.qcow2 | jq '.snapshots | length')" -eq 20000 ]
+	rc=0
+	in_seconds qcow2-check t.qcow2 >out 2>&1 || rc=$?
+	[ "$rc" -eq 2 ]
+	grep -q "^ERROR snapshot L1 table lies on another structure" out
+}
