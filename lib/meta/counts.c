@@ -69,7 +69,7 @@ uint64_t counts_get(const struct counts *c, uint64_t idx)
 static int add_one(struct counts *c, uint64_t idx, uint64_t times, struct err *e)
 {
 	uint64_t had = counts_get(c, idx);
-	uint64_t sum = had + MIN(times, UINT32_MAX);
+	uint64_t sum = had + MIN(times, COUNTS_MAX);
 
 	if (sum < COUNTS_BIG) {
 		c->low[idx] = (uint8_t)sum;
@@ -81,7 +81,7 @@ static int add_one(struct counts *c, uint64_t idx, uint64_t times, struct err *e
 		*page = calloc(COUNTS_PAGE, sizeof **page);
 	if (!*page)
 		return err_nomem(e);
-	(*page)[idx & (COUNTS_PAGE - 1)] = (uint32_t)MIN(sum, UINT32_MAX);
+	(*page)[idx & (COUNTS_PAGE - 1)] = (uint32_t)MIN(sum, COUNTS_MAX);
 	c->low[idx] = COUNTS_BIG;
 	return 0;
 }

@@ -10,11 +10,12 @@
 #define COUNTS_PAGE_BITS 12
 #define COUNTS_PAGE (UINT64_C(1) << COUNTS_PAGE_BITS) /* clusters */
 #define COUNTS_BIG 255 /* in `low`: this much or more, see counts_get() */
+#define COUNTS_MAX UINT32_MAX /* from counts_get(): this much or more */
 
 struct counts {
 	uint64_t nr;      /* clusters */
 	uint8_t *low;     /* per cluster: the count, or COUNTS_BIG */
-	uint32_t **big;   /* per page; NULL where no count is big. Stops at UINT32_MAX */
+	uint32_t **big;   /* per page; NULL where no count is big. Stops at COUNTS_MAX */
 	uint8_t *touched; /* per page: something in it may be non-zero */
 };
 
@@ -46,7 +47,7 @@ static inline bool counts_add_small(struct counts *c, uint64_t idx, uint64_t tim
 /* Takes back what was added. */
 void counts_take(struct counts *c, uint64_t first, uint64_t nr, uint64_t times);
 
-/* 0 for clusters from c->nr on; counts stop at UINT32_MAX. */
+/* 0 for clusters from c->nr on; counts stop at COUNTS_MAX. */
 uint64_t counts_get(const struct counts *c, uint64_t idx);
 
 /* Takes from both what they have in common, cluster by cluster. They are of one length. Counts of

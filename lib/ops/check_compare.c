@@ -89,7 +89,8 @@ static void cluster_compare(struct check *c, uint64_t cluster, struct finding *f
 	f->cluster = cluster;
 	f->refcount = stored;
 	f->references = expected;
-	if (stored == expected || check_count_unknown(c, cluster))
+	if (stored == expected || (stored > expected && expected == COUNTS_MAX) ||
+	    check_count_unknown(c, cluster))
 		return;
 	if (stored > expected)
 		f->kind = PROBLEM_LEAKED_CLUSTER;

@@ -33,7 +33,8 @@ uint64_t repair_target(struct repair *r, uint64_t cluster)
 	uint64_t expected = counts_get(&r->check.expected, cluster),
 		 stored = check_stored(&r->check, cluster);
 
-	if (stored > expected && !repair_may_free_cluster(r, cluster))
+	if (stored > expected &&
+	    (expected == COUNTS_MAX || !repair_may_free_cluster(r, cluster)))
 		return stored;
 	return expected;
 }
