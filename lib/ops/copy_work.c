@@ -54,11 +54,21 @@ int copy_into_read(struct copy *c, struct copy_worker *w, struct copy_slot *s, s
 	return copy_failed_at(disk_name(c->into), e);
 }
 
+/* What the source itself calls zero needs no searching, and is left out however short it is. */
+static void known_zero(struct copy *c, struct copy_slot *s, size_t at, size_t end)
+{
+	size_t first = div_up(at, c->step), last = end == s->len ? div_up(end, c->step) : end / c->step;
+
+	if (c->o->sparse && first < last)
+		memset(s->step_state + first, COPY_ZERO, last - first);
+}
+
 static int pieces_read(struct copy *c, struct copy_worker *w, struct copy_slot *s,
 		       struct err *e)
 {
-	size_t at = 0;
+	size_t at = 0, zero_from = 0;
 
+	memset(s->step_state, COPY_DATA, div_up(s->len, c->step));
 	for (size_t i = 0; i < s->piece_nr; i++) {
 		const struct copy_piece *p = &s->pieces[i];
 
@@ -66,9 +76,13 @@ static int pieces_read(struct copy *c, struct copy_worker *w, struct copy_slot *
 		if (piece_read(c, w, s, p, e) < 0)
 			return -1;
 		at = p->at + p->x.len;
+		if (!p->x.reads_zero) {
+			known_zero(c, s, zero_from, p->at);
+			zero_from = at;
+		}
 	}
 	memset(s->in + at, 0, s->len - at);
-	memset(s->step_state, COPY_DATA, div_up(s->len, c->step));
+	known_zero(c, s, zero_from, s->len);
 	return 0;
 }
 
@@ -89,6 +103,8 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 
 	if (!c->o->sparse)
 		return;
+	if (c->o->compress) /* there is no use in a packed cluster of zeros */
+		shortest = MIN(shortest, (size_t)c->grid);
 	for (size_t at = 0; at < s->len;) {
 		size_t end = at + data_stretch(c, s, at);
 
@@ -97,8 +113,10 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 		while (at < end) {
 			bool zero;
 			size_t run = bytes_zero_run(s->in + at, end - at, c->step, &zero);
-			bool edge = at == 0 ||
-				    at + run >= s->len; /* it may go on in the next job */
+			/* It may go on in the next job, or does in what is known to be zero. */
+			bool edge = at == 0 || at + run >= s->len ||
+				    s->step_state[at / c->step - 1] == COPY_ZERO ||
+				    s->step_state[(at + run) / c->step] == COPY_ZERO;
 
 			if (zero && (run >= shortest || edge))
 				memset(s->step_state + at / c->step, COPY_ZERO,
