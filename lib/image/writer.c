@@ -51,7 +51,8 @@ struct image_writer *image_writer_new(struct disk *d, const struct listener *l,
 	w->img = d->image;
 	w->listener = l;
 	w->l1_idx = UINT64_MAX;
-	w->data_file_raw = w->img->header.autoclear_features & AUTOCLEAR_DATA_FILE_RAW;
+	w->data_file_raw = (w->img->header.autoclear_features & AUTOCLEAR_DATA_FILE_RAW) &&
+			   !writer_shows_backing(w);
 	w->reader = disk_reader_new(d, e);
 	w->cluster = w->reader ? aligned_alloc(512, geom_cluster_size(writer_geom(w))) : NULL;
 	w->sealed = aligned_alloc(512, SEALED_ROOM);
@@ -92,7 +93,8 @@ int writer_l2(struct image_writer *w, uint64_t guest, struct err *e)
 	if (w->l1_idx == idx)
 		return 0;
 	w->l1_idx = UINT64_MAX;
-	if (map_l2_make(&w->disk->map, w->txn, guest, &w->l2_off, e) < 0)
+	if (map_l2_make(&w->disk->map, w->txn, guest, &w->l2_off, e) < 0 ||
+	    (w->data_file_raw && writer_raw_settle(w, guest, e) < 0))
 		return -1;
 	w->l1_idx = idx;
 	return 0;

@@ -15,7 +15,7 @@ struct image_writer {
 #define SEALED_ROOM ((size_t)1 << 16)
 	bool held;		/* assigned data is not written yet: nothing is committed */
 	bool expect_backing;	/* the image is about to get a backing file */
-	bool data_file_raw;	/* the data file must read as the guest does */
+	bool data_file_raw;	/* the data file must read as the guest does (writer_raw.c) */
 	uint64_t l1_idx;	/* whose L2 table l2_off is, which may be changed; else UINT64_MAX */
 	uint64_t l2_off;
 	uint64_t lane_end;	/* host byte behind the last packed cluster; 0: no lane is open */
@@ -44,8 +44,10 @@ int writer_begin(struct image_writer *w, uint64_t guest, uint64_t len, struct er
 int writer_bitmaps_begin(struct image_writer *w, struct err *e);
 int writer_bitmaps_mark(struct image_writer *w, uint64_t guest, uint64_t len, struct err *e);
 int writer_bitmaps_finish(struct image_writer *w, struct err *e);
-/* The L2 table of `guest`, to be changed. */
+/* The L2 table of `guest`, to be changed. With a raw data file all of its entries are plain from then on. */
 int writer_l2(struct image_writer *w, uint64_t guest, struct err *e);
+/* Has the L2 table at hand, which maps `guest`, leave everything to a raw data file, durably. */
+int writer_raw_settle(struct image_writer *w, uint64_t guest, struct err *e);
 /* An entry that a writer may go by: valid, and with a data file at its place. */
 int writer_entry(struct image_writer *w, uint64_t guest, struct l2_entry *x, struct err *e);
 int writer_entry_set(struct image_writer *w, uint64_t guest, uint64_t raw, uint64_t bitmap,

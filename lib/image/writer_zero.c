@@ -12,7 +12,7 @@ static int data_file_zero(struct image_writer *w, uint64_t guest, uint64_t len,
 {
 	uint64_t end = MIN(guest + len, w->disk->size);
 
-	if (!w->data_file_raw || guest >= end)
+	if (guest >= end)
 		return 0;
 	return file_zero(w->img->data_file, guest, end - guest,
 			 how == ZERO_KEEP ? FILE_ZERO_KEEP : FILE_ZERO_PUNCH, e) < 0
@@ -121,6 +121,8 @@ static int span_mark(struct image_writer *w, uint64_t guest, uint64_t len, enum 
 		return 0;
 	if (writer_l2(w, guest, e) < 0)
 		return -1;
+	if (w->data_file_raw)
+		return data_file_zero(w, guest, len, how, e);
 	for (uint64_t at = guest, end = guest + len; at < end; at += n) {
 		uint64_t in = geom_in_cluster(g, at);
 
@@ -129,7 +131,7 @@ static int span_mark(struct image_writer *w, uint64_t guest, uint64_t len, enum 
 			      : subclusters_zero(w, at - in, in, in + n, e) < 0)
 			return -1;
 	}
-	return data_file_zero(w, guest, len, how, e);
+	return 0;
 }
 
 static int mark(struct image_writer *w, uint64_t guest, uint64_t end, enum zero_how how,

@@ -33,11 +33,19 @@ snapshot_is_whole() {
 	cmp now.raw monday.raw
 }
 
+# Who reads a raw data file by itself sees what the guest sees.
+data_file_is_raw() {
+	[[ $layout = *raw_data_file ]] || return 0
+	raw_of t.qcow2 now.raw
+	cmp now.raw t.qcow2.data
+}
+
 # judge [mixed-bytes]
 judge() {
 	sound t.qcow2
 	"$tool" "${1:-mixed}" t.qcow2 qcow2 old.raw new.raw
 	snapshot_is_whole
+	data_file_is_raw
 }
 
 failed() {
@@ -51,6 +59,7 @@ succeeded() {
 	raw_of t.qcow2 now.raw
 	cmp now.raw new.raw
 	snapshot_is_whole
+	data_file_is_raw
 }
 
 # steps CLUSTER: writes of all kinds that do not meet: over data, in part and whole; over zeros; over

@@ -5,8 +5,8 @@
 # holds data, zeros and holes; where the layout allows it, compressed clusters and a snapshot
 # "monday", after which some of it was written again.
 
-LAYOUTS="v3 v2 extended tiny narrow wide data_file raw_data_file snapshot snapshot_v2 compressed
-overlay overlay_v2 extended_overlay"
+LAYOUTS="v3 v2 extended tiny narrow wide data_file raw_data_file extended_raw_data_file snapshot
+snapshot_v2 compressed overlay overlay_v2 extended_overlay"
 
 # base FILE CREATION_KEYS [SIZE]
 base() {
@@ -32,6 +32,10 @@ layout_wide() { base "$1" refcount_bits=64,cluster_size=512 64k && fill "$1" 512
 layout_data_file() { base "$1" "data_file=$1.data,cluster_size=4k" && fill "$1" 4096; }
 layout_raw_data_file() {
 	base "$1" "data_file=$1.data,data_file_raw=on,cluster_size=4k" && fill "$1" 4096
+}
+layout_extended_raw_data_file() {
+	base "$1" "data_file=$1.data,data_file_raw=on,extended_l2=on,cluster_size=16k" && fill "$1" 16384
+	io "$1" "write -z 6k 1k" "write -z 20k 5k"
 }
 layout_snapshot() { layout_v3 "$1" && monday "$1" 4096; }
 layout_snapshot_v2() { layout_v2 "$1" && monday "$1" 4096; }
