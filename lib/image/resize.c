@@ -164,7 +164,8 @@ int image_resize(struct disk *d, const struct resize_options *o, const struct li
 		return 0;
 	z.watch = watch;
 	z.w = image_writer_new(d, l, watch, e);
-	if (z.w && tables_check(&z, e) == 0)
+	if (z.w && tables_check(&z, e) == 0 &&
+	    (z.size < z.old_size || image_writer_few_check(z.w, watch, e) == 0))
 		ret = resize_run(&z, e);
 	image_writer_free(z.w);
 	return ret;

@@ -15,6 +15,13 @@ int snapshots_counts_new(const struct image_writer *w, struct counts *c, struct 
 	return counts_init(c, geom_clusters(writer_geom(w), file_size(w->img->file)), e);
 }
 
+/* The counts of what the change is about are known to be right, those of `others` snapshots are not. */
+int snapshots_others_check(struct image_writer *w, uint32_t others, const struct watch *watch,
+			   struct err *e)
+{
+	return others ? image_writer_few_check(w, watch, e) : 0;
+}
+
 uint64_t snapshots_l1_clusters(const struct image_writer *w, const struct tree *t)
 {
 	return geom_clusters(writer_geom(w), t->l1_nr * UINT64_C(8));
@@ -194,7 +201,8 @@ int image_snapshot_create(struct image_writer *w, const struct snapshot_new *n,
 
 	if (create_check(w, n, e) == 0 && snapshots_counts_new(w, &more, e) == 0 &&
 	    tree_count(w->txn, &active, 1, NULL, &counted, &seen, watch, e) == 0 &&
-	    txn_counts_check(w->txn, &more, true, e) == 0)
+	    txn_counts_check(w->txn, &more, true, e) == 0 &&
+	    snapshots_others_check(w, w->img->snapshot_nr, watch, e) == 0)
 		ret = create_run(w, n, &more, &seen, watch, e);
 	counts_fini(&more);
 	w->l1_idx = UINT64_MAX;
@@ -313,7 +321,8 @@ int image_snapshot_delete(struct image_writer *w, const uint32_t *idx, uint32_t 
 	int ret = -1;
 
 	counts_fini(&all);
-	if (possible && delete_check(w, idx, nr, &less, &sure, watch, e) == 0)
+	if (possible && delete_check(w, idx, nr, &less, &sure, watch, e) == 0 &&
+	    snapshots_others_check(w, w->img->snapshot_nr - nr, watch, e) == 0)
 		ret = delete_run(w, idx, nr, &less, watch, e);
 	if (ret == 0 && sure)
 		txn_freed_punch(w->txn, &less);

@@ -128,7 +128,8 @@ int image_snapshot_apply(struct image_writer *w, uint32_t idx, const struct watc
 	uint64_t size;
 	int ret = -1;
 
-	if (apply_check(w, s, &size, e) == 0 && apply_count(w, &t, &a, watch, e) == 0)
+	if (apply_check(w, s, &size, e) == 0 && apply_count(w, &t, &a, watch, e) == 0 &&
+	    snapshots_others_check(w, w->img->snapshot_nr - 1, watch, e) == 0)
 		ret = apply_run(w, s, size, &a, watch, e);
 	if (ret == 0 && a.sure)
 		txn_freed_punch(w->txn, &a.less);

@@ -20,6 +20,9 @@ static inline struct tree snapshots_tree(const struct snapshot_entry *s)
 /* Counts for the clusters of the file; counts_fini(), also after an error. */
 int snapshots_counts_new(const struct image_writer *w, struct counts *c,
 			 struct err *e) MUST_CHECK;
+/* So many snapshots were not looked at: nothing is taken that one of them may have. */
+int snapshots_others_check(struct image_writer *w, uint32_t others, const struct watch *watch,
+			   struct err *e) MUST_CHECK;
 /* Clusters of an L1 table. */
 uint64_t snapshots_l1_clusters(const struct image_writer *w, const struct tree *t);
 /* Adds a reference to each of them. */

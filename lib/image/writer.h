@@ -26,6 +26,12 @@ void image_writer_free(struct image_writer *w);
 int image_writer_counts_check(struct image_writer *w, const struct watch *watch,
 			      struct err *e) MUST_CHECK;
 
+/* For who takes a few clusters and is not worth such a pass, or a refusal: where refcounts are wrong, which
+ * is warned of, or where much would have to be read, clusters come from behind the end of the file, where
+ * they are nobody's. Before the first change. */
+int image_writer_few_check(struct image_writer *w, const struct watch *watch,
+			   struct err *e) MUST_CHECK;
+
 uint64_t image_writer_cluster_size(const struct image_writer *w);
 /* Smallest unit that the L2 tables can tell apart: a cluster, or a subcluster. */
 uint64_t image_writer_unit(const struct image_writer *w);

@@ -35,3 +35,24 @@ int image_writer_counts_check(struct image_writer *w, const struct watch *watch,
 	free(trees);
 	return ret;
 }
+
+/* Bytes of L2 tables that are looked at for the sake of a few clusters. */
+#define LOOK_BYTES_MAX (UINT64_C(64) << 20)
+
+int image_writer_few_check(struct image_writer *w, const struct watch *watch, struct err *e)
+{
+	const struct geom *g = writer_geom(w);
+	uint64_t tables = geom_clusters(g, file_size(w->img->file)) << g->l2_entry_bits;
+	struct err why = ERR_INIT;
+
+	if (tables <= LOOK_BYTES_MAX) {
+		if (image_writer_counts_check(w, watch, &why) == 0)
+			return 0;
+		if (why.code == ERR_STOPPED || why.code == ERR_NOMEM) {
+			*e = why;
+			return -1;
+		}
+		warn_to(w->listener, "'%s': %s", disk_name(w->disk), why.text);
+	}
+	return txn_take_behind_end(w->txn, e);
+}

@@ -42,7 +42,7 @@ static int open_target(struct open *o, const struct bitmap_change *c, struct err
 	if (open_disk(o, c->spec, c, DISK_WRITE, e) < 0)
 		return -1;
 	o->writer = image_writer_new(o->disk, c->listener, c->watch, e);
-	return o->writer ? 0 : -1;
+	return o->writer ? image_writer_few_check(o->writer, c->watch, e) : -1;
 }
 
 /* Void bitmaps are there for who begins by removing one, or by making it true. */

@@ -112,3 +112,55 @@ refused() {
 	qemu-img check -q a.qcow2
 	qcow2-compare -q -f raw -F qcow2 new.raw a.qcow2
 }
+
+# few COMMAND...: takes a few clusters of t.qcow2, and is not refused: there is a warning, and what reads as old.raw
+# (of the snapshot $1) before does so afterwards.
+few() {
+	local snapshot=$1
+	shift
+	cp damaged.qcow2 t.qcow2
+	run --separate-stderr -0 "$@"
+	[ "$stderr" = "$1: warning: 't.qcow2': cluster 8 has refcount 0 and is in use more often; run check -r all" ]
+	qemu-img convert ${snapshot:+-l "$snapshot"} -O raw t.qcow2 now.raw
+	cmp -n 65536 now.raw old.raw
+	qcow2-check -q -r all t.qcow2 2>/dev/null
+	qemu-img convert ${snapshot:+-l "$snapshot"} -O raw t.qcow2 now.raw
+	cmp -n 65536 now.raw old.raw
+}
+
+# damaged_count TABLE: the refcount of a cluster of data below the L1 table there is 0.
+damaged_count() {
+	local l2 cluster
+	l2=$(($(peek_be a.qcow2 $(($1 + 1)) 7)))
+	cluster=$(($(peek_be a.qcow2 $((l2 + 8 * 3 + 1)) 7) / 4096))
+	[ "$cluster" -eq 8 ]
+	poke a.qcow2 $(($(peek_be a.qcow2 "$(peek_be a.qcow2 48 8)" 8) + 2 * cluster)) 0000
+	mv a.qcow2 damaged.qcow2
+}
+
+@test "who takes a few clusters takes none that are in use and not counted" {
+	img create -f qcow2 -o cluster_size=4k a.qcow2 1M
+	io a.qcow2 "write -P 0x11 0 64k"
+	qemu-img convert -O raw a.qcow2 old.raw
+	damaged_count "$(peek_be a.qcow2 40 8)"
+	few "" qcow2-bitmap --add t.qcow2 b
+	few "" qcow2-resize -q t.qcow2 4G
+	few "" qcow2-resize -q --preallocation=metadata t.qcow2 4M
+}
+
+@test "who changes one snapshot leaves the others what is in use and not counted" {
+	img create -f qcow2 -o cluster_size=4k a.qcow2 1M
+	io a.qcow2 "write -P 0x11 0 64k"
+	qemu-img snapshot -c old a.qcow2
+	io a.qcow2 "write -P 0x22 0 64k"
+	qemu-img snapshot -c new a.qcow2
+	io a.qcow2 "write -P 0x33 0 64k"
+	qemu-img convert -l old -O raw a.qcow2 old.raw
+	damaged_count "$(peek_be a.qcow2 "$(peek_be a.qcow2 64 8)" 8)"
+	few old qcow2-snapshot -c more t.qcow2
+	mv damaged.qcow2 a.qcow2
+	refused "cluster 8 has refcount 0 and is in use more often" qcow2-snapshot -a new a.qcow2
+	refused "cluster 8 has refcount 0 and is in use more often" qcow2-snapshot -d new a.qcow2
+	mv a.qcow2 damaged.qcow2
+	few old qcow2-bitmap --add t.qcow2 b
+}
