@@ -116,7 +116,10 @@ bool walk_leads_to_tables(struct walk *w, uint64_t l1_off, uint64_t l1_nr)
 		looks[to[i] && !geom_in_cluster(w->src.geom, to[i]) ? table_looks(w, to[i])
 								    : LOOKS_FOREIGN]++;
 	}
-	return !nr || (looks[LOOKS_SOUND] && looks[LOOKS_FOREIGN] * 4 <= nr);
+	/* An L2 table may map nothing where the entries of an L1 table would be, and something behind. */
+	if (!nr)
+		return table_looks(w, l1_off) != LOOKS_SOUND;
+	return looks[LOOKS_SOUND] && looks[LOOKS_FOREIGN] * 4 <= nr;
 }
 
 static int tree_disown(struct walk *w, struct walk_tree *t, struct err *e)
