@@ -66,17 +66,22 @@ static int on_l1_part(void *arg, const struct walk_l1_part *p, struct err *e)
 static int on_fault(void *arg, const struct walk_fault *f, struct err *e)
 {
 	switch (f->bad) {
+	case WALK_BAD_LONG:
+		if (f->what == WALK_BITMAP_TABLE)
+			return 0;
+		break;
 	case WALK_BAD_SHORT:
 	case WALK_BAD_NAME:
 	case WALK_BAD_FLAGS:
 	case WALK_BAD_RESERVED:
 		return 0;
 	default:
-		return err_set(e, ERR_CORRUPT,
-			       "the image was not closed, and is damaged at host offset %#" PRIx64
-			       "; run check -r all first",
-			       f->place);
+		break;
 	}
+	return err_set(e, ERR_CORRUPT,
+		       "the image was not closed, and is damaged at host offset %#" PRIx64
+		       "; run check -r all first",
+		       f->place);
 }
 
 static int entry_add(struct safe *s, const struct walk_l2_table *t, uint32_t idx, struct err *e)

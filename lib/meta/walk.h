@@ -77,7 +77,8 @@ enum walk_bad {
 	WALK_BAD_FORBIDDEN, /* may not exist in this image; followed */
 	WALK_BAD_MISSING,   /* promised, and not there */
 	WALK_BAD_LONG,      /* L1 table of a snapshot: `value` entries, more than its disk and VM
-			     * state take, and they are none; followed without them */
+			     * state take, and they are none; followed without them.
+			     * Bitmap: a table with more entries than the disk takes; followed */
 	WALK_BAD_READ, /* could not be read; the text says why. Refcount table: `value` is
 			* how many entries, from `place` on */
 	WALK_BADS

@@ -80,8 +80,9 @@ static int bitmap_take(struct bitmaps *b, const struct bitmap_entry *x, struct e
 	    bitmap_fault(b, WALK_BITMAP_DIRECTORY, WALK_BAD_FLAGS, x->flags, NULL, e) < 0)
 		return -1;
 	/* One in use may be behind the disk's size (9.4). */
-	if (!(x->flags & BITMAP_IN_USE) && x->table_nr < need &&
-	    bitmap_fault(b, WALK_BITMAP_TABLE, WALK_BAD_SHORT, x->table_nr, NULL, e) < 0)
+	if (!(x->flags & BITMAP_IN_USE) && x->table_nr != need &&
+	    bitmap_fault(b, WALK_BITMAP_TABLE, x->table_nr < need ? WALK_BAD_SHORT : WALK_BAD_LONG,
+			 x->table_nr, NULL, e) < 0)
 		return -1;
 	if (!vec_grow(&b->names, b->name_nr, &b->name_room) ||
 	    !vec_grow(&b->tables, b->table_nr, &b->table_room))

@@ -32,9 +32,9 @@ static const enum problem_kind kinds[] = {
 	PROBLEM_BITMAP_FLAGS,		      PROBLEM_BITMAP_NAME,
 	PROBLEM_BITMAP_TABLE_UNALIGNED,	      PROBLEM_BITMAP_TABLE_OUT_OF_FILE,
 	PROBLEM_BITMAP_TABLE_SIZE,	      PROBLEM_BITMAP_TABLE_SHORT,
-	PROBLEM_BITMAP_ENTRY_RESERVED,	      PROBLEM_BITMAP_DATA_UNALIGNED,
-	PROBLEM_BITMAP_DATA_OUT_OF_FILE,      PROBLEM_METADATA_OVERLAP,
-	PROBLEM_CROSS_LINK,
+	PROBLEM_BITMAP_TABLE_LONG,	      PROBLEM_BITMAP_DATA_UNALIGNED,
+	PROBLEM_BITMAP_ENTRY_RESERVED,	      PROBLEM_BITMAP_DATA_OUT_OF_FILE,
+	PROBLEM_METADATA_OVERLAP,	      PROBLEM_CROSS_LINK,
 };
 
 static void told(struct bitmaps *b, enum problem_kind kind, uint64_t place, uint64_t value)
@@ -161,10 +161,12 @@ static uint32_t flags_repaired(struct bitmaps *b, const struct bitmap_entry *x, 
 
 	if (flags & ~BITMAP_FLAGS_KNOWN) {
 		told(b, PROBLEM_BITMAP_FLAGS, place, flags);
-		flags = (flags & BITMAP_FLAGS_KNOWN) | BITMAP_IN_USE;
+		/* The one about extra data is right if there are some. */
+		flags = (flags & (x->extra.n ? BITMAP_FLAGS_KNOWN : BITMAP_AUTO)) | BITMAP_IN_USE;
 	}
-	if (!(flags & BITMAP_IN_USE) && x->table_nr < need) {
-		told(b, PROBLEM_BITMAP_TABLE_SHORT, place, x->table_nr);
+	if (!(flags & BITMAP_IN_USE) && x->table_nr != need) {
+		told(b, x->table_nr < need ? PROBLEM_BITMAP_TABLE_SHORT : PROBLEM_BITMAP_TABLE_LONG, place,
+		     x->table_nr);
 		flags |= BITMAP_IN_USE;
 	}
 	return flags;

@@ -190,7 +190,7 @@ repaired_but_kept() {
 		if [ $kind = bitmaps_missing ]; then repaired $kind; else repaired_but_kept $kind; fi
 		[ "$(qemu-img info --output=json t.qcow2 | jq '."format-specific".data.bitmaps')" = null ]
 	done
-	for kind in bitmap_flags bitmap_table_short; do
+	for kind in bitmap_flags bitmap_table_short bitmap_table_long; do
 		repaired $kind
 		[[ $(qemu-img info --output=json t.qcow2) == *in-use* ]]
 	done

@@ -434,6 +434,7 @@ damaged_bitmap_entry__type() {
 damaged_bitmap_flags() {
 	image_bitmap "$1"
 	set_bits "$1" $(($(directory_at "$1") + 12)) 0x80
+	set_bits "$1" $(($(directory_at "$1") + 15)) 0x04
 }
 damaged_bitmap_name() {
 	image_bitmap "$1"
@@ -458,6 +459,10 @@ damaged_bitmap_table_short() {
 	qemu-img bitmap --add -g 512 "$1" changes
 	qemu-img resize -q "$1" 4M
 	poke_be "$1" $(($(directory_at "$1") + 8)) 4 1
+}
+damaged_bitmap_table_long() {
+	image_bitmap "$1"
+	poke_be "$1" $(($(directory_at "$1") + 8)) 4 4
 }
 damaged_bitmap_entry_reserved() {
 	image_bitmap "$1"
