@@ -54,7 +54,7 @@ static int slice_check(struct refcounts *r, const struct counts *c, uint64_t fir
 			ret = err_set(e, ERR_INVALID,
 				      "the refcount of cluster %" PRIu64 " would become %" PRIu64
 				      ", which does not fit into %u bits; amend -o refcount_bits=... "
-				      "makes room",
+				      "makes room, or check -r leaks if a change was cut short",
 				      first + i, count + by, 1u << r->geom->refcount_order);
 		else if (!raise && count < by)
 			ret = err_set(e, ERR_CORRUPT,
