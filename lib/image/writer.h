@@ -28,7 +28,7 @@ int image_writer_counts_check(struct image_writer *w, const struct watch *watch,
 
 /* For who takes a few clusters and is not worth such a pass, or a refusal: where refcounts are wrong, which
  * is warned of, or where much would have to be read, clusters come from behind the end of the file, where
- * they are nobody's. Before the first change. */
+ * they are nobody's; on a device it is refused. Before the first change. */
 int image_writer_few_check(struct image_writer *w, const struct watch *watch,
 			   struct err *e) MUST_CHECK;
 

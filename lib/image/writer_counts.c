@@ -37,18 +37,19 @@ int image_writer_counts_check(struct image_writer *w, const struct watch *watch,
 }
 
 /* Bytes of L2 tables that are looked at for the sake of a few clusters. */
-#define LOOK_BYTES_MAX (UINT64_C(64) << 20)
+#define LOOK_BYTES_MAX (UINT64_C(256) << 20)
 
 int image_writer_few_check(struct image_writer *w, const struct watch *watch, struct err *e)
 {
 	const struct geom *g = writer_geom(w);
 	uint64_t tables = geom_clusters(g, file_size(w->img->file)) << g->l2_entry_bits;
+	bool grows = file_is_regular(w->img->file); /* behind the end of a device there is nothing */
 	struct err why = ERR_INIT;
 
-	if (tables <= LOOK_BYTES_MAX) {
+	if (tables <= LOOK_BYTES_MAX || !grows) {
 		if (image_writer_counts_check(w, watch, &why) == 0)
 			return 0;
-		if (why.code == ERR_STOPPED || why.code == ERR_NOMEM) {
+		if (why.code == ERR_STOPPED || why.code == ERR_NOMEM || !grows) {
 			*e = why;
 			return -1;
 		}

@@ -164,3 +164,14 @@ damaged_count() {
 	mv a.qcow2 damaged.qcow2
 	few old qcow2-bitmap --add t.qcow2 b
 }
+
+@test "in a file with more tables than are looked at, what is taken comes behind the end" {
+	qcow2-create -q -f qcow2 t.qcow2 1M
+	truncate -s 3T t.qcow2
+	run --separate-stderr -0 qcow2-bitmap --add t.qcow2 b
+	[ "$output$stderr" = "" ]
+	[ "$(stat -c %s t.qcow2)" -gt $((3 << 40)) ]
+	qcow2-check -q t.qcow2
+	qcow2-bitmap --remove t.qcow2 b
+	qcow2-check -q t.qcow2
+}
