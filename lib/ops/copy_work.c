@@ -96,6 +96,14 @@ static size_t data_stretch(const struct copy *c, const struct copy_slot *s, size
 	return MIN(end, s->len) - at;
 }
 
+/* Whether what is before or behind bytes from .. to-1, inside the job, is known to be zero. Of what lies
+ * over something else, each piece speaks for itself. */
+static bool touches_zeros(const struct copy *c, const struct copy_slot *s, size_t from, size_t to)
+{
+	return c->pick == COPY_ALL && (s->step_state[from / c->step - 1] == COPY_ZERO ||
+				       s->step_state[to / c->step] == COPY_ZERO);
+}
+
 /* Turns what is zero into COPY_ZERO; runs shorter than the sparse size stay data. */
 static void zeros_find(struct copy *c, struct copy_slot *s)
 {
@@ -103,7 +111,7 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 
 	if (!c->o->sparse)
 		return;
-	if (c->o->compress) /* there is no use in a packed cluster of zeros */
+	if (c->o->compress && c->pick == COPY_ALL) /* there is no use in a packed cluster of zeros */
 		shortest = MIN(shortest, (size_t)c->grid);
 	for (size_t at = 0; at < s->len;) {
 		size_t end = at + data_stretch(c, s, at);
@@ -114,9 +122,7 @@ static void zeros_find(struct copy *c, struct copy_slot *s)
 			bool zero;
 			size_t run = bytes_zero_run(s->in + at, end - at, c->step, &zero);
 			/* It may go on in the next job, or does in what is known to be zero. */
-			bool edge = at == 0 || at + run >= s->len ||
-				    s->step_state[at / c->step - 1] == COPY_ZERO ||
-				    s->step_state[(at + run) / c->step] == COPY_ZERO;
+			bool edge = at == 0 || at + run >= s->len || touches_zeros(c, s, at, at + run);
 
 			if (zero && (run >= shortest || edge))
 				memset(s->step_state + at / c->step, COPY_ZERO,
