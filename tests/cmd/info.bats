@@ -114,7 +114,7 @@ Child node '/file':
 
 # Nothing is decrypted, so that nothing is missed.
 @test "a secret that nobody gave keeps nobody from looking" {
-	qemu-img create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 e.qcow2 1M
+	qcow2-create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 e.qcow2 1M
 	local opts=driver=qcow2,encrypt.key-secret=none,file.filename=e.qcow2
 	run --separate-stderr -0 qcow2-info --image-opts $opts
 	[ "$stderr" = "" ]
