@@ -9,7 +9,7 @@
 
 struct answer {
 	struct check *check;
-	size_t room; /* of the ranges */
+	size_t room, owner_room; /* of the ranges, of the owners */
 	uint32_t snapshot_nr;
 	const struct walk_snapshot *snapshots;
 };
@@ -31,15 +31,13 @@ static int range_order(const void *a, const void *b)
 static struct impact_owner *owner_new(struct answer *a, uint32_t owner, struct err *e)
 {
 	struct impact *out = a->check->options->impact;
-	struct impact_owner *o =
-	    realloc(out->owners, (out->owner_nr + 1) * sizeof *out->owners);
+	struct impact_owner *o;
 
-	if (!o) {
+	if (!vec_grow(&out->owners, out->owner_nr, &a->owner_room)) {
 		err_nomem(e);
 		return NULL;
 	}
-	out->owners = o;
-	o += out->owner_nr++;
+	o = &out->owners[out->owner_nr++];
 	*o = (struct impact_owner) { .is_snapshot = owner,
 				     .disk_size = a->check->geom->disk_size,
 				     .first = out->range_nr };
