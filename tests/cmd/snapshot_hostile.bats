@@ -163,7 +163,7 @@ each_action_refused() {
 }
 
 # Each of 20,000 L1 tables reaches over most of the others and over 60,000 refcount blocks, which look like L1
-# tables. To read them all again and again would take hours.
+# tables. To read them all again and again takes minutes.
 @test "L1 tables that lie across each other are read once" {
 	python3 - <<-'END'
 		import struct
