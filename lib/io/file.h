@@ -116,10 +116,10 @@ static inline struct hole_map hole_map_over(struct file *f)
 void hole_map_next(struct hole_map *m, uint64_t off, uint64_t max_len, bool *is_data,
 		   uint64_t *len);
 
-/* --- locks (io/lock.c), as (19) --- */
 /* Says in the error that it came from the data file `f` of an image, which has another name than the image. */
 int file_failed_as_data(const struct file *f, struct err *e);
 
+/* --- locks (io/lock.c), as (19) --- */
 enum file_permission {
 	PERMISSION_READ = 1 << 0,	     /* consistent read */
 	PERMISSION_WRITE = 1 << 1,
